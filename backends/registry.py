@@ -1,0 +1,114 @@
+"""Which engines there are, without importing any of them.
+
+Importing torch takes more than a second, importing jax nearly one. Therefore
+the table below holds names only, and `load` imports an engine when it is asked
+for. Other packages add engines through the entry-point group
+``crossgrad.backends``: the name is the engine's, the object a `Backend` class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from ..networks.errors import unknown
+
+if TYPE_CHECKING:
+    from .base import Backend
+
+ENTRY_POINT_GROUP = "crossgrad.backends"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Where an engine is found, and what it needs to be there."""
+
+    name: str
+    module: str
+    attribute: str
+    requires: str
+    """The package whose presence decides whether the engine can be loaded."""
+
+    install: str
+    """The command that brings it."""
+
+    distribution: str
+    """The distribution whose version is the engine's."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package it needs is there; nothing is imported to find out."""
+        return find_spec(self.requires) is not None
+
+
+def _builtin(name: str, attribute: str, install: str) -> Listing:
+    return Listing(name, f"{__package__}.{name}", attribute, name, install, name)
+
+
+_BUILTIN = {
+    listing.name: listing
+    for listing in [
+        _builtin("numpy", "NumpyBackend", "pip install crossgrad"),
+        _builtin("torch", "TorchBackend", 'pip install "crossgrad[torch]"'),
+        _builtin("jax", "JaxBackend", 'pip install "crossgrad[jax]"'),
+    ]
+}
+
+
+def listings() -> Mapping[str, Listing]:
+    """Every engine by name: the built-in ones, then those that other packages add."""
+    added = {point.name: _from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**_BUILTIN, **{name: listing for name, listing in added.items() if name not in _BUILTIN}}
+
+
+def find_listing(name: str) -> Listing:
+    """Return the listing of an engine; raise `InvalidInput` with the nearest names if there is none."""
+    known = _BUILTIN if name in _BUILTIN else listings()
+    if name not in known:
+        raise unknown("backend", name, known)
+    return known[name]
+
+
+def load(name: str) -> "Backend":
+    """Import an engine.
+
+    Raises
+    ------
+    InvalidInput
+        If no engine has this name.
+    BackendUnavailable
+        If its package is not installed, or fails to import.
+    """
+    return _load(find_listing(name))
+
+
+@cache
+def _load(listing: Listing) -> "Backend":
+    from .base import Backend, BackendUnavailable
+
+    if not listing.installed:
+        raise BackendUnavailable(f"{listing.name} is not installed: {listing.install}")
+    try:
+        backend: Any = getattr(import_module(listing.module), listing.attribute)()
+    except Exception as error:
+        raise BackendUnavailable(
+            f"{listing.name} is installed but fails to import: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(backend, Backend):
+        raise BackendUnavailable(f"{listing.module}:{listing.attribute} is not a crossgrad Backend class")
+    return backend
+
+
+def _from_entry_point(point: EntryPoint) -> Listing:
+    distribution = point.dist.name if point.dist is not None else point.module
+    return Listing(
+        name=point.name,
+        module=point.module,
+        attribute=point.attr,
+        requires=point.module.partition(".")[0],
+        install=f"pip install {distribution}",
+        distribution=distribution,
+    )

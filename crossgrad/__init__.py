@@ -1,0 +1,67 @@
+"""crossgrad: are these gradients right, and if not, which one is wrong, where, and why?
+
+    >>> import crossgrad
+    >>> report = crossgrad.check("784-30-10", backends=["numpy"], dtypes=["float32"])
+    >>> report.ok
+    True
+
+Importing crossgrad imports no framework, and nothing heavy: each public name
+is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .check import check
+    from .networks.batches import Batch
+    from .networks.cases import Case
+    from .networks.errors import InvalidInput
+    from .networks.parameter_files import load_parameters, save_parameters
+    from .networks.parameters import DenseParameters
+    from .networks.spec import Dense, Network
+    from .report import GradientsDisagree, Report
+
+_HOME = {
+    "Batch": ".networks.batches",
+    "Case": ".networks.cases",
+    "Dense": ".networks.spec",
+    "DenseParameters": ".networks.parameters",
+    "GradientsDisagree": ".report",
+    "InvalidInput": ".networks.errors",
+    "Network": ".networks.spec",
+    "Report": ".report",
+    "check": ".check",
+    "load_parameters": ".networks.parameter_files",
+    "save_parameters": ".networks.parameter_files",
+}
+
+__all__ = [
+    "Batch",
+    "Case",
+    "Dense",
+    "DenseParameters",
+    "GradientsDisagree",
+    "InvalidInput",
+    "Network",
+    "Report",
+    "check",
+    "load_parameters",
+    "save_parameters",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from .versions import package_version
+
+        return package_version("crossgrad")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

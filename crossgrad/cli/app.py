@@ -1,0 +1,57 @@
+"""The ``crossgrad`` command: its subcommands, and errors as exit codes."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..networks.errors import InvalidInput
+from . import exits
+from .check import check
+from .doctor import doctor
+from .output import error
+from .trace import trace
+
+app = typer.Typer(
+    name="crossgrad",
+    help="Are these gradients right, and if not, which one is wrong, where, and why?",
+    epilog=exits.TABLE,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (check, trace, doctor):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from ..versions import package_version
+
+        typer.echo(f"crossgrad {package_version('crossgrad')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; see `exits`."""
+    try:
+        app(args=list(arguments), prog_name="crossgrad")
+    except InvalidInput as problem:
+        error(str(problem))
+        return exits.BAD_INPUT
+    except KeyboardInterrupt:
+        error("interrupted")
+        return exits.INTERRUPTED
+    except SystemExit as leaving:
+        code = leaving.code
+        return code if isinstance(code, int) else exits.OK if code is None else exits.BAD_INPUT
+    return exits.OK

@@ -1,0 +1,96 @@
+"""``crossgrad check``: run networks on every engine and compare every quantity."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import exits, options
+from .output import deliver
+
+if TYPE_CHECKING:
+    from ..check import Progress
+
+
+def check(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NETWORK]...",
+            help="Catalogue name, widths such as 784-100-10, or a .toml file. Default: article digits.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: options.Backends = None,
+    device: options.Devices = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dtype",
+            metavar="NAME",
+            help="float16, bfloat16, tf32, float32 or float64; repeatable. Default: float32 float64.",
+        ),
+    ] = None,
+    loss: options.Loss = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = 0,
+    mnist: options.Mnist = None,
+    params: options.Params = None,
+    format: options.FormatOption = options.Format.text,
+    output: options.Output = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only the closing line (and the JSON, if asked for).")
+    ] = False,
+) -> None:
+    """Run networks on every engine and compare every quantity, forward and backward."""
+    from ..check import DEFAULT_DTYPES
+    from ..check import check as run_check
+    from ..text import closing_line, report_text
+    from .inputs import default_networks, parameters_from
+
+    chosen, notes = (networks, ()) if networks else default_networks(mnist)
+    with _progress_bar(quiet) as progress:
+        report = run_check(
+            chosen,
+            params=parameters_from(params, chosen),
+            loss=loss,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            backends=backend,
+            devices=device,
+            dtypes=dtype or DEFAULT_DTYPES,
+            mnist=mnist,
+            notes=notes,
+            progress=progress,
+        )
+    if format is options.Format.json:
+        code = deliver(report.to_json() + "\n", output)
+    else:
+        code = deliver(
+            "" if quiet and output is None else report_text(report, to_file=output is not None), output
+        )
+    if format is options.Format.text or output is not None:
+        typer.echo(closing_line(report))
+    raise typer.Exit(code or exits.BY_VERDICT[report.verdict])
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> Iterator["Progress | None"]:
+    """A bar on stderr if that is a terminal; None in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading engines", total=None)
+
+        def show(description: str, done: int, total: int) -> None:
+            bar.update(task, description=description, completed=done, total=total)
+
+        yield show

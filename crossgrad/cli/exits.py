@@ -1,0 +1,13 @@
+"""Exit codes, and the errors that end a command with one."""
+
+OK = 0
+DISAGREE = 1
+BAD_INPUT = 2
+ENGINE_FAILED = 3
+INTERRUPTED = 130
+
+TABLE = """\
+Exit codes: 0 all agree · 1 something disagrees · 2 wrong usage or bad input ·
+3 an engine failed, or was asked for and is missing, or nothing could be compared · 130 interrupted"""
+
+BY_VERDICT = {"agree": OK, "disagree": DISAGREE, "failed": ENGINE_FAILED}

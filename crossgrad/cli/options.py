@@ -1,0 +1,51 @@
+"""Options that several commands take, each declared once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
+
+Backends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-b", "--backend", metavar="NAME[:VARIANT]", help="Engine to run; repeatable. Default: all installed."
+    ),
+]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-d", "--device", metavar="NAME", help="cpu, cuda or cuda:N; repeatable. Default: all visible."
+    ),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option("--loss", metavar="NAME", help="mse, mse-sum or half-mse. Default: the network's own."),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", metavar="B", help="Samples in the batch. Default: the network's own."),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", metavar="LR", help="Of the SGD step. Default: the network's own."),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of the drawn parameters and data.")]
+Mnist = Annotated[
+    Path | None,
+    typer.Option("--mnist", metavar="DIR", help="Use the original MNIST files in this folder as data."),
+]
+Params = Annotated[
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="Take the parameters from this safetensors file."),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the result to this file.")
+]

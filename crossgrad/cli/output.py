@@ -1,0 +1,34 @@
+"""Where results go: the terminal, or a file that may turn out to be unwritable."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from . import exits
+
+
+def error(message: str) -> None:
+    """Say on stderr what went wrong."""
+    typer.echo(f"error: {message}", err=True)
+
+
+def deliver(text: str, output: Path | None) -> int:
+    """Write `text` to `output`, or to stdout if there is none or it cannot be written.
+
+    Returns
+    -------
+    int
+        The exit code: `exits.BAD_INPUT` if the file could not be written, else `exits.OK`.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        return exits.OK
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        error(f"cannot write {output}: {problem.strerror}; the result is above instead")
+        return exits.BAD_INPUT
+    return exits.OK

@@ -1,0 +1,45 @@
+"""``crossgrad trace``: one forward and backward pass, a column an engine, a row a quantity."""
+
+from typing import Annotated
+
+import typer
+
+from . import exits, options
+from .output import deliver
+
+
+def trace(
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 2-3-1, or a .toml file.")
+    ],
+    backend: options.Backends = None,
+    device: options.Devices = None,
+    dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="Number format.")] = "float64",
+    loss: options.Loss = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = 0,
+    mnist: options.Mnist = None,
+    params: options.Params = None,
+    format: options.FormatOption = options.Format.text,
+    output: options.Output = None,
+) -> None:
+    """Print the forward and backward pass of every engine side by side."""
+    from ..traces import trace_engines
+    from .inputs import parameters_from
+
+    traces = trace_engines(
+        network,
+        params=parameters_from(params, [network]),
+        loss=loss,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        backends=backend,
+        devices=device,
+        dtype=dtype,
+        mnist=mnist,
+    )
+    text = traces.to_json() + "\n" if format is options.Format.json else traces.to_text()
+    code = deliver(text, output)
+    raise typer.Exit(code or (exits.OK if traces.ok else exits.ENGINE_FAILED))

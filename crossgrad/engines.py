@@ -1,0 +1,109 @@
+"""Which engines a check runs: from names that a user gave to loaded backends."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .backends.base import Backend, BackendUnavailable, device_name
+from .backends.registry import find_listing, listings, load
+from .networks.errors import InvalidInput
+from .networks.errors import unknown
+
+
+@dataclass(frozen=True)
+class EngineId:
+    """What runs a case: a backend in a variant on a device. As text: ``torch:eager@cpu``."""
+
+    backend: str
+    variant: str
+    device: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}:{self.variant}"
+
+    def __str__(self) -> str:
+        return f"{self.label}@{self.device}"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that was asked for, with its backend, or the reason why it cannot run."""
+
+    id: EngineId
+    backend: Backend | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The engines of a check, and which of them the user named.
+
+    Parameters
+    ----------
+    named_backends, named_devices
+        What was asked for by name: a case in which one of these has no run
+        that succeeded is not in order.
+    """
+
+    engines: tuple[Engine, ...]
+    named_backends: tuple[str, ...]
+    named_devices: tuple[str, ...]
+    import_seconds: dict[str, float]
+
+
+def parse_backend(text: str) -> tuple[str, str | None]:
+    """Split ``NAME[:VARIANT]``; raise `InvalidInput` if no engine has the name. Imports nothing."""
+    name, _, variant = text.partition(":")
+    find_listing(name)
+    return name, variant or None
+
+
+def select_engines(backends: Sequence[str] | None, devices: Sequence[str] | None) -> Selection:
+    """Load the engines asked for: by default every installed one, on every device that it sees.
+
+    Raises
+    ------
+    InvalidInput
+        If a backend, variant or device has an unknown name. Engines that are
+        known but cannot be loaded are in the selection, with the problem.
+    """
+    if backends is not None and not backends:
+        raise InvalidInput("no backend given: name at least one, or leave the option out for all")
+    wanted = [parse_backend(text) for text in backends or installed_backends()]
+    places = None if devices is None else list(dict.fromkeys(device_name(text) for text in devices))
+    seconds: dict[str, float] = {}
+    engines: dict[EngineId, Engine] = {}
+    for name, variant in wanted:
+        start = time.perf_counter()
+        for engine in _engines_of(name, variant, places):
+            engines[engine.id] = engine
+        seconds.setdefault(name, time.perf_counter() - start)
+    return Selection(
+        tuple(engines.values()),
+        named_backends=tuple(_label(*parse_backend(text), engines) for text in backends or ()),
+        named_devices=tuple(places or ()),
+        import_seconds=seconds,
+    )
+
+
+def installed_backends() -> list[str]:
+    """Names of the engines whose packages are installed."""
+    return [name for name, listing in listings().items() if listing.installed]
+
+
+def _engines_of(name: str, variant: str | None, places: list[str] | None) -> list[Engine]:
+    try:
+        backend = load(name)
+    except BackendUnavailable as error:
+        ids = [EngineId(name, variant or "default", place) for place in places or ["cpu"]]
+        return [Engine(id, None, str(error)) for id in ids]
+    chosen = variant or backend.variants[0]
+    if chosen not in backend.variants:
+        raise unknown(f"variant of {name}", chosen, backend.variants)
+    return [Engine(EngineId(name, chosen, place), backend) for place in places or backend.devices()]
+
+
+def _label(name: str, variant: str | None, engines: dict[EngineId, Engine]) -> str:
+    first = next(id for id in engines if id.backend == name and variant in (None, id.variant))
+    return first.label

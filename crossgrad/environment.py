@@ -1,0 +1,52 @@
+"""Where a report was made: versions, processor, threads, devices, and settings that change results."""
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .backends.base import Backend
+from .backends.registry import find_listing
+from .versions import package_version
+
+
+def environment(backends: Iterable[Backend]) -> dict[str, Any]:
+    """Describe this machine and the backends that took part."""
+    found = {backend.name: backend for backend in backends}
+    return {
+        "crossgrad": package_version("crossgrad"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "thread_variables": {
+            name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ
+        },
+        "backends": {
+            name: {
+                "version": package_version(find_listing(name).distribution),
+                "devices": list(backend.devices()),
+                **backend.environment(),
+            }
+            for name, backend in found.items()
+        },
+    }
+
+
+def usable_cores() -> int | None:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

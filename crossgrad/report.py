@@ -1,0 +1,176 @@
+"""What a check found: frozen records, and their JSON form (``schemas/report.schema.json``)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from typing import Any
+
+from .compare import AGREE, DISAGREE, Comparison, Judgement
+from .engines import EngineId
+from .run import Run
+
+FAILED = "failed"
+SCHEMA = "crossgrad.report/1"
+
+
+class GradientsDisagree(AssertionError):
+    """A report whose verdict is not ``agree`` was required to be in agreement."""
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """One case: what ran, what was compared, and what is not in order beside the comparisons.
+
+    Parameters
+    ----------
+    problems
+        Reasons for the verdict ``failed``: engines that broke or that were
+        asked for and are missing, or nothing to compare.
+    """
+
+    name: str
+    network: str
+    loss: str
+    batch_size: int
+    learning_rate: float
+    seed: int
+    dtype: str
+    runs: tuple[Run, ...]
+    comparisons: tuple[Comparison, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        if any(comparison.verdict != AGREE for comparison in self.comparisons):
+            return DISAGREE
+        return FAILED if self.problems or not self.comparisons else AGREE
+
+    def comparisons_of(self, engine: EngineId) -> list[Comparison]:
+        """Those in which `engine` takes part, on either side."""
+        return [c for c in self.comparisons if engine == c.engine or c.against == str(engine)]
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a check; `verdict` is the worst of its cases'."""
+
+    cases: tuple[CaseReport, ...]
+    environment: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def verdict(self) -> str:
+        verdicts = {case.verdict for case in self.cases} or {FAILED}
+        return next(v for v in (DISAGREE, FAILED, AGREE) if v in verdicts)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for ran, was compared, and agrees."""
+        return self.verdict == AGREE
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        return tuple(comparison for case in self.cases for comparison in case.comparisons)
+
+    def raise_if_disagree(self) -> None:
+        """Raise `GradientsDisagree`, listing field by field what is not in order, unless `ok`."""
+        if not self.ok:
+            raise GradientsDisagree("\n".join(self._complaints()))
+
+    def _complaints(self) -> list[str]:
+        lines = [f"verdict: {self.verdict}"]
+        for case in self.cases:
+            lines += [f"{case.title}: {problem}" for problem in case.problems]
+            wrong = [c for c in case.comparisons if c.verdict != AGREE]
+            lines += [f"{case.title}: {c.quantity}: {describe(c)}" for c in wrong]
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, in the form of the published schema."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "environment": dict(self.environment),
+            "seconds": dict(self.seconds),
+            "notes": list(self.notes),
+            "cases": [_case_dict(case) for case in self.cases],
+        }
+
+    def to_json(self) -> str:
+        """The report as JSON text. Infinities and NaN are the strings "Infinity", "-Infinity", "NaN"."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+
+def describe(comparison: Comparison) -> str:
+    """One comparison in words: who against whom, and the worst element."""
+    found, pair = comparison.judgement, f"{comparison.engine} against {comparison.against}"
+    if found.reason is not None and found.index is None:
+        return f"{pair}: {found.reason}"
+    index = ", ".join(map(str, found.index or ()))
+    place = f"at [{index}] got {found.got!r}, expected {found.expected!r}"
+    if found.reason is not None:
+        return f"{pair}: {found.reason}: {place}"
+    return (
+        f"{pair}: largest error {found.max_abs_error:.3g}, allowed {found.bound:.3g} "
+        f"({found.max_ulp:.3g} ulp); {place}"
+    )
+
+
+def plain_number(value: float | None) -> float | str | None:
+    """A number as strict JSON can hold it."""
+    if value is None or isfinite(value):
+        return value
+    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+
+
+def _case_dict(case: CaseReport) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "network": case.network,
+        "loss": case.loss,
+        "batch_size": case.batch_size,
+        "learning_rate": case.learning_rate,
+        "seed": case.seed,
+        "dtype": case.dtype,
+        "verdict": case.verdict,
+        "problems": list(case.problems),
+        "runs": [_engine_dict(run.engine) | _run_dict(run) for run in case.runs],
+        "comparisons": [
+            {
+                "quantity": c.quantity,
+                **_engine_dict(c.engine),
+                "against": c.against,
+                **_judgement_dict(c.judgement),
+            }
+            for c in case.comparisons
+        ],
+    }
+
+
+def _engine_dict(engine: EngineId) -> dict[str, Any]:
+    return {"backend": engine.backend, "variant": engine.variant, "device": engine.device}
+
+
+def _run_dict(run: Run) -> dict[str, Any]:
+    return {"status": run.status, "message": run.message, "seconds": dict(run.seconds)}
+
+
+def _judgement_dict(found: Judgement) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        "max_abs_error": plain_number(found.max_abs_error),
+        "max_ulp": plain_number(found.max_ulp),
+        "scale": plain_number(found.scale),
+        "bound": plain_number(found.bound),
+        "index": None if found.index is None else list(found.index),
+        "got": plain_number(found.got),
+        "expected": plain_number(found.expected),
+    }

@@ -1,0 +1,107 @@
+"""One engine on one case: prepare, put, step, trace; a fault costs this run and no other."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backends.base import BackendUnavailable, Trace, Unsupported
+from .engines import Engine, EngineId
+from .networks.cases import Case
+from .networks.dtypes import Array
+
+OK, FAILED, MISSING, UNSUPPORTED = "ok", "failed", "missing", "unsupported"
+
+CANDIDATE_KINDS = ("loss", "dW", "db")
+"""What a candidate delivers; engines deliver every quantity."""
+
+Candidate = Callable[..., Any]
+"""``fn(params, x, y) -> (loss, grads)`` on NumPy arrays; params and grads are lists of ``(W, b)``."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one engine on one case: a trace, or the reason why there is none."""
+
+    engine: EngineId
+    status: str
+    seconds: Mapping[str, float]
+    trace: Trace | None = None
+    message: str | None = None
+    partial: bool = False
+    """Whether only the quantities of `CANDIDATE_KINDS` are expected."""
+
+
+def run_engine(case: Case, engine: Engine) -> Run:
+    """Run `case` on `engine`.
+
+    The trace holds the loss and gradients of the timed core, `Program.step`,
+    and everything else from `Program.trace`: what is checked is what is timed.
+    """
+    seconds: dict[str, float] = {}
+    if engine.backend is None:
+        return Run(engine.id, MISSING, seconds, message=engine.problem)
+    try:
+        with _timed(seconds, "prepare"):
+            program = engine.backend.prepare(case, engine.id.variant, engine.id.device)
+        with _timed(seconds, "put"):
+            values = program.put(case.parameters, case.batch)
+            program.synchronize()
+        with _timed(seconds, "step"):
+            result = program.step(values)
+            program.synchronize()
+        with _timed(seconds, "trace"):
+            trace = program.trace(values).replaced(program.gradients(result))
+    except Unsupported as error:
+        return Run(engine.id, UNSUPPORTED, seconds, message=str(error))
+    except BackendUnavailable as error:
+        return Run(engine.id, MISSING, seconds, message=str(error))
+    except Exception as error:
+        return Run(engine.id, FAILED, seconds, message=_summary(error))
+    return Run(engine.id, OK, seconds, trace)
+
+
+def run_candidate(case: Case, name: str, function: Candidate) -> Run:
+    """Run a user's gradient function on copies of the case's arrays."""
+    engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
+    params = [(W.copy(), None if b is None else b.copy()) for W, b in case.parameters]
+    try:
+        with _timed(seconds, "step"):
+            result = function(params, case.batch.x.copy(), case.batch.y.copy())
+        trace = _candidate_trace(result, len(params))
+    except Exception as error:
+        return Run(engine, FAILED, seconds, message=_summary(error), partial=True)
+    return Run(engine, OK, seconds, trace, partial=True)
+
+
+def _candidate_trace(result: Any, layers: int) -> Trace:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TypeError(f"returned a {type(result).__name__}: expected (loss, grads)")
+    loss, gradients = result
+    if not isinstance(gradients, Sequence) or len(gradients) != layers:
+        got = f"{len(gradients)} entries" if isinstance(gradients, Sequence) else type(gradients).__name__
+        raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {got}")
+    quantities: dict[str, Array] = {"loss": np.asarray(loss)}
+    for number, pair in enumerate(gradients, start=1):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"grads[{number - 1}] is a {type(pair).__name__}: expected a pair (dW, db)")
+        for kind, gradient in zip(("dW", "db"), pair, strict=True):
+            if gradient is not None:
+                quantities[f"{kind}.{number}"] = np.asarray(gradient)
+    return Trace(quantities)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start
+
+
+def _summary(error: Exception) -> str:
+    """The error in one line: frameworks put pages into theirs."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

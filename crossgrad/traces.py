@@ -1,0 +1,119 @@
+"""One case on several engines, every quantity shown: like the article's two listings, for any network."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .check import plan_case
+from .engines import select_engines
+from .networks.cases import Case
+from .networks.dtypes import Array
+from .networks.spec import Network
+from .report import plain_number
+from .run import OK, Run, run_engine
+from .text import case_title, render_table
+
+SCHEMA = "crossgrad.trace/1"
+SHOWN_WHOLE = 6
+"""Tensors of at most this many elements are printed whole; larger ones are summarised."""
+
+SHOWN_FIRST = 3
+
+
+@dataclass(frozen=True)
+class Traces:
+    """The runs of several engines on one case, with every quantity kept."""
+
+    case: Case
+    runs: tuple[Run, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every engine that was to run did, and at least one."""
+        return bool(self.runs) and all(run.status == OK for run in self.runs)
+
+    def to_text(self) -> str:
+        """A table with a row a quantity and a column an engine, and why engines are missing."""
+        case = self.case
+        finished = [run for run in self.runs if run.trace is not None]
+        rows = [
+            [quantity.name, *(_shown(run.trace.quantities[quantity.name]) for run in finished if run.trace)]
+            for quantity in case.quantities
+        ]
+        table = render_table(case_title(case), ["quantity", *(str(run.engine) for run in finished)], rows)
+        missing = [f"{run.engine}: {run.status}: {run.message}" for run in self.runs if run.status != OK]
+        return table + "".join(f"{line}\n" for line in missing)
+
+    def to_json(self) -> str:
+        """Every element of every quantity, in full precision, in data-flow order."""
+        case = self.case
+        engines = [
+            {
+                "backend": run.engine.backend,
+                "variant": run.engine.variant,
+                "device": run.engine.device,
+                "status": run.status,
+                "message": run.message,
+                "quantities": {
+                    quantity.name: {
+                        "shape": list(quantity.shape),
+                        "values": _plain(run.trace.quantities[quantity.name]),
+                    }
+                    for quantity in case.quantities
+                    if run.trace is not None
+                },
+            }
+            for run in self.runs
+        ]
+        document = {
+            "schema": SCHEMA,
+            "name": case.name,
+            "network": str(case.network),
+            "loss": case.loss,
+            "batch_size": case.batch_size,
+            "learning_rate": case.learning_rate,
+            "seed": case.seed,
+            "dtype": case.dtype,
+            "engines": engines,
+        }
+        return json.dumps(document, indent=1, allow_nan=False)
+
+
+def trace_engines(
+    network: str | Path | Network,
+    *,
+    backends: Sequence[str] | None = None,
+    devices: Sequence[str] | None = None,
+    dtype: str = "float64",
+    mnist: Path | None = None,
+    **options: Any,
+) -> Traces:
+    """Run one case on every engine asked for and keep every quantity.
+
+    Parameters are those of `crossgrad.check`, with one network and one dtype.
+    """
+    case = plan_case(network, dtype, mnist, **options)
+    selection = select_engines(backends, devices)
+    return Traces(case, tuple(run_engine(case, engine) for engine in selection.engines))
+
+
+def _shown(array: Array) -> str:
+    if array.size <= SHOWN_WHOLE:
+        return " ".join(_digits(value) for value in array.ravel())
+    norm = np.linalg.norm(array.astype(np.float64))
+    first = " ".join(_digits(value, short=True) for value in array.ravel()[:SHOWN_FIRST])
+    return f"{'x'.join(map(str, array.shape))}, norm {norm:.6g}, {first} ..."
+
+
+def _digits(value: Any, short: bool = False) -> str:
+    """As many digits as the number's own dtype needs, or six."""
+    return f"{float(value):.6g}" if short else str(value)
+
+
+def _plain(array: Array) -> Any:
+    flat = [plain_number(float(value)) for value in array.ravel()]
+    return np.array(flat, object).reshape(array.shape).tolist()

@@ -1,0 +1,100 @@
+"""A case: everything that one training step depends on, with the bits that every engine gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import isfinite
+from typing import Self
+
+import numpy as np
+
+from .batches import Batch, check_batch
+from .dtypes import Array, DType, find_dtype
+from .errors import InvalidInput
+from .parameters import DenseParameters, Parameters, check_parameters, raise_listed
+from .rules import LOSSES, require_rule
+from .spec import Network, Quantity
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One training step, fully determined.
+
+    Parameters and batch are rounded once to the case's dtype and made
+    read-only, so every engine starts from the same bits and none can change
+    them for the next.
+
+    Raises
+    ------
+    InvalidInput
+        If a name is unknown, a shape does not fit the network, or a value is
+        not finite or overflows the dtype; each field is listed.
+    """
+
+    name: str
+    network: Network
+    parameters: Parameters
+    batch: Batch
+    loss: str
+    learning_rate: float
+    seed: int
+    dtype: str
+
+    def __post_init__(self) -> None:
+        require_rule("loss", self.loss, LOSSES)
+        if not isfinite(self.learning_rate):
+            raise InvalidInput(f"learning rate {self.learning_rate!r}: expected a finite number")
+        check_parameters(self.network, self.parameters)
+        check_batch(self.network, self.batch)
+        rounded = {name: _frozen(array, self.format) for name, array in self._inputs().items()}
+        raise_listed(
+            f"too large for {self.dtype}, whose largest number is {_largest(self.format):.6g}",
+            (
+                f"{name}: overflows to infinity"
+                for name, array in rounded.items()
+                if not np.isfinite(array).all()
+            ),
+        )
+        object.__setattr__(self, "parameters", _layers(self.parameters, rounded))
+        object.__setattr__(self, "batch", Batch(rounded["x"], rounded["y"]))
+
+    def _inputs(self) -> dict[str, Array]:
+        named = {"x": self.batch.x, "y": self.batch.y}
+        for number, (W, b) in enumerate(self.parameters, start=1):
+            named |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
+        return named
+
+    @property
+    def format(self) -> DType:
+        return find_dtype(self.dtype)
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.batch.x)
+
+    @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Every tensor that an engine must deliver, in data-flow order."""
+        return self.network.quantities(self.batch_size)
+
+    def widened(self) -> Self:
+        """The same numbers, exactly, as a float64 case: what a reference computes on."""
+        return replace(self, dtype="float64")
+
+
+def _frozen(array: Array, dtype: DType) -> Array:
+    with np.errstate(over="ignore"):
+        rounded = np.array(array, dtype.storage, order="C")
+    rounded.setflags(write=False)
+    return rounded
+
+
+def _layers(parameters: Parameters, rounded: Mapping[str, Array]) -> Parameters:
+    return tuple(
+        DenseParameters(rounded[f"W.{number}"], rounded.get(f"b.{number}"))
+        for number in range(1, len(parameters) + 1)
+    )
+
+
+def _largest(dtype: DType) -> float:
+    return float((2.0 - dtype.eps) * 2.0**dtype.max_exponent)

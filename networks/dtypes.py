@@ -1,0 +1,103 @@
+"""The number formats of a case, and how far apart their numbers lie.
+
+``tf32`` is a pseudo-dtype: values are stored as float32, and a CUDA device's
+matrix products may round their inputs to 10 fraction bits.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidInput, unknown
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DType:
+    """A binary floating-point format, in the terms of IEEE 754.
+
+    Parameters
+    ----------
+    name
+        The name that cases and reports use.
+    precision
+        Significand bits p of the arithmetic, the implicit one counted.
+    min_exponent
+        Exponent e of the smallest normal number 2**e.
+    max_exponent
+        Exponent e of the largest binade [2**e, 2**(e+1)).
+    stored_as
+        Name of the format that arrays of this dtype are kept in.
+    """
+
+    name: str
+    precision: int
+    min_exponent: int
+    max_exponent: int
+    stored_as: str
+
+    @property
+    def eps(self) -> float:
+        """Distance from 1 to the next number: 2**(1-p)."""
+        return 2.0 ** (1 - self.precision)
+
+    @property
+    def unit_roundoff(self) -> float:
+        """Largest relative error of one rounding to nearest: 2**-p."""
+        return 2.0**-self.precision
+
+    @property
+    def smallest_subnormal(self) -> float:
+        return 2.0 ** (self.min_exponent - self.precision + 1)
+
+    @cached_property
+    def storage(self) -> np.dtype[Any]:
+        """The NumPy dtype that carries the values.
+
+        Raises
+        ------
+        InvalidInput
+            For bfloat16 when ml_dtypes is not installed.
+        """
+        if self.stored_as != "bfloat16":
+            return np.dtype(self.stored_as)
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise InvalidInput(
+                'dtype bfloat16 needs the package ml_dtypes: pip install "crossgrad[bfloat16]"'
+            ) from None
+        return np.dtype(ml_dtypes.bfloat16)
+
+    def ulp(self, values: Array) -> Array:
+        """Unit in the last place of each value: the spacing of this format there.
+
+        ``ulp(x) = 2**(max(e, min_exponent) - p + 1)`` for 2**e <= |x| < 2**(e+1)
+        (Goldberg 1991; Muller et al., Handbook of Floating-Point Arithmetic, 2.3.2).
+        """
+        _, exponent = np.frexp(np.asarray(values, np.float64))
+        return np.ldexp(1.0, np.maximum(exponent - 1, self.min_exponent) - self.precision + 1)
+
+
+DTYPES: dict[str, DType] = {
+    dtype.name: dtype
+    for dtype in [
+        DType("float16", 11, -14, 15, "float16"),
+        DType("bfloat16", 8, -126, 127, "bfloat16"),
+        DType("tf32", 11, -126, 127, "float32"),
+        DType("float32", 24, -126, 127, "float32"),
+        DType("float64", 53, -1022, 1023, "float64"),
+    ]
+}
+
+
+def find_dtype(name: str) -> DType:
+    """Return the format called `name`; raise `InvalidInput` with the nearest names if there is none."""
+    try:
+        return DTYPES[name]
+    except (KeyError, TypeError):
+        raise unknown("dtype", str(name), DTYPES) from None

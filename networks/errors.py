@@ -1,0 +1,31 @@
+"""The one error that a user's own input can cause.
+
+The command line turns it into one line on stderr and exit code 2; from Python
+it is a ValueError like any other. Its message names the value, says what was
+expected and shows the way out.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InvalidInput(ValueError):
+    """Something that the user gave cannot be used as it is."""
+
+
+def unknown(kind: str, got: str, known: Iterable[str]) -> InvalidInput:
+    """The error for a name that is in no table: the nearest names first, then all.
+
+    Parameters
+    ----------
+    kind
+        What the name should have named, for example ``"activation"``.
+    got
+        The name as the user wrote it.
+    known
+        Every name that would have been accepted.
+    """
+    names = list(known)
+    near = get_close_matches(got.lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return InvalidInput(f"unknown {kind} {got!r}: {hint}known are {', '.join(names)}")

@@ -1,0 +1,67 @@
+"""Would it fit? Said from the shapes alone, before anything is allocated."""
+
+import os
+from pathlib import Path
+
+from .dtypes import find_dtype
+from .errors import InvalidInput
+from .spec import Network
+
+
+def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) -> int:
+    """Bytes that a check keeps alive at its peak.
+
+    Three copies of the parameters in float64 (drawn, widened for the reference,
+    in work), the case's own, and for each trace the gradients and updated
+    parameters (2 P) and z, a, da, dz of every layer; one of the traces is the
+    float64 reference.
+    """
+    item = find_dtype(dtype).storage.itemsize
+    parameters = network.parameter_count
+    activations = batch_size * (network.inputs + 4 * sum(network.widths[1:]))
+    one_trace = 2 * parameters + activations
+    return 3 * 8 * parameters + item * parameters + one_trace * (item * traces + 8)
+
+
+def available_bytes() -> int | None:
+    """Memory that this process can still have, or None where the system does not say."""
+    candidates = [_meminfo_available(), _cgroup_limit()]
+    known = [value for value in candidates if value is not None]
+    if known:
+        return min(known)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -> None:
+    """Raise `InvalidInput` with the estimate if the case cannot fit into this machine's memory."""
+    needed, available = estimated_bytes(network, batch_size, dtype, traces), available_bytes()
+    if available is not None and needed > available:
+        raise InvalidInput(
+            f"network {network} with {network.parameter_count:,} parameters at batch {batch_size} in {dtype} "
+            f"needs about {_gib(needed)} for {traces} engines, and {_gib(available)} are available: "
+            "use a narrower network, a smaller batch or fewer engines"
+        )
+
+
+def _meminfo_available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
+
+
+def _cgroup_limit() -> int | None:
+    try:
+        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"

@@ -1,0 +1,118 @@
+"""Parameters in safetensors files: ``W.1``, ``b.1``, ``W.2`` ... as tensors of the same names.
+
+safetensors is the one format read here: it holds numbers and nothing that
+runs. The library's own loader knows no bfloat16 and lets a header name a
+tensor twice, so the header is checked and the bytes are read by type here.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .dtypes import Array, find_dtype
+from .errors import InvalidInput
+from .parameters import DenseParameters, Parameters, check_parameters
+from .spec import Network
+
+HEADER_LIMIT = 2**20
+_READABLE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+
+
+def save_parameters(path: str | Path, parameters: Parameters) -> None:
+    """Write `parameters` to a safetensors file, bit for bit (bfloat16 as float32, which holds it exactly).
+
+    Raises
+    ------
+    InvalidInput
+        If safetensors is not installed, or the file cannot be written.
+    """
+    library = _library()
+    tensors = {}
+    for number, (W, b) in enumerate(parameters, start=1):
+        tensors |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
+    plain = {name: np.ascontiguousarray(_without_bfloat16(array)) for name, array in tensors.items()}
+    try:
+        library.numpy.save_file(plain, str(path))
+    except (OSError, library.SafetensorError) as error:
+        raise InvalidInput(f"cannot write {path}: {error}") from None
+
+
+def load_parameters(path: str | Path, network: Network) -> Parameters:
+    """Read the parameters of `network` from a safetensors file.
+
+    Raises
+    ------
+    InvalidInput
+        If safetensors is not installed, or the file is missing, larger than
+        these parameters can be, truncated, corrupted, names a tensor twice,
+        or its tensors do not fit (each field listed).
+    """
+    library = _library()
+    try:
+        size = Path(path).stat().st_size
+        limit = 8 * network.parameter_count + HEADER_LIMIT
+        if size > limit:
+            raise InvalidInput(
+                f"{path} has {size:,} bytes: the parameters of network {network} take at most {limit:,}"
+            )
+        content = Path(path).read_bytes()
+        tensors = {name: _array(path, name, view) for name, view in library.deserialize(content)}
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from None
+    except library.SafetensorError as error:
+        raise InvalidInput(f"{path} is no intact safetensors file: {error}") from None
+    _require_names(path, content, tensors, network)
+    parameters = tuple(
+        DenseParameters(tensors[f"W.{number}"], tensors.get(f"b.{number}"))
+        for number in range(1, len(network.layers) + 1)
+    )
+    check_parameters(network, parameters)
+    return parameters
+
+
+def _library() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise InvalidInput(
+            'parameter files need the package safetensors: pip install "crossgrad[safetensors]"'
+        ) from None
+    return safetensors
+
+
+def _without_bfloat16(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _array(path: str | Path, name: str, view: dict[str, Any]) -> Array:
+    dtype = _READABLE.get(view["dtype"])
+    if dtype is None:
+        raise InvalidInput(
+            f"{path}: tensor {name!r} is of type {view['dtype']}: expected one of {', '.join(_READABLE)}"
+        )
+    return np.frombuffer(view["data"], find_dtype(dtype).storage).reshape(view["shape"])
+
+
+def _require_names(path: str | Path, content: bytes, tensors: dict[str, Array], network: Network) -> None:
+    def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InvalidInput(f"{path} names {', '.join(map(repr, twice))} twice in its header")
+        return dict(pairs)
+
+    length = int.from_bytes(content[:8], "little")
+    json.loads(content[8 : 8 + length], object_pairs_hook=refuse_twice)
+    expected = []
+    for number, layer in enumerate(network.layers, start=1):
+        expected += [f"W.{number}"] + [f"b.{number}"] * layer.bias
+    missing = [name for name in expected if name not in tensors]
+    extra = sorted(repr(name) for name in tensors if name not in expected)
+    if missing or extra:
+        raise InvalidInput(
+            f"{path} does not hold the parameters of network {network}: "
+            f"missing {', '.join(missing) or 'none'}; unexpected {', '.join(extra[:10]) or 'none'}"
+        )
