@@ -106,7 +106,8 @@ class Backend(ABC):
             return
         if device != "cpu" and not any(name.startswith("cuda") for name in seen):
             raise BackendUnavailable(
-                f"{self.name} sees no CUDA device here (crossgrad doctor says why); it runs on {', '.join(seen)}"
+                f"{self.name} sees no CUDA device here (crossgrad doctor says why); "
+                f"it runs on {', '.join(seen)}"
             )
         raise BackendUnavailable(f"{self.name} sees no device {device!r}; it runs on {', '.join(seen)}")
 

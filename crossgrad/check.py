@@ -15,8 +15,8 @@ from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
 from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
-from .networks.spec import Network
 from .networks.memory import require_memory
+from .networks.spec import Network
 from .report import FAILED, CaseReport, Report
 from .run import OK, Candidate, Run, run_candidate, run_engine
 
@@ -123,7 +123,7 @@ def reference_trace(case: Case) -> Trace:
 
 
 def plan_case(network: str | Path | Network, dtype: str, mnist: Path | None = None, **options: Any) -> Case:
-    """The one case that `network` and the options of `check` describe; refused if it cannot fit into memory."""
+    """The case that `network` and the options of `check` describe; refused if it cannot fit into memory."""
     return _case(find_entry(network, mnist), find_dtype(dtype).name, options)
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from .backends.base import Backend, BackendUnavailable, device_name
 from .backends.registry import find_listing, listings, load
-from .networks.errors import InvalidInput
-from .networks.errors import unknown
+from .networks.errors import InvalidInput, unknown
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,8 @@ def _engines_of(name: str, variant: str | None, places: list[str] | None) -> lis
     try:
         backend = load(name)
     except BackendUnavailable as error:
-        ids = [EngineId(name, variant or "default", place) for place in places or ["cpu"]]
-        return [Engine(id, None, str(error)) for id in ids]
+        absent = [EngineId(name, variant or "default", place) for place in places or ["cpu"]]
+        return [Engine(engine, None, str(error)) for engine in absent]
     chosen = variant or backend.variants[0]
     if chosen not in backend.variants:
         raise unknown(f"variant of {name}", chosen, backend.variants)
@@ -105,5 +104,4 @@ def _engines_of(name: str, variant: str | None, places: list[str] | None) -> lis
 
 
 def _label(name: str, variant: str | None, engines: dict[EngineId, Engine]) -> str:
-    first = next(id for id in engines if id.backend == name and variant in (None, id.variant))
-    return first.label
+    return next(e.label for e in engines if e.backend == name and variant in (None, e.variant))

@@ -117,7 +117,7 @@ def _row(case: CaseReport, run: Run) -> list[Text | str]:
 
 
 def _details(case: CaseReport) -> list[str]:
-    """Why rows are not in order: problems, reasons of runs that did not happen, disagreements in data-flow order."""
+    """Problems, reasons of runs that did not happen, then disagreements in data-flow order."""
     lines = list(case.problems)
     lines += [
         f"{run.engine}: {run.message}"

@@ -55,7 +55,7 @@ class DType:
         return 2.0 ** (self.min_exponent - self.precision + 1)
 
     @cached_property
-    def storage(self) -> np.dtype[Any]:
+    def storage(self) -> Any:
         """The NumPy dtype that carries the values.
 
         Raises
@@ -80,7 +80,8 @@ class DType:
         (Goldberg 1991; Muller et al., Handbook of Floating-Point Arithmetic, 2.3.2).
         """
         _, exponent = np.frexp(np.asarray(values, np.float64))
-        return np.ldexp(1.0, np.maximum(exponent - 1, self.min_exponent) - self.precision + 1)
+        spacing: Array = np.ldexp(1.0, np.maximum(exponent - 1, self.min_exponent) - self.precision + 1)
+        return spacing
 
 
 DTYPES: dict[str, DType] = {

@@ -16,7 +16,7 @@ def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) 
     parameters (2 P) and z, a, da, dz of every layer; one of the traces is the
     float64 reference.
     """
-    item = find_dtype(dtype).storage.itemsize
+    item = int(find_dtype(dtype).storage.itemsize)
     parameters = network.parameter_count
     activations = batch_size * (network.inputs + 4 * sum(network.widths[1:]))
     one_trace = 2 * parameters + activations

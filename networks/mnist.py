@@ -37,7 +37,8 @@ def mnist_batch(folder: Path, network: Network, batch_size: int, seed: int) -> B
     pixels = images.shape[1] * images.shape[2]
     if (network.inputs, network.widths[-1]) != (pixels, 10):
         raise InvalidInput(
-            f"network {network} does not take MNIST: expected {pixels} inputs and 10 outputs, as in {pixels}-100-10"
+            f"network {network} does not take MNIST: expected {pixels} inputs and 10 outputs, "
+            f"as in {pixels}-100-10"
         )
     if labels.size and labels.max() > 9:
         raise InvalidInput(f"{folder}/{LABELS} holds the label {labels.max()}: expected 0 to 9")

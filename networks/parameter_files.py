@@ -29,7 +29,7 @@ def save_parameters(path: str | Path, parameters: Parameters) -> None:
         If safetensors is not installed, or the file cannot be written.
     """
     library = _library()
-    tensors = {}
+    tensors: dict[str, Array] = {}
     for number, (W, b) in enumerate(parameters, start=1):
         tensors |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
     plain = {name: np.ascontiguousarray(_without_bfloat16(array)) for name, array in tensors.items()}

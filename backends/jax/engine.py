@@ -62,9 +62,10 @@ class JaxBackend(Backend):
         return JaxProgram(case, variant, device)
 
     def environment(self) -> dict[str, Any]:
+        settings: Any = jax.config
         return {
-            "x64": bool(jax.config.jax_enable_x64),
-            "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+            "x64": bool(settings.jax_enable_x64),
+            "matmul_precision": settings.jax_default_matmul_precision or "default",
             "platform": jax.default_backend(),
         }
 
@@ -127,7 +128,7 @@ class JaxProgram(Program):
         return Trace(quantities)
 
     def synchronize(self) -> None:
-        jax.block_until_ready(self._last)
+        jax.block_until_ready(self._last)  # type: ignore[no-untyped-call]
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
@@ -182,7 +183,8 @@ class JaxProgram(Program):
         return tuple(tuple(self._place(np.zeros(shape)) for _ in "za") for shape in shapes)
 
     def _place(self, array: Array) -> jax.Array:
-        return jax.device_put(array.astype(self._storage), self._device)
+        placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)
+        return placed
 
     def _array(self, value: jax.Array) -> Array:
         return np.asarray(value).astype(self._storage)
@@ -194,7 +196,7 @@ class JaxProgram(Program):
 
 
 def _affine(a: jax.Array, W: jax.Array, b: jax.Array | None) -> jax.Array:
-    z = a @ W.T
+    z: jax.Array = a @ W.T
     return z if b is None else z + b
 
 

@@ -25,7 +25,8 @@ def sigmoid(z: Array) -> Array:
     accurate numbers, never a difference: it keeps its full relative accuracy.
     """
     e = np.exp(-np.abs(z))
-    return np.where(z < 0, e, z.dtype.type(1)) / (1 + e)
+    a: Array = np.where(z < 0, e, z.dtype.type(1)) / (1 + e)
+    return a
 
 
 def sigmoid_backward(da: Array, a: Array) -> Array:
@@ -35,7 +36,8 @@ def sigmoid_backward(da: Array, a: Array) -> Array:
     ``a' = -u'/u**2 = (u - 1)/u**2 = 1/u - 1/u**2 = a - a**2 = a (1 - a)``.
     The chain rule gives ``dz = da * a'``.
     """
-    return da * a * (1 - a)
+    dz: Array = da * a * (1 - a)
+    return dz
 
 
 ACTIVATIONS: dict[str, ActivationRule] = {

@@ -124,13 +124,11 @@ class NumpyProgram(Program):
     def trace(self, values: _Values) -> Trace:
         forward, backward = result = self.step(values)
         with np.errstate(over="ignore", invalid="ignore"):
-            W_new = [W - self._learning_rate * dW for W, dW in zip(values.weights, backward.dW, strict=True)]
+            W_new = [self._updated(W, dW) for W, dW in zip(values.weights, backward.dW, strict=True)]
             b_new = [
-                None if b is None else b - self._learning_rate * db
+                None if b is None else self._updated(b, db)
                 for b, db in zip(values.biases, backward.db, strict=True)
             ]
-            W_new = [self._round(W) for W in W_new]
-            b_new = [None if b is None else self._round(b) for b in b_new]
             updated = _Values(tuple(W_new), tuple(b_new), values.x, values.y)
             loss_new = self._forward(updated).loss
         quantities = numbered("z", forward.z) | numbered("a", forward.a[1:])
@@ -162,6 +160,11 @@ class NumpyProgram(Program):
             if n:
                 da = self._round(dz @ values.weights[n])
         return _Backward(found.da[::-1], found.dz[::-1], found.dW[::-1], found.db[::-1])
+
+    def _updated(self, parameter: Array, gradient: Any) -> Array:
+        """One step of gradient descent: ``p - lr * dp``."""
+        updated: Array = self._round(parameter - self._learning_rate * gradient)
+        return updated
 
     def _round(self, value: Any) -> Any:
         """Round to the storage dtype where the arithmetic is wider; the carrier stays float32."""

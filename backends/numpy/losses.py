@@ -28,7 +28,8 @@ def mse(a: Array, y: Array) -> Any:
 
 def mse_backward(a: Array, y: Array) -> Array:
     """``dL/da = 2 r / (B * O)``: the mean weighs each term with 1 / (B * O)."""
-    return (a - y) * a.dtype.type(2 / a.size)
+    da: Array = (a - y) * a.dtype.type(2 / a.size)
+    return da
 
 
 def mse_sum(a: Array, y: Array) -> Any:
@@ -48,7 +49,8 @@ def half_mse(a: Array, y: Array) -> Any:
 
 def half_mse_backward(a: Array, y: Array) -> Array:
     """``dL/da = r / B``: the half cancels the 2 of the square."""
-    return (a - y) / a.dtype.type(len(a))
+    da: Array = (a - y) / a.dtype.type(len(a))
+    return da
 
 
 LOSSES: dict[str, LossRule] = {

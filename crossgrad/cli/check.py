@@ -39,7 +39,7 @@ def check(
     seed: options.Seed = 0,
     mnist: options.Mnist = None,
     params: options.Params = None,
-    format: options.FormatOption = options.Format.text,
+    form: options.FormatOption = options.Format.text,
     output: options.Output = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only the closing line (and the JSON, if asked for).")
@@ -67,13 +67,13 @@ def check(
             notes=notes,
             progress=progress,
         )
-    if format is options.Format.json:
+    if form is options.Format.json:
         code = deliver(report.to_json() + "\n", output)
     else:
         code = deliver(
             "" if quiet and output is None else report_text(report, to_file=output is not None), output
         )
-    if format is options.Format.text or output is not None:
+    if form is options.Format.text or output is not None:
         typer.echo(closing_line(report))
     raise typer.Exit(code or exits.BY_VERDICT[report.verdict])
 

@@ -21,7 +21,7 @@ def trace(
     seed: options.Seed = 0,
     mnist: options.Mnist = None,
     params: options.Params = None,
-    format: options.FormatOption = options.Format.text,
+    form: options.FormatOption = options.Format.text,
     output: options.Output = None,
 ) -> None:
     """Print the forward and backward pass of every engine side by side."""
@@ -40,6 +40,6 @@ def trace(
         dtype=dtype,
         mnist=mnist,
     )
-    text = traces.to_json() + "\n" if format is options.Format.json else traces.to_text()
+    text = traces.to_json() + "\n" if form is options.Format.json else traces.to_text()
     code = deliver(text, output)
     raise typer.Exit(code or (exits.OK if traces.ok else exits.ENGINE_FAILED))
