@@ -12,6 +12,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..networks.errors import unknown
@@ -41,7 +42,7 @@ class Listing:
     @property
     def installed(self) -> bool:
         """Whether the package it needs is there; nothing is imported to find out."""
-        return find_spec(self.requires) is not None
+        return bool(self.requires) and find_spec(self.requires) is not None
 
 
 def _builtin(name: str, attribute: str, install: str) -> Listing:
@@ -80,7 +81,7 @@ def load(name: str) -> "Backend":
     InvalidInput
         If no engine has this name.
     BackendUnavailable
-        If its package is not installed, or fails to import.
+        If its package is not installed, fails to import, or breaks the contract.
     """
     return _load(find_listing(name))
 
@@ -92,23 +93,31 @@ def _load(listing: Listing) -> "Backend":
     if not listing.installed:
         raise BackendUnavailable(f"{listing.name} is not installed: {listing.install}")
     try:
-        backend: Any = getattr(import_module(listing.module), listing.attribute)()
-    except Exception as error:
+        backend: Any = attrgetter(listing.attribute)(import_module(listing.module))()
+    except (Exception, SystemExit) as error:
         raise BackendUnavailable(
             f"{listing.name} is installed but fails to import: {type(error).__name__}: {error}"
         ) from error
+    place = f"{listing.module}:{listing.attribute}"
     if not isinstance(backend, Backend):
-        raise BackendUnavailable(f"{listing.module}:{listing.attribute} is not a crossgrad Backend class")
+        raise BackendUnavailable(f"{place} is not a crossgrad Backend class")
+    if getattr(backend, "name", None) != listing.name:
+        own = getattr(backend, "name", None)
+        raise BackendUnavailable(f"{place} calls itself {own!r}, but its entry point is {listing.name!r}")
+    if not getattr(backend, "variants", ()):
+        raise BackendUnavailable(f"{place} has no variants: name at least one")
     return backend
 
 
 def _from_entry_point(point: EntryPoint) -> Listing:
-    distribution = point.dist.name if point.dist is not None else point.module
+    # EntryPoint's own parsing raises on a malformed value; that must cost one row, not every command.
+    module, _, attribute = (part.strip() for part in point.value.partition("[")[0].partition(":"))
+    distribution = point.dist.name if point.dist is not None else module
     return Listing(
         name=point.name,
-        module=point.module,
-        attribute=point.attr,
-        requires=point.module.partition(".")[0],
+        module=module,
+        attribute=attribute,
+        requires=module.partition(".")[0],
         install=f"pip install {distribution}",
         distribution=distribution,
     )

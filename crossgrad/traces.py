@@ -18,10 +18,10 @@ from .run import OK, Run, run_engine
 from .text import case_title, render_table
 
 SCHEMA = "crossgrad.trace/1"
-SHOWN_WHOLE = 6
+SHOWN_WHOLE = 4
 """Tensors of at most this many elements are printed whole; larger ones are summarised."""
 
-SHOWN_FIRST = 3
+SHOWN_FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,14 @@ class Traces:
         case = self.case
         finished = [run for run in self.runs if run.trace is not None]
         rows = [
-            [quantity.name, *(_shown(run.trace.quantities[quantity.name]) for run in finished if run.trace)]
+            [
+                quantity.name,
+                "x".join(map(str, quantity.shape)) or "scalar",
+                *(_shown(run.trace.quantities[quantity.name]) for run in finished if run.trace),
+            ]
             for quantity in case.quantities
         ]
-        table = render_table(case_title(case), ["quantity", *(str(run.engine) for run in finished)], rows)
+        table = render_table(case_title(case), ["quantity", "shape", *(str(run.engine) for run in finished)], rows)
         missing = [f"{run.engine}: {run.status}: {run.message}" for run in self.runs if run.status != OK]
         return table + "".join(f"{line}\n" for line in missing)
 
@@ -102,16 +106,12 @@ def trace_engines(
 
 
 def _shown(array: Array) -> str:
+    """Every element in as many digits as its dtype needs; of a large tensor the norm and first elements."""
     if array.size <= SHOWN_WHOLE:
-        return " ".join(_digits(value) for value in array.ravel())
-    norm = np.linalg.norm(array.astype(np.float64))
-    first = " ".join(_digits(value, short=True) for value in array.ravel()[:SHOWN_FIRST])
-    return f"{'x'.join(map(str, array.shape))}, norm {norm:.6g}, {first} ..."
-
-
-def _digits(value: Any, short: bool = False) -> str:
-    """As many digits as the number's own dtype needs, or six."""
-    return f"{float(value):.6g}" if short else str(value)
+        return "\n".join(str(value) for value in array.ravel())
+    wide = array.astype(np.float64).ravel()
+    first = " ".join(f"{value:.4g}" for value in wide[:SHOWN_FIRST])
+    return f"norm {np.linalg.norm(wide):.8g}\n{first} ..."
 
 
 def _plain(array: Array) -> Any:

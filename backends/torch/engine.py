@@ -7,6 +7,7 @@ transformation of a pure function; ``compile``, the loss through torch.compile.
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,13 @@ class _CompiledProgram(_TorchProgram):
         return _Derivatives(loss, z, a, dz, da, _by_layer(values.layers, found[len(flat) :]))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # fullgraph: raise instead of falling back to eager without a word.
-    return torch.compile(function, fullgraph=True, dynamic=False)
+def _compiled(method: Any) -> Callable[..., Any]:
+    """Compile a bound method for this program's shapes alone.
+
+    torch.compile counts recompilations for each code object and gives up after
+    eight; a copy of the code for each program starts a count of its own.
+    fullgraph makes it raise where it would fall back to eager without a word.
+    """
+    function = method.__func__
+    own = FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
+    return torch.compile(MethodType(own, method.__self__), fullgraph=True, dynamic=False)

@@ -1,0 +1,41 @@
+# make check   set up, then run the main job: every engine on the article's network and on real digits
+# make test    set up, then run the tests
+# make lint    set up, then ruff and mypy
+# make bench   set up, then the pytest-benchmark suites
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: check test lint bench clean
+
+check: $(VENV)/users
+	$(BIN)/crossgrad check
+
+test: $(VENV)/developers
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/developers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict crossgrad
+
+bench: $(VENV)/developers
+	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only benchmarks
+
+# A stamp file for each set of packages: installed again only when what it depends on has changed.
+$(VENV)/users: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --constraint constraints.txt --editable ".[all]"
+	@touch $@
+
+$(VENV)/developers: pyproject.toml constraints.txt $(VENV)/users
+	$(PIP) --constraint constraints.txt --editable ".[all,dev]"
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crossgrad needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

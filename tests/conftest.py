@@ -1,0 +1,98 @@
+"""What the tests run on: every engine x device x dtype, absent ones skipped in plain sight.
+
+``CROSSGRAD_REQUIRE=numpy,torch,jax`` (and ``cuda``) turns the skip of an engine or device into a failure.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+
+from crossgrad.backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
+from crossgrad.backends.registry import load
+from crossgrad.networks.cases import Case
+from crossgrad.networks.catalogue import build_case, find_entry
+
+REQUIRED = {name for name in os.environ.get("CROSSGRAD_REQUIRE", "").split(",") if name}
+
+VARIANTS = [
+    ("numpy", "manual"),
+    ("torch", "eager"),
+    ("torch", "func"),
+    ("torch", "compile"),
+    ("jax", "jit"),
+    ("jax", "nojit"),
+    ("jax", "forward"),
+]
+DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
+DEVICES = ["cpu", "cuda"]
+NATIVE = ["float32", "float64"]
+HALF = ["float16", "bfloat16"]
+
+
+def skip(needed: str, reason: str) -> None:
+    """Skip the test, or fail it if `needed` is required here."""
+    if needed in REQUIRED:
+        pytest.fail(f"{needed} is required by CROSSGRAD_REQUIRE, but {reason}")
+    pytest.skip(reason)
+
+
+def engine_grid(
+    variants: list[tuple[str, str]] = VARIANTS, devices: list[str] = DEVICES, **more: list[str]
+) -> Callable[..., Any]:
+    """Parametrize over engines and devices and `more`, with ids such as torch-eager-cpu-float32-article."""
+    names = ["backend", "variant", "device", *more]
+    rows = [
+        (*pair, device) for pair in variants for device in devices if pair[0] != "numpy" or device == "cpu"
+    ]
+    for values in more.values():
+        rows = [(*row, value) for row in rows for value in values]
+    return pytest.mark.parametrize(names, rows, ids=["-".join(row) for row in rows])
+
+
+def make_case(network: str = "article", dtype: str = "float32", **options: Any) -> Case:
+    return build_case(find_entry(network), dtype=dtype, **options)
+
+
+def load_or_skip(name: str, device: str = "cpu") -> Backend:
+    try:
+        backend = load(name)
+    except BackendUnavailable as error:
+        skip(name, str(error))
+    if device not in backend.devices():
+        skip("cuda", f"{name} sees no {device} here")
+    return backend
+
+
+def prepare_or_skip(case: Case, backend: str, variant: str, device: str) -> Program:
+    """The program of an engine, or a skip: absent engine, absent device, or said to be unsupported."""
+    try:
+        return load_or_skip(backend, device).prepare(case, variant, device)
+    except Unsupported as error:
+        pytest.skip(f"unsupported, as it should say: {error}")
+
+
+def run_trace(case: Case, backend: str, variant: str, device: str = "cpu") -> Trace:
+    program = prepare_or_skip(case, backend, variant, device)
+    return program.trace(program.put(case.parameters, case.batch))
+
+
+@pytest.fixture(scope="session")
+def valid_report() -> Callable[[str], dict[str, Any]]:
+    """Parse a JSON report and hold it against the published schema."""
+    schema = json.loads(files("crossgrad.schemas").joinpath("report.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    def parse(text: str) -> dict[str, Any]:
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is not JSON")
+
+        document: dict[str, Any] = json.loads(text, parse_constant=refuse)
+        jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
+        return document
+
+    return parse

@@ -1,0 +1,174 @@
+"""The laws of ``backends/base.py``, checked for every backend, variant and device."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from crossgrad.backends.base import BackendUnavailable, Unsupported
+from crossgrad.compare import judge
+from crossgrad.networks.dtypes import find_dtype
+
+from .conftest import NATIVE, VARIANTS, engine_grid, load_or_skip, make_case, prepare_or_skip
+
+FAST = [pair for pair in VARIANTS if pair[1] != "compile"]
+
+
+@engine_grid(dtype=NATIVE)
+def test_trace_and_step_give_the_same_gradients(backend: str, variant: str, device: str, dtype: str) -> None:
+    """Law 6. Compilers may order sums differently in the two programs: a few ulp of the largest element."""
+    case = make_case("3-4-2", dtype, batch_size=5)
+    program = prepare_or_skip(case, backend, variant, device)
+    values = program.put(case.parameters, case.batch)
+    stepped, traced = program.gradients(program.step(values)), program.trace(values).quantities
+    assert set(stepped) == {"loss", "dW.1", "db.1", "dW.2", "db.2"}
+    for name, array in stepped.items():
+        largest = np.abs(array).max() or 1.0
+        np.testing.assert_allclose(traced[name], array, rtol=0, atol=4 * find_dtype(dtype).eps * largest)
+
+
+@engine_grid(FAST, dtype=[*NATIVE, "float16", "bfloat16"])
+def test_trace_has_every_quantity_in_shape_and_dtype(
+    backend: str, variant: str, device: str, dtype: str
+) -> None:
+    case = make_case("3-4-2", dtype, batch_size=5)
+    program = prepare_or_skip(case, backend, variant, device)
+    trace = program.trace(program.put(case.parameters, case.batch))
+    got = {name: (array.shape, array.dtype) for name, array in trace.quantities.items()}
+    assert got == {q.name: (q.shape, case.format.storage) for q in case.quantities}
+
+
+@engine_grid(FAST)
+def test_step_is_repeatable_and_leaves_its_inputs_alone(backend: str, variant: str, device: str) -> None:
+    case = make_case("3-4-2", "float32", batch_size=5)
+    before = [array.copy() for array in (*case.batch, *case.parameters[0], *case.parameters[1])]
+    program = prepare_or_skip(case, backend, variant, device)
+    values = program.put(case.parameters, case.batch)
+    first = program.gradients(program.step(values))
+    program.trace(values)
+    second = program.gradients(program.step(values))
+    program.synchronize()
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array)
+    after = (*case.batch, *case.parameters[0], *case.parameters[1])
+    for array, original in zip(after, before, strict=True):
+        np.testing.assert_array_equal(array, original)
+        assert not array.flags.writeable
+
+
+@engine_grid(FAST, ["cpu"], dtype=NATIVE)
+def test_nothing_global_is_changed(backend: str, variant: str, device: str, dtype: str) -> None:
+    """Law 7: settings, random states and the environment are as they were."""
+    case = make_case("3-4-2", dtype, batch_size=5)
+    load_or_skip(backend)
+    before = global_state()
+    program = prepare_or_skip(case, backend, variant, device)
+    values = program.put(case.parameters, case.batch)
+    program.gradients(program.step(values))
+    program.trace(values)
+    assert global_state() == before
+
+
+def global_state() -> dict[str, object]:
+    state: dict[str, object] = {
+        "environment": dict(os.environ),
+        "numpy errors": np.geterr(),
+        "numpy random": str(np.random.get_state()),  # noqa: NPY002 - the global one is what must not move
+    }
+    if "torch" in sys.modules:
+        import torch
+
+        state |= {
+            "default dtype": torch.get_default_dtype(),
+            "grad mode": torch.is_grad_enabled(),
+            "threads": torch.get_num_threads(),
+            "cuda precision": torch.backends.cuda.matmul.fp32_precision,
+            "cpu precision": torch.backends.mkldnn.matmul.fp32_precision,
+            "torch random": torch.get_rng_state().tolist(),
+        }
+    if "jax" in sys.modules:
+        import jax
+
+        state |= {"x64": jax.config.jax_enable_x64, "precision": jax.config.jax_default_matmul_precision}
+    return state
+
+
+@engine_grid([("torch", "eager"), ("jax", "jit")])
+def test_float32_is_ieee_whatever_the_user_has_set(backend: str, variant: str, device: str) -> None:
+    """A user's TF32 setting neither reaches a float32 case nor is lost by it."""
+    load_or_skip(backend, device)
+    case = make_case("64-64-64", "float32")
+    want = run_float32(case, backend, variant, device)
+    with user_wants_tf32(backend):
+        got = run_float32(case, backend, variant, device)
+    for name, array in want.items():
+        found = judge(got[name].astype(float), array.astype(float), find_dtype("float32"))
+        assert found.bound_share < 0.1, name
+
+
+def run_float32(case, backend, variant, device):
+    program = prepare_or_skip(case, backend, variant, device)
+    return program.gradients(program.step(program.put(case.parameters, case.batch)))
+
+
+def user_wants_tf32(backend: str):
+    if backend == "jax":
+        import jax
+
+        return jax.default_matmul_precision("tensorfloat32")
+    from crossgrad.backends.torch.precision import matmul_precision
+
+    return matmul_precision("tf32")
+
+
+@pytest.mark.parametrize(("backend", "variant"), FAST, ids="-".join)
+def test_what_it_cannot_do_is_said_by_name(backend: str, variant: str) -> None:
+    """Law 8: no silent fallback."""
+    engine = load_or_skip(backend)
+    with pytest.raises(Unsupported, match="tf32"):
+        engine.prepare(make_case("article", "tf32"), variant, "cpu")
+    with pytest.raises(BackendUnavailable, match=r"cuda:99|cpu only|CUDA"):
+        engine.prepare(make_case("article", "float32"), variant, "cuda:99")
+
+
+def test_forward_mode_refuses_what_is_not_small() -> None:
+    with pytest.raises(Unsupported, match="small networks"):
+        load_or_skip("jax").prepare(make_case("digits", "float32"), "forward", "cpu")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_a_missing_rule_is_said_by_name(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crossgrad.networks.rules import ACTIVATIONS, Activation
+
+    engine = load_or_skip(backend)
+    monkeypatch.setitem(ACTIVATIONS, "cube", Activation("cube", "a = z**3"))
+    case = make_case("3-4-2", "float32")
+    object.__setattr__(case.network.layers[0], "activation", "cube")
+    with pytest.raises(Unsupported, match="cube"):
+        engine.prepare(case, engine.variants[0], "cpu")
+
+
+def test_a_new_activation_needs_only_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registries are open: a name, and a rule in each engine's words; nothing else changes."""
+    import crossgrad
+    from crossgrad.backends.numpy import activations as numpy_rules
+    from crossgrad.networks.rules import ACTIVATIONS, Activation
+
+    load_or_skip("torch")
+    load_or_skip("jax")
+    from crossgrad.backends.jax import activations as jax_rules
+    from crossgrad.backends.torch import activations as torch_rules
+
+    def square_root_backward(da, a):
+        return da / (2 * a)
+
+    monkeypatch.setitem(ACTIVATIONS, "root", Activation("root", "a = sqrt(z)"))
+    rule = numpy_rules.ActivationRule(np.sqrt, square_root_backward)
+    monkeypatch.setitem(numpy_rules.ACTIVATIONS, "root", rule)
+    monkeypatch.setitem(torch_rules.ACTIVATIONS, "root", lambda z: z.sqrt())
+    monkeypatch.setitem(jax_rules.ACTIVATIONS, "root", lambda z: z**0.5)
+    network = crossgrad.Network(2, (crossgrad.Dense(3), crossgrad.Dense(2, activation="root")))
+    rng = np.random.default_rng(0)
+    params = [(rng.random((3, 2)), rng.random(3)), (rng.random((2, 3)), rng.random(2))]
+    crossgrad.check(network, params=params, devices=["cpu"]).raise_if_disagree()
