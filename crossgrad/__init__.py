@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .check import check
+    from .checking import check
     from .networks.batches import Batch
     from .networks.cases import Case
     from .networks.errors import InvalidInput
@@ -31,7 +31,7 @@ _HOME = {
     "InvalidInput": ".networks.errors",
     "Network": ".networks.spec",
     "Report": ".report",
-    "check": ".check",
+    "check": ".checking",
     "load_parameters": ".networks.parameter_files",
     "save_parameters": ".networks.parameter_files",
 }

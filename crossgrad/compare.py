@@ -90,7 +90,9 @@ def judge(got: Array, expected: Array, dtype: DType) -> Judgement:
                 got=float(got[index]),
                 expected=float(expected[index]),
             )
-    error = np.abs(got - expected)
+    with np.errstate(over="ignore"):
+        error = np.abs(got - expected)
+        in_ulp = error / dtype.ulp(expected)
     index = _index(np.argmax(error), error.shape)
     scale = float(max(np.max(np.abs(got)), np.max(np.abs(expected))))
     bound = min(256 * dtype.eps, sqrt(dtype.eps)) * scale + dtype.smallest_subnormal
@@ -98,7 +100,7 @@ def judge(got: Array, expected: Array, dtype: DType) -> Judgement:
     return Judgement(
         AGREE if largest <= bound else DISAGREE,
         max_abs_error=largest,
-        max_ulp=float(np.max(error / dtype.ulp(expected))),
+        max_ulp=float(np.max(in_ulp)),
         scale=scale,
         bound=bound,
         index=index,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .check import plan_case
+from .checking import plan_case
 from .engines import select_engines
 from .networks.cases import Case
 from .networks.dtypes import Array

@@ -79,8 +79,9 @@ class DType:
         ``ulp(x) = 2**(max(e, min_exponent) - p + 1)`` for 2**e <= |x| < 2**(e+1)
         (Goldberg 1991; Muller et al., Handbook of Floating-Point Arithmetic, 2.3.2).
         """
-        _, exponent = np.frexp(np.asarray(values, np.float64))
-        spacing: Array = np.ldexp(1.0, np.maximum(exponent - 1, self.min_exponent) - self.precision + 1)
+        wide = np.asarray(values, np.float64)
+        exponent = np.where(wide == 0, self.min_exponent, np.frexp(wide)[1] - 1)  # frexp: |x| in [1/2, 1)
+        spacing: Array = np.ldexp(1.0, np.maximum(exponent, self.min_exponent) - self.precision + 1)
         return spacing
 
 

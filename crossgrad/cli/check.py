@@ -11,7 +11,7 @@ from . import exits, options
 from .output import deliver
 
 if TYPE_CHECKING:
-    from ..check import Progress
+    from ..checking import Progress
 
 
 def check(
@@ -46,8 +46,8 @@ def check(
     ] = False,
 ) -> None:
     """Run networks on every engine and compare every quantity, forward and backward."""
-    from ..check import DEFAULT_DTYPES
-    from ..check import check as run_check
+    from ..checking import DEFAULT_DTYPES
+    from ..checking import check as run_check
     from ..text import closing_line, report_text
     from .inputs import default_networks, parameters_from
 

@@ -20,7 +20,7 @@ def doctor(
         typer.echo(f"{mark}  {finding.name:<14} {finding.detail}")
     if not deep:
         return
-    from ..check import check
+    from ..checking import check
     from ..text import closing_line, report_text
 
     report = check("article")

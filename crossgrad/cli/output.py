@@ -25,10 +25,12 @@ def deliver(text: str, output: Path | None) -> int:
         sys.stdout.write(text)
         return exits.OK
     try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as problem:
+        # A name that came from the file system may hold bytes that are no UTF-8.
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as problem:
         sys.stdout.write(text)
         sys.stdout.flush()
-        error(f"cannot write {output}: {problem.strerror}; the result is above instead")
+        reason = getattr(problem, "strerror", None) or problem
+        error(f"cannot write {output}: {reason}; the result is above instead")
         return exits.BAD_INPUT
     return exits.OK

@@ -1,0 +1,197 @@
+"""The command line from end to end, started as a user starts it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crossgrad.cli.app import run
+
+from .conftest import DEFAULTS, load_or_skip
+
+QUICK = ["check", "3-4-2", "-b", "numpy", "--dtype", "float32"]
+
+
+def crossgrad(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "crossgrad", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def test_the_main_job(valid_report) -> None:
+    """Both default networks on every engine, in both dtypes, as JSON: everything is there and agrees."""
+    for backend, _ in DEFAULTS:
+        load_or_skip(backend)
+    done = crossgrad("check", "article", "digits", "--format", "json", "-d", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = valid_report(done.stdout)
+    assert document["verdict"] == "agree"
+    assert [(c["name"], c["dtype"]) for c in document["cases"]] == [
+        (name, dtype) for name in ("article", "digits") for dtype in ("float32", "float64")
+    ]
+    for case in document["cases"]:
+        assert {(r["backend"], r["status"]) for r in case["runs"]} == {
+            (name, "ok") for name in ("numpy", "torch", "jax")
+        }
+        for engine in ("torch", "jax"):
+            against = [
+                c for c in case["comparisons"] if c["backend"] == engine and c["against"] == "reference"
+            ]
+            assert len(against) == 18
+
+
+def test_text_ends_with_one_line_that_says_everything(capsys) -> None:
+    assert run(QUICK) == 0
+    *table, closing = capsys.readouterr().out.rstrip().splitlines()
+    assert re.fullmatch(
+        r"1 case, 1 engine \(numpy:manual@cpu\), 18 comparisons: all agree \[\d+\.\d s\]", closing
+    )
+    assert any("numpy:manual" in line and "agree" in line for line in table)
+    assert table[0].startswith("3-4-2 · 3-4-2 · mse · batch 32 · lr 0.1 · seed 0 · float32")
+
+
+def test_quiet_leaves_the_closing_line(capsys) -> None:
+    assert run([*QUICK, "--quiet"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_output_goes_to_the_file(tmp_path: Path, capsys, valid_report) -> None:
+    file = tmp_path / "report.json"
+    assert run([*QUICK, "--format", "json", "-o", str(file)]) == 0
+    assert valid_report(file.read_text())["verdict"] == "agree"
+    assert "all agree" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (QUICK, 0),
+        (["check", "3-2", "-b", "numpy", "--dtype", "float64"], 3),
+        (["check", "article", "-b", "numpy", "-d", "cuda:7"], 3),
+        (["check", "article", "-b", "numpy", "--dtype", "tf32"], 3),
+        (["check", "artcle"], 2),
+        (["check", "--format", "xml"], 2),
+        (["check", "--no-such-option"], 2),
+        (["chek"], 2),
+        (["--version"], 0),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else str(value),
+)
+def test_exit_codes(arguments: list[str], code: int, capsys) -> None:
+    assert run(arguments) == code
+    written = capsys.readouterr()
+    assert "Traceback" not in written.out + written.err
+    assert code == 0 or written.out + written.err
+
+
+def test_an_engine_that_was_asked_for_and_is_missing(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crossgrad.backends import registry
+
+    absent = registry._builtin("jax", "JaxBackend", 'pip install "crossgrad[jax]"')
+    monkeypatch.setitem(
+        registry._BUILTIN, "jax", type(absent)(**{**vars(absent), "requires": "no_such_package"})
+    )
+    assert run(["check", "3-2", "-b", "numpy", "-b", "jax", "--dtype", "float32"]) == 3
+    written = capsys.readouterr().out
+    assert 'jax is not installed: pip install "crossgrad[jax]"' in written
+    assert "missing" in written
+    assert "numpy:manual" in written
+
+
+def test_interrupt_ends_with_130(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossgrad.checking.run_engine", interrupted)
+    assert run(QUICK) == 130
+
+
+def test_no_colour_and_no_bar_in_a_pipe() -> None:
+    done = crossgrad(*QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_color", [False, True], ids=["color", "NO_COLOR"])
+def test_colours_on_a_terminal_unless_refused(no_color: bool) -> None:
+    ours, theirs = os.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"TERM": "xterm", **({"NO_COLOR": "1"} if no_color else {})}
+    command = [sys.executable, "-m", "crossgrad", *QUICK]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+        assert process.wait() == 0
+    os.close(ours)
+    assert (b"\x1b[32m" in shown) != no_color
+    assert b"all agree" in shown
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def test_trace_shows_the_articles_numbers(capsys) -> None:
+    assert run(["trace", "article", "-b", "numpy"]) == 0
+    shown = capsys.readouterr().out
+    for name, digits in (
+        ("a.2", "0.8505712265305"),
+        ("W_new.1", "1.58137816544294"),
+        ("db.2", "-0.037984738"),
+    ):
+        assert re.search(rf"^ {re.escape(name)} .*{re.escape(digits)}", shown, re.MULTILINE)
+
+
+def test_trace_json_has_full_precision(capsys) -> None:
+    from .conftest import make_case, run_trace
+
+    assert run(["trace", "3-4-2", "-b", "numpy", "--format", "json", "--seed", "5"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (engine,) = document["engines"]
+    expected = run_trace(make_case("3-4-2", "float64", seed=5), "numpy", "manual").quantities
+    assert list(engine["quantities"]) == [q.name for q in make_case("3-4-2").quantities]
+    for name, array in expected.items():
+        assert engine["quantities"][name] == {"shape": list(array.shape), "values": array.tolist()}
+
+
+def test_trace_summarises_large_tensors(capsys) -> None:
+    assert run(["trace", "wide", "-b", "numpy", "--batch-size", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "1024x1024" in shown
+    assert len(shown) < 10_000
+
+
+def test_doctor_deep_runs_the_article(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossgrad.engines.installed_backends", lambda: ["numpy"])
+    assert run(["doctor", "--deep"]) == 3  # numpy alone cannot be compared in float64
+    assert "article · 1-1-1" in capsys.readouterr().out
+
+
+def test_params_file_is_used(tmp_path: Path, capsys) -> None:
+    import crossgrad as package
+
+    from .conftest import make_case
+
+    case = make_case("3-4-2", "float64", seed=9)
+    package.save_parameters(tmp_path / "p.safetensors", case.parameters)
+    arguments = ["trace", "3-4-2", "-b", "numpy", "--format", "json"]
+    assert run([*arguments, "--params", str(tmp_path / "p.safetensors")]) == 0
+    given = json.loads(capsys.readouterr().out)["engines"][0]["quantities"]["W_new.1"]
+    assert run(arguments) == 0
+    drawn = json.loads(capsys.readouterr().out)["engines"][0]["quantities"]["W_new.1"]
+    assert given != drawn
+    assert abs(given["values"][0][0] - case.parameters[0].W[0, 0]) < 0.1

@@ -1,0 +1,137 @@
+"""Reports: their JSON against the published schema, and that none can be taken for a pass by mistake."""
+
+import json
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+import crossgrad
+from crossgrad.backends.base import Backend
+from crossgrad.engines import select_engines
+
+from .conftest import DEFAULTS, load_or_skip
+
+
+def zero_gradient(params, x, y):
+    return 0.0, [(np.zeros_like(W), np.zeros_like(b)) for W, b in params]
+
+
+def not_a_number(params, x, y):
+    return np.nan, [(np.full_like(W, np.inf), np.full_like(b, -np.inf)) for W, b in params]
+
+
+def test_agreement_of_all_engines(valid_report) -> None:
+    for backend, _ in DEFAULTS:
+        load_or_skip(backend)
+    report = crossgrad.check("3-4-2", devices=["cpu"])
+    document = valid_report(report.to_json())
+    assert report.ok
+    assert document["verdict"] == report.verdict == "agree"
+    assert set(document["environment"]["backends"]) >= {"numpy", "torch", "jax"}
+    assert {case["dtype"] for case in document["cases"]} == {"float32", "float64"}
+    for case in document["cases"]:
+        assert {c["quantity"] for c in case["comparisons"]} == {
+            q.name for q in crossgrad.Network.from_widths("3-4-2").quantities(32)
+        }
+
+
+@pytest.mark.parametrize("candidate", [zero_gradient, not_a_number])
+def test_a_wrong_candidate_is_reported_field_by_field(valid_report, candidate) -> None:
+    report = crossgrad.check(
+        "3-4-2", backends=["numpy"], dtypes=["float32"], candidates={"mine": candidate}, batch_size=4
+    )
+    document = valid_report(report.to_json())
+    assert (report.ok, document["verdict"]) == (False, "disagree")
+    with pytest.raises(crossgrad.GradientsDisagree) as caught:
+        report.raise_if_disagree()
+    for field in ("loss", "dW.1", "db.1", "dW.2", "db.2"):
+        assert f"3-4-2 float32: {field}: mine:candidate@cpu against reference" in str(caught.value)
+
+
+def test_infinities_are_words_in_json(valid_report) -> None:
+    report = crossgrad.check("2-2", backends=["numpy"], dtypes=["float32"], candidates={"mine": not_a_number})
+    values = {c["got"] for case in valid_report(report.to_json())["cases"] for c in case["comparisons"]}
+    assert {"NaN", "Infinity", "-Infinity"} <= values
+
+
+def test_a_candidate_that_raises_costs_its_own_row(valid_report) -> None:
+    def broken(params, x, y):
+        raise ZeroDivisionError("no idea")
+
+    report = crossgrad.check("3-2", backends=["numpy"], dtypes=["float32"], candidates={"mine": broken})
+    (case,) = valid_report(report.to_json())["cases"]
+    assert [run["status"] for run in case["runs"]] == ["ok", "failed"]
+    assert case["verdict"] == report.verdict == "failed"
+    with pytest.raises(crossgrad.GradientsDisagree, match="ZeroDivisionError: no idea"):
+        report.raise_if_disagree()
+
+
+def test_comparing_nothing_is_no_pass(valid_report) -> None:
+    report = crossgrad.check("3-2", backends=["numpy"], dtypes=["float64"])
+    assert report.comparisons == ()
+    assert valid_report(report.to_json())["verdict"] == "failed"
+    with pytest.raises(crossgrad.GradientsDisagree, match="nothing was compared"):
+        report.raise_if_disagree()
+
+
+def test_an_engine_that_breaks_costs_its_own_row(valid_report, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Backend):
+        name = "broken"
+        variants = ("only",)
+
+        def devices(self):
+            return ("cpu",)
+
+        def prepare(self, case, variant, device):
+            raise MemoryError("pages\nof\nadvice")
+
+    def with_broken(backends, devices):
+        from dataclasses import replace
+
+        from crossgrad.engines import Engine, EngineId
+
+        selection = select_engines(backends, devices)
+        broken = Engine(EngineId("broken", "only", "cpu"), Broken())
+        return replace(selection, engines=(broken, *selection.engines))
+
+    monkeypatch.setattr("crossgrad.checking.select_engines", with_broken)
+    monkeypatch.setattr("crossgrad.checking.environment", lambda backends: ENVIRONMENT)
+    report = crossgrad.check("3-2", backends=["numpy"], dtypes=["float32"])
+    (case,) = valid_report(report.to_json())["cases"]
+    assert [(run["status"], run["message"]) for run in case["runs"]] == [
+        ("failed", "MemoryError: pages"),
+        ("ok", None),
+    ]
+    assert report.verdict == "failed"
+    assert len(case["comparisons"]) == 10
+
+
+ENVIRONMENT = {
+    "crossgrad": None,
+    "python": "3",
+    "system": "",
+    "cpu": "",
+    "cores": None,
+    "thread_variables": {},
+    "backends": {},
+}
+
+
+def test_records_are_frozen() -> None:
+    report = crossgrad.check("2-1", backends=["numpy"], dtypes=["float32"])
+    with pytest.raises(FrozenInstanceError):
+        report.cases[0].comparisons[0].judgement.verdict = "agree"  # type: ignore[misc]
+
+
+def test_json_is_deterministic_but_for_times() -> None:
+    def stripped(report: crossgrad.Report) -> object:
+        document = json.loads(report.to_json())
+        document.pop("seconds")
+        for case in document["cases"]:
+            for run in case["runs"]:
+                run.pop("seconds")
+        return document
+
+    once, twice = (crossgrad.check("5-3", backends=["numpy"], dtypes=["float32"]) for _ in range(2))
+    assert stripped(once) == stripped(twice)
