@@ -22,7 +22,7 @@ lint: $(VENV)/developers
 	$(BIN)/mypy --strict crossgrad
 
 bench: $(VENV)/developers
-	$(BIN)/python -m pytest -q --benchmark-enable --benchmark-only benchmarks
+	$(BIN)/python -m pytest -q benchmarks
 
 # A stamp file for each set of packages: installed again only when what it depends on has changed.
 $(VENV)/users: pyproject.toml constraints.txt | $(BIN)/python

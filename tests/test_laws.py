@@ -122,7 +122,7 @@ def user_wants_tf32(backend: str):
     return matmul_precision("tf32")
 
 
-@pytest.mark.parametrize(("backend", "variant"), FAST, ids="-".join)
+@pytest.mark.parametrize(("backend", "variant"), FAST, ids=["-".join(pair) for pair in FAST])
 def test_what_it_cannot_do_is_said_by_name(backend: str, variant: str) -> None:
     """Law 8: no silent fallback."""
     engine = load_or_skip(backend)
