@@ -101,8 +101,8 @@ def _load(listing: Listing) -> "Backend":
     place = f"{listing.module}:{listing.attribute}"
     if not isinstance(backend, Backend):
         raise BackendUnavailable(f"{place} is not a crossgrad Backend class")
-    if getattr(backend, "name", None) != listing.name:
-        own = getattr(backend, "name", None)
+    own = getattr(backend, "name", None)
+    if own != listing.name:
         raise BackendUnavailable(f"{place} calls itself {own!r}, but its entry point is {listing.name!r}")
     if not getattr(backend, "variants", ()):
         raise BackendUnavailable(f"{place} has no variants: name at least one")
