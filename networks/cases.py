@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite
-from typing import Self
+from math import nan
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,8 +42,7 @@ class Case:
 
     def __post_init__(self) -> None:
         require_rule("loss", self.loss, LOSSES)
-        if not isfinite(self.learning_rate):
-            raise InvalidInput(f"learning rate {self.learning_rate!r}: expected a finite number")
+        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate, self.format))
         check_parameters(self.network, self.parameters)
         check_batch(self.network, self.batch)
         rounded = {name: _frozen(array, self.format) for name, array in self._inputs().items()}
@@ -80,6 +79,19 @@ class Case:
     def widened(self) -> Self:
         """The same numbers, exactly, as a float64 case: what a reference computes on."""
         return replace(self, dtype="float64")
+
+
+def _learning_rate(value: Any, dtype: DType) -> float:
+    largest = _largest(dtype)
+    try:
+        rate = float(value)
+    except (TypeError, ValueError, OverflowError):
+        rate = nan
+    if not abs(rate) <= largest:
+        raise InvalidInput(
+            f"learning rate {value!r}: expected a finite number, in {dtype.name} at most {largest:.6g}"
+        )
+    return rate
 
 
 def _frozen(array: Array, dtype: DType) -> Array:

@@ -137,8 +137,8 @@ def build_case(
         raise InvalidInput(f"seed {seed!r}: expected a whole number of at least 0")
     if batch is not None:
         data = as_batch(batch)
-        if batch_size is not None and batch_size != len(data.x):
-            raise InvalidInput(f"batch size {batch_size}: the batch given has {len(data.x)} samples")
+        if batch_size is not None and (batch_size,) != data.x.shape[:1]:
+            raise InvalidInput(f"batch size {batch_size}: the batch given has x of shape {data.x.shape}")
     else:
         size = entry.batch_size if batch_size is None else require_count("the batch size", batch_size)
         data = entry.batch(entry.network, size, seed)
@@ -147,8 +147,8 @@ def build_case(
         network=entry.network,
         parameters=as_parameters(params) if params is not None else entry.parameters(entry.network, seed),
         batch=data,
-        loss=loss or entry.loss,
-        learning_rate=entry.learning_rate if learning_rate is None else float(learning_rate),
+        loss=entry.loss if loss is None else loss,
+        learning_rate=entry.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
         dtype=dtype,
     )

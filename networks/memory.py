@@ -1,26 +1,25 @@
 """Would it fit? Said from the shapes alone, before anything is allocated."""
 
 import os
+from math import prod
 from pathlib import Path
 
 from .dtypes import find_dtype
 from .errors import InvalidInput
-from .spec import Network
+from .spec import Network, require_count
 
 
 def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) -> int:
-    """Bytes that a check keeps alive at its peak.
+    """Bytes that a check of `traces` engines keeps alive at its peak, the comparison.
 
-    Three copies of the parameters in float64 (drawn, widened for the reference,
-    in work), the case's own, and for each trace the gradients and updated
-    parameters (2 P) and z, a, da, dz of every layer; one of the traces is the
-    float64 reference.
+    By then there are the case's parameters and batch, up to three float64 copies
+    of them, every quantity of the float64 reference, and of each engine in its
+    dtype and in float64; judging a tensor takes six more of its size.
     """
     item = int(find_dtype(dtype).storage.itemsize)
-    parameters = network.parameter_count
-    activations = batch_size * (network.inputs + 4 * sum(network.widths[1:]))
-    one_trace = 2 * parameters + activations
-    return 3 * 8 * parameters + item * parameters + one_trace * (item * traces + 8)
+    given = network.parameter_count + batch_size * (network.inputs + network.widths[-1])
+    sizes = [prod(quantity.shape) for quantity in network.quantities(batch_size)]
+    return (item + 3 * 8) * given + (8 + traces * (item + 8)) * sum(sizes) + 6 * 8 * max(sizes)
 
 
 def available_bytes() -> int | None:
@@ -37,6 +36,7 @@ def available_bytes() -> int | None:
 
 def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -> None:
     """Raise `InvalidInput` with the estimate if the case cannot fit into this machine's memory."""
+    require_count("the batch size", batch_size)
     needed, available = estimated_bytes(network, batch_size, dtype, traces), available_bytes()
     if available is not None and needed > available:
         raise InvalidInput(

@@ -15,11 +15,13 @@ import numpy as np
 from .batches import Batch, choose_rows, one_hot
 from .dtypes import Array
 from .errors import InvalidInput
+from .files import unreadable
 from .spec import Network
 
 IMAGES = "train-images-idx3-ubyte"
 LABELS = "train-labels-idx1-ubyte"
 MAX_VALUES = 2**30
+CHUNK = 2**20
 
 
 def mnist_batch(folder: Path, network: Network, batch_size: int, seed: int) -> Batch:
@@ -51,6 +53,8 @@ def _find(folder: Path, stem: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder} is no folder: expected one that holds the original MNIST files")
     raise InvalidInput(f"no {stem} in {folder}: expected one of {', '.join(names)}")
 
 
@@ -72,11 +76,13 @@ def read_idx(path: Path, dimensions: int) -> Array:
                 )
             shape = struct.unpack(f">{dimensions}I", header[4:])
             expected = int(np.prod(shape, dtype=object))
-            if expected > MAX_VALUES:
-                raise InvalidInput(f"{path} announces {expected:,} values: expected at most {MAX_VALUES:,}")
-            body = file.read(expected + 1)
+            if not 1 <= expected <= MAX_VALUES:
+                raise InvalidInput(f"{path} announces {expected:,} values: expected 1 to {MAX_VALUES:,}")
+            body = bytearray()  # grows with what is there: a header may announce far more
+            while chunk := file.read(min(CHUNK, expected + 1 - len(body))):
+                body += chunk
     except (OSError, EOFError, zlib.error) as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from None
+        raise unreadable(path, error) from None
     if len(body) != expected:
         got = "more" if len(body) > expected else f"{len(body):,}"
         raise InvalidInput(f"{path} announces {expected:,} values for shape {shape}, but holds {got}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from .dtypes import Array, find_dtype
 from .errors import InvalidInput
+from .files import read_whole
 from .parameters import DenseParameters, Parameters, check_parameters
 from .spec import Network
 
@@ -50,17 +51,10 @@ def load_parameters(path: str | Path, network: Network) -> Parameters:
         or its tensors do not fit (each field listed).
     """
     library = _library()
+    limit = 8 * network.parameter_count + HEADER_LIMIT
+    content = read_whole(path, limit, f"the parameters of network {network} as safetensors")
     try:
-        size = Path(path).stat().st_size
-        limit = 8 * network.parameter_count + HEADER_LIMIT
-        if size > limit:
-            raise InvalidInput(
-                f"{path} has {size:,} bytes: the parameters of network {network} take at most {limit:,}"
-            )
-        content = Path(path).read_bytes()
         tensors = {name: _array(path, name, view) for name, view in library.deserialize(content)}
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from None
     except library.SafetensorError as error:
         raise InvalidInput(f"{path} is no intact safetensors file: {error}") from None
     _require_names(path, content, tensors, network)

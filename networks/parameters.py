@@ -41,8 +41,12 @@ def as_parameters(layers: Sequence[Any]) -> Parameters:
     Raises
     ------
     InvalidInput
-        If an entry is not a pair of numeric arrays.
+        If `layers` is no list, or an entry is not a pair of numeric arrays.
     """
+    if not isinstance(layers, Sequence):
+        raise InvalidInput(
+            f"params is a {type(layers).__name__}: expected a list of pairs (W, b), one a layer"
+        )
     found = []
     for number, pair in enumerate(layers, start=1):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -58,7 +62,10 @@ def as_parameters(layers: Sequence[Any]) -> Parameters:
 
 def numeric_array(name: str, values: object) -> Array:
     """Return `values` as an array of real numbers; raise `InvalidInput` naming `name` if they are not."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that NumPy cannot see into
+        raise InvalidInput(f"{name} cannot be read as an array: {error}") from None
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise InvalidInput(f"{name} has dtype {array.dtype}: expected real numbers")
     return array

@@ -17,11 +17,16 @@ from typing import Self
 from .errors import InvalidInput
 from .rules import ACTIVATIONS, require_rule
 
+LARGEST_COUNT = 10**12
+"""Of a width or a batch. No machine holds more, and every estimate from it is still a finite float."""
+
 
 def require_count(what: str, value: object) -> int:
-    """Return `value` if it is an integer of at least 1; raise `InvalidInput` if not."""
+    """Return `value` if it is an integer from 1 to `LARGEST_COUNT`; raise `InvalidInput` if not."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidInput(f"{what} is {value!r}: expected a whole number of at least 1")
+    if value > LARGEST_COUNT:
+        raise InvalidInput(f"{what} is {value!r}: expected at most {LARGEST_COUNT:,}")
     return value
 
 
@@ -74,6 +79,10 @@ class Network:
 
     def __post_init__(self) -> None:
         require_count("the input width", self.inputs)
+        if not isinstance(self.layers, Iterable):
+            raise InvalidInput(
+                f"layers is {self.layers!r}: expected a list of Dense(units, activation, bias)"
+            )
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise InvalidInput("a network needs at least one layer after its inputs, as in 784-10")
@@ -125,10 +134,10 @@ class Network:
 
 
 def _width(part: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,12}", part.strip()) or int(part) < 1:
+    if not re.fullmatch(r"[0-9]{1,13}", part.strip()) or not 1 <= int(part) <= LARGEST_COUNT:
         raise InvalidInput(
-            f"network {text!r}: the width {part.strip()!r} is not a whole number of at least 1; "
-            "expected widths joined by '-', as in 784-100-10"
+            f"network {text!r}: the width {part.strip()!r} is not a whole number "
+            f"from 1 to {LARGEST_COUNT:,}; expected widths joined by '-', as in 784-100-10"
         )
     return int(part)
 

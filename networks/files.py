@@ -1,0 +1,37 @@
+"""Reading a small file that a user named, whole or not at all."""
+
+import stat
+from pathlib import Path
+
+from .errors import InvalidInput
+
+
+def unreadable(path: str | Path, error: Exception) -> InvalidInput:
+    """The error for a file that cannot be opened or read, in the system's words."""
+    return InvalidInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def read_whole(path: str | Path, limit: int, expected: str) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Parameters
+    ----------
+    expected
+        What the file should be, for the message: ``"a network's TOML file"``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such file, it is larger, or it is a folder or a device, which may never end.
+    """
+    try:
+        found = Path(path).stat()
+        if stat.S_ISREG(found.st_mode) and found.st_size <= limit:
+            return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+        raise unreadable(path, error) from None
+    if stat.S_ISREG(found.st_mode):
+        raise InvalidInput(
+            f"{path} has {found.st_size:,} bytes: expected {expected}, at most {limit:,} bytes"
+        )
+    raise InvalidInput(f"{path} is no regular file: expected {expected}")

@@ -1,0 +1,396 @@
+"""Bad input, on the command line and from Python: named, with the way out, exit code 2, no traceback."""
+
+import contextlib
+import io
+import json
+import os
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import crossgrad
+from crossgrad import checking
+from crossgrad.cli.app import run
+from crossgrad.networks import memory
+from crossgrad.networks.catalogue import Entry, find_entry
+from crossgrad.networks.spec import LARGEST_COUNT
+
+from .conftest import load_or_skip
+
+QUICK = ["-b", "numpy", "--dtype", "float32"]
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command that must be refused, and return what it says on stderr."""
+
+    def refused(*arguments: str) -> str:
+        assert run(arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        return err
+
+    return refused
+
+
+def table(rows: dict[str, tuple[Any, ...]]) -> Any:
+    """Parametrize over (given, *said) rows under their keys."""
+    values = [(row[0], row[1:]) for row in rows.values()]
+    return pytest.mark.parametrize(("given", "said"), values, ids=list(rows))
+
+
+@table(
+    {
+        "engine": ("-b torhc", "unknown backend 'torhc'", "did you mean torch?", "numpy, torch, jax"),
+        "engine-empty": ("-b :manual", "unknown backend ''", "numpy, torch, jax"),
+        "variant": ("-b numpy:manul", "unknown variant of numpy 'manul'", "did you mean manual?"),
+        "device": ("-d gpu", "unknown device 'gpu'", "expected cpu, cuda or cuda:1"),
+        "device-index": ("-d cuda:x", "unknown device 'cuda:x'", "expected cpu, cuda or cuda:1"),
+        "dtype": ("--dtype flaot32", "unknown dtype 'flaot32'", "did you mean float32", "bfloat16"),
+        "loss": ("--loss sme", "unknown loss 'sme'", "did you mean mse", "half-mse"),
+        "loss-empty": ("--loss=", "unknown loss ''", "mse, mse-sum, half-mse"),
+        "batch-zero": ("--batch-size 0", "the batch size is 0", "at least 1"),
+        "batch-negative": ("--batch-size -2", "the batch size is -2", "at least 1"),
+        "batch-no-number": ("--batch-size many", "--batch-size", "valid integer"),
+        "batch-endless": (f"--batch-size 1{400 * '0'}", "the batch size is 1000", "1,000,000,000,000"),
+        "seed-negative": ("--seed -1", "seed -1", "at least 0"),
+        "rate-nan": ("--learning-rate nan", "learning rate nan", "a finite number"),
+        "rate-infinite": ("--learning-rate=-inf", "learning rate -inf", "a finite number"),
+        "rate-overflows": ("--learning-rate 1e39", "learning rate 1e+39", "in float32 at most 3.40282e+38"),
+        "format": ("--format yaml", "'yaml'", "text", "json"),
+        "option": ("--bakend numpy", "--bakend", "--backend"),
+        "params-missing": ("--params no.safetensors", "cannot read no.safetensors", "No such file"),
+        "mnist-missing": ("--mnist no-folder", "no-folder is no folder", "original MNIST files"),
+    }
+)
+def test_option_is_refused(refusal: Any, given: str, said: tuple[str, ...]) -> None:
+    message = refusal("check", "2-3", *QUICK, *given.split())
+    for fragment in said:
+        assert fragment in message
+
+
+def test_unknown_variant_of_torch_is_refused(refusal: Any) -> None:
+    load_or_skip("torch")
+    message = refusal("check", "2-3", "-b", "torch:egaer")
+    assert "unknown variant of torch 'egaer': did you mean eager?" in message
+
+
+@table(
+    {
+        "zero-inputs": ("0-3", "the width '0'", "784-100-10"),
+        "zero-layer": ("3-0", "the width '0'", "784-100-10"),
+        "negative-inputs": ("-2-3", "the width '-2'", "784-100-10"),
+        "negative-layer": ("3--1-2", "the width '-1'", "784-100-10"),
+        "word": ("2-x", "the width 'x'", "784-100-10"),
+        "fraction": ("2-3.5", "the width '3.5'", "784-100-10"),
+        "exponent": ("1e3-2", "the width '1e3'", "784-100-10"),
+        "superscript": ("2-3²", "the width '3²'", "784-100-10"),
+        "open-end": ("2-", "the width ''", "784-100-10"),
+        "one-only": ("5", "network '5' has one width", "784-100-10"),
+        "endless": (f"2-1{5000 * '0'}", "from 1 to 1,000,000,000,000", "784-100-10"),
+        "misspelt": ("artcle", "unknown network 'artcle'", "did you mean article?", "mnist-shape", ".toml"),
+        "nothing-like-it": ("zzz", "unknown network 'zzz': known are article", "784-100-10", ".toml"),
+        "empty": ("", "unknown network ''", "784-100-10"),
+        "file": ("no/such.toml", "cannot read no/such.toml: No such file"),
+    }
+)
+@pytest.mark.parametrize("command", ["check", "trace"])
+def test_network_is_refused(refusal: Any, command: str, given: str, said: tuple[str, ...]) -> None:
+    message = refusal(command, "-b", "numpy", "--", given)
+    for fragment in said:
+        assert fragment in message
+
+
+def test_article_has_one_sample(refusal: Any) -> None:
+    message = refusal("check", "article", *QUICK, "--batch-size", "4")
+    assert "batch size 4" in message
+    assert "leave the batch size out" in message
+
+
+@pytest.mark.parametrize("networks", [["2-3", "4-5"], ["2-3"] * 3], ids=len)
+def test_parameter_file_goes_with_one_network(refusal: Any, networks: list[str]) -> None:
+    message = refusal("check", *networks, *QUICK, "--params", "p.safetensors")
+    assert f"--params p.safetensors goes with one network, but {len(networks)}" in message
+
+
+def test_bad_input_is_found_before_anything_runs(refusal: Any) -> None:
+    """The second network is refused, and no report on the first is begun."""
+    assert "the width '0'" in refusal("check", "article", "3-0", *QUICK)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "99999999999-99999999999",
+        "784-999999999999",
+        "2-3 --batch-size 999999999999",
+        "-".join(["9999999"] * 9),
+    ],
+    ids=["wide", "one-layer", "batch", "deep"],
+)
+def test_what_cannot_fit_is_refused_before_it_is_made(
+    refusal: Any, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    monkeypatch.setattr(checking, "build_case", lambda *_, **__: pytest.fail("the case was made"))
+    message = refusal("check", *QUICK, *arguments.split())
+    assert "GiB are available: use a narrower network, a smaller batch" in message
+
+
+def test_memory_is_refused_from_the_first_byte_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = crossgrad.Network.from_widths("300-200")
+    needed = memory.estimated_bytes(network, 32, "float32", traces=3)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
+    memory.require_memory(network, 32, "float32", traces=3)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
+    with pytest.raises(crossgrad.InvalidInput, match="60,200 parameters at batch 32 in float32 needs about"):
+        memory.require_memory(network, 32, "float32", traces=3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [("500-400-300", 8), ("20-30-20", 4000)], ids=["parameters", "batch"])
+def test_memory_estimate_covers_what_a_check_takes(shape: tuple[str, int], dtype: str) -> None:
+    widths, batch_size = shape
+    options = {"backends": ["numpy"], "dtypes": [dtype]}
+    crossgrad.check("2-3", **options)  # what is loaded once is not this case's
+    tracemalloc.start()
+    try:
+        crossgrad.check(widths, batch_size=batch_size, **options)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    estimate = memory.estimated_bytes(crossgrad.Network.from_widths(widths), batch_size, dtype, traces=1)
+    assert peak <= estimate <= 3 * peak
+
+
+# Values from Python
+
+
+def good_params() -> list[tuple[Any, Any]]:
+    """Parameters of 2-3-1."""
+    return [(np.ones((3, 2)), np.ones(3)), (np.ones((1, 3)), np.ones(1))]
+
+
+def good_batch() -> tuple[Any, Any]:
+    return np.ones((4, 2)), np.ones((4, 1))
+
+
+def checked(dtype: str = "float32", **given: Any) -> crossgrad.Report:
+    options = {"params": good_params(), "batch": good_batch(), "backends": ["numpy"], "dtypes": [dtype]}
+    return crossgrad.check("2-3-1", **(options | given))
+
+
+def test_good_values_are_taken() -> None:
+    assert checked().ok
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize(
+    ("field", "index"),
+    [("W.1", (2, 1)), ("b.1", (2,)), ("W.2", (0, 2)), ("b.2", (0,)), ("x", (3, 1)), ("y", (3, 0))],
+)
+def test_value_that_is_not_finite_is_named(field: str, index: tuple[int, ...], value: float) -> None:
+    params, batch = good_params(), good_batch()
+    arrays = {"x": batch[0], "y": batch[1]}
+    arrays |= {
+        f"{kind}.{n}": array
+        for n, pair in enumerate(params, 1)
+        for kind, array in zip("Wb", pair, strict=True)
+    }
+    arrays[field][index] = value
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        checked(params=params, batch=batch)
+    place = ", ".join(map(str, index))
+    assert f"{field}: expected finite numbers, got {value} at [{place}]" in str(caught.value)
+
+
+def test_parameters_that_do_not_fit_are_listed_field_by_field() -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        checked(params=[(np.ones((2, 3)), np.ones((3, 1))), (np.ones((1, 3)), None)])
+    assert str(caught.value).splitlines() == [
+        "the parameters do not fit network 2-3-1:",
+        "  W.1: expected (3, 2), got (2, 3) (looks transposed: W is stored (outputs, inputs))",
+        "  b.1: expected (3,), got (3, 1)",
+        "  b.2: expected (1,), got none",
+    ]
+
+
+def test_bias_of_a_layer_without_bias_is_listed() -> None:
+    network = crossgrad.Network(2, (crossgrad.Dense(3, bias=False),))
+    with pytest.raises(crossgrad.InvalidInput, match=r"b\.1: expected none, got \(3,\)"):
+        crossgrad.check(network, params=[(np.ones((3, 2)), np.ones(3))], backends=["numpy"])
+
+
+@table(
+    {
+        "too-few-layers": (good_params()[:1], "params has 1 layers, but network 2-3-1 has 2"),
+        "no-list": (5, "params is a int: expected a list of pairs (W, b)"),
+        "mapping": ({"W.1": 0}, "params is a dict: expected a list of pairs (W, b)"),
+        "no-pair": ([1, 2], "params[0] is a int: expected a pair (W, b)"),
+        "triple": ([(1, 2, 3)], "params[0] is a tuple: expected a pair (W, b)"),
+        "ragged": ([([[1, 2], [3]], [0])], "W.1 cannot be read as an array"),
+        "words": ([([["a"]], [0])], "W.1 has dtype <U1: expected real numbers"),
+        "complex": ([(np.ones((3, 2)), [1j])], "b.1 has dtype complex128: expected real numbers"),
+        "objects": ([(object(), [0])], "W.1 has dtype object: expected real numbers"),
+    }
+)
+def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        checked(params=given)
+    assert said[0] in str(caught.value)
+
+
+@table(
+    {
+        "no-pair": ({"batch": 5}, "batch is a int: expected a pair (x, y)"),
+        "triple": ({"batch": (1, 2, 3)}, "batch is a tuple: expected a pair (x, y)"),
+        "scalar": ({"batch": (1.0, 1.0)}, "the batch is empty"),
+        "empty": ({"batch": (np.ones((0, 2)), np.ones((0, 1)))}, "expected at least one sample"),
+        "narrow-x": ({"batch": (np.ones((4, 1)), np.ones((4, 1)))}, "x: expected (4, 2), got (4, 1)"),
+        "flat-y": ({"batch": (np.ones((4, 2)), np.ones(4))}, "y: expected (4, 1), got (4,)"),
+        "fewer-y": ({"batch": (np.ones((4, 2)), np.ones((3, 1)))}, "y: expected (4, 1), got (3, 1)"),
+        "other-size": ({"batch_size": 3}, "batch size 3: the batch given has x of shape (4, 2)"),
+        "scalar-of-a-size": ({"batch": (1.0, 1.0), "batch_size": 3}, "x of shape ()"),
+        "size-as-text": ({"batch_size": "4"}, "the batch size is '4': expected a whole number"),
+        "size-as-truth": ({"batch_size": True}, "the batch size is True: expected a whole number"),
+        "rate-as-word": ({"learning_rate": "fast"}, "learning rate 'fast': expected a finite number"),
+        "rate-as-list": ({"learning_rate": [0.1]}, "learning rate [0.1]: expected a finite number"),
+        "loss-as-number": ({"loss": 3}, "unknown loss '3'"),
+        "seed-as-fraction": ({"seed": 1.5}, "seed 1.5: expected a whole number"),
+        "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
+        "no-backend": ({"backends": []}, "no backend given"),
+        "candidate": ({"candidates": {"mine": 3}}, "candidate 'mine' is a int: expected a function"),
+        "candidate-name": ({"candidates": {"numpy": len}}, "candidate 'numpy': an engine has this name"),
+    }
+)
+def test_argument_is_refused(given: dict[str, Any], said: tuple[str, ...]) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        checked(**given)
+    assert said[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "largest"),
+    [("float16", 65520, "65504"), ("bfloat16", 3.4e38, "3.38953e+38"), ("float32", 3.5e38, "3.40282e+38")],
+)
+def test_parameter_that_overflows_the_dtype_is_named(dtype: str, value: float, largest: str) -> None:
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    params = good_params()
+    params[1][0][0, 1] = -value
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        checked(dtype, params=params)
+    assert str(caught.value).splitlines() == [
+        f"too large for {dtype}, whose largest number is {largest}:",
+        "  W.2: overflows to infinity",
+    ]
+
+
+def test_largest_number_of_float16_is_taken() -> None:
+    params = good_params()
+    params[1][0][0, 1] = 65519  # rounds to 65504
+    assert checked("float16", params=params).verdict != "failed"
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ((), "at least one layer"),
+        (3, "layers is 3: expected a list of Dense"),
+        (crossgrad.Dense(3), "expected a list of Dense"),
+        ((3,), "a layer is 3: expected Dense"),
+    ],
+    ids=["none", "number", "single", "list-of-numbers"],
+)
+def test_layers_are_refused(layers: Any, said: str) -> None:
+    with pytest.raises(crossgrad.InvalidInput, match=said):
+        crossgrad.Network(2, layers)
+
+
+@pytest.mark.parametrize("units", [0, -1, 2.0, "3", True, None, LARGEST_COUNT + 1], ids=repr)
+def test_units_are_refused(units: Any) -> None:
+    with pytest.raises(crossgrad.InvalidInput, match=rf"\(units\) is {units!r}: expected"):
+        crossgrad.Dense(units)
+
+
+def test_activation_and_bias_are_refused() -> None:
+    with pytest.raises(crossgrad.InvalidInput, match="unknown activation 'sigmiod': did you mean sigmoid"):
+        crossgrad.Dense(3, "sigmiod")
+    with pytest.raises(crossgrad.InvalidInput, match="bias is 1: expected true or false"):
+        crossgrad.Dense(3, bias=1)  # type: ignore[arg-type]
+
+
+# An output that cannot be written
+
+
+@pytest.fixture(params=["missing-folder", "directory", "full-device"])
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "full-device" and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    places = {
+        "missing-folder": tmp_path / "none" / "report",
+        "directory": tmp_path,
+        "full-device": "/dev/full",
+    }
+    return str(places[request.param])
+
+
+def test_report_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "2-3", *QUICK, "-o", unwritable]) == 2
+    out, err = capsys.readouterr()
+    assert "numpy:manual" in out
+    assert "agree" in out
+    assert f"cannot write {unwritable}" in err
+    assert "the result is above instead" in err
+
+
+def test_json_report_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "2-3", *QUICK, "--format", "json", "-o", unwritable]) == 2
+    document, _ = json.JSONDecoder().raw_decode(capsys.readouterr().out)
+    assert document["verdict"] == "agree"
+    assert document["cases"][0]["comparisons"]
+
+
+def test_trace_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trace", "article", "-b", "numpy", "-o", unwritable]) == 2
+    out, err = capsys.readouterr()
+    assert "0.85057122653053" in out
+    assert f"cannot write {unwritable}" in err
+
+
+def test_report_on_a_file_with_an_undecodable_name_is_written(tmp_path: Path) -> None:
+    network = tmp_path / os.fsdecode(b"\xff.toml")
+    try:
+        network.write_text("inputs = 2\n[[layers]]\nunits = 3\n")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such name")
+    output = tmp_path / "report.txt"
+    assert run(["check", str(network), *QUICK, "-o", str(output)]) == 0
+    assert "\\udcff" in output.read_text(encoding="utf-8")
+
+
+# Anything at all
+
+
+@settings(deadline=None)
+@given(st.text() | st.from_regex(r"[-0-9 ]{1,12}", fullmatch=True) | st.text().map("{}.toml".format))
+def test_any_text_is_a_network_or_refused(text: str) -> None:
+    with contextlib.suppress(crossgrad.InvalidInput):
+        assert isinstance(find_entry(text), Entry)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text())
+def test_any_text_on_the_command_line_ends_with_an_exit_code(text: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(["check", *QUICK, "--", text])
+    assert (code, bool(out.getvalue()), bool(err.getvalue())) in [(0, True, False), (2, False, True)]
