@@ -87,7 +87,10 @@ def _array(path: str | Path, name: str, view: dict[str, Any]) -> Array:
         raise InvalidInput(
             f"{path}: tensor {name!r} is of type {view['dtype']}: expected one of {', '.join(_READABLE)}"
         )
-    return np.frombuffer(view["data"], find_dtype(dtype).storage).reshape(view["shape"])
+    try:
+        return np.frombuffer(view["data"], find_dtype(dtype).storage).reshape(view["shape"])
+    except (ValueError, OverflowError) as error:  # more dimensions, or a longer one, than NumPy has
+        raise InvalidInput(f"{path}: tensor {name!r} has an impossible shape: {error}") from None
 
 
 def _require_names(path: str | Path, content: bytes, tensors: dict[str, Array], network: Network) -> None:
