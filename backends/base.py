@@ -37,10 +37,6 @@ class Trace:
     def __post_init__(self) -> None:
         object.__setattr__(self, "quantities", MappingProxyType(dict(self.quantities)))
 
-    def replaced(self, quantities: Mapping[str, Array]) -> "Trace":
-        """A copy in which `quantities` take the place of those of the same name."""
-        return Trace({**self.quantities, **quantities})
-
 
 class Program(ABC):
     """One case's network and loss, compiled for one device, ready to be run many times."""

@@ -163,7 +163,8 @@ def _check_case(
 
 def _problems(runs: Sequence[Run], selection: Selection, compared: bool) -> list[str]:
     """What keeps a case from being in order although nothing disagrees."""
-    found = [f"{run.engine}: {run.message}" for run in runs if run.status == FAILED]
+    broken = {engine.id for engine in selection.engines if engine.backend is None}
+    found = [f"{run.engine}: {run.message}" for run in runs if run.status == FAILED or run.engine in broken]
     succeeded = [run.engine for run in runs if run.status == OK]
     for wanted, attribute in ((selection.named_backends, "label"), (selection.named_devices, "device")):
         for name in wanted:

@@ -100,7 +100,12 @@ def _engines_of(name: str, variant: str | None, places: list[str] | None) -> lis
     chosen = variant or backend.variants[0]
     if chosen not in backend.variants:
         raise unknown(f"variant of {name}", chosen, backend.variants)
-    return [Engine(EngineId(name, chosen, place), backend) for place in places or backend.devices()]
+    try:
+        seen = backend.devices()
+    except Exception as error:
+        problem = f"{name} cannot say which devices it sees: {type(error).__name__}: {error}"
+        return [Engine(EngineId(name, chosen, place), None, problem) for place in places or ["cpu"]]
+    return [Engine(EngineId(name, chosen, place), backend) for place in places or seen]
 
 
 def _label(name: str, variant: str | None, engines: dict[EngineId, Engine]) -> str:

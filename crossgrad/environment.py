@@ -27,11 +27,19 @@ def environment(backends: Iterable[Backend]) -> dict[str, Any]:
             name: {
                 "version": package_version(find_listing(name).distribution),
                 "devices": list(backend.devices()),
-                **backend.environment(),
+                **_settings(backend),
             }
             for name, backend in found.items()
         },
     }
+
+
+def _settings(backend: Backend) -> dict[str, Any]:
+    """What the engine says of itself; if that fails, the report of its results must not be lost."""
+    try:
+        return backend.environment()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 def usable_cores() -> int | None:

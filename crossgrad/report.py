@@ -105,7 +105,7 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON text. Infinities and NaN are the strings "Infinity", "-Infinity", "NaN"."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False, default=str)
 
 
 def describe(comparison: Comparison) -> str:

@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .backends.base import BackendUnavailable, Trace, Unsupported
 from .engines import Engine, EngineId
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .networks.parameters import numeric_array
 
 OK, FAILED, MISSING, UNSUPPORTED = "ok", "failed", "missing", "unsupported"
 
@@ -54,7 +53,7 @@ def run_engine(case: Case, engine: Engine) -> Run:
             result = program.step(values)
             program.synchronize()
         with _timed(seconds, "trace"):
-            trace = program.trace(values).replaced(program.gradients(result))
+            trace = _engine_trace(program.trace(values).quantities, program.gradients(result))
     except Unsupported as error:
         return Run(engine.id, UNSUPPORTED, seconds, message=str(error))
     except BackendUnavailable as error:
@@ -71,10 +70,19 @@ def run_candidate(case: Case, name: str, function: Candidate) -> Run:
     try:
         with _timed(seconds, "step"):
             result = function(params, case.batch.x.copy(), case.batch.y.copy())
-        trace = _candidate_trace(result, len(params))
+        trace = _candidate_trace(result, len(case.parameters))
     except Exception as error:
         return Run(engine, FAILED, seconds, message=_summary(error), partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
+
+
+def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Any]) -> Trace:
+    """What the timed core found, and of the trace only what the core does not deliver.
+
+    A gradient that the core leaves out stays missing, whatever the trace says of it.
+    """
+    kept = {name: value for name, value in traced.items() if name.partition(".")[0] not in CANDIDATE_KINDS}
+    return Trace({name: numeric_array(name, value) for name, value in {**kept, **stepped}.items()})
 
 
 def _candidate_trace(result: Any, layers: int) -> Trace:
@@ -84,13 +92,14 @@ def _candidate_trace(result: Any, layers: int) -> Trace:
     if not isinstance(gradients, Sequence) or len(gradients) != layers:
         got = f"{len(gradients)} entries" if isinstance(gradients, Sequence) else type(gradients).__name__
         raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {got}")
-    quantities: dict[str, Array] = {"loss": np.asarray(loss)}
+    quantities: dict[str, Array] = {"loss": numeric_array("loss", loss)}
     for number, pair in enumerate(gradients, start=1):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"grads[{number - 1}] is a {type(pair).__name__}: expected a pair (dW, db)")
         for kind, gradient in zip(("dW", "db"), pair, strict=True):
             if gradient is not None:
-                quantities[f"{kind}.{number}"] = np.asarray(gradient)
+                name = f"{kind}.{number}"
+                quantities[name] = numeric_array(name, gradient)
     return Trace(quantities)
 
 

@@ -33,8 +33,12 @@ class Traces:
 
     @property
     def ok(self) -> bool:
-        """Whether every engine that was to run did, and at least one."""
-        return bool(self.runs) and all(run.status == OK for run in self.runs)
+        """Whether every engine that was to run did and delivered every quantity, and at least one did."""
+        complete = {quantity.name for quantity in self.case.quantities}
+        return bool(self.runs) and all(
+            run.status == OK and run.trace is not None and complete <= run.trace.quantities.keys()
+            for run in self.runs
+        )
 
     def to_text(self) -> str:
         """A table with a row a quantity and a column an engine, and why engines are missing."""
@@ -44,11 +48,13 @@ class Traces:
             [
                 quantity.name,
                 "x".join(map(str, quantity.shape)) or "scalar",
-                *(_shown(run.trace.quantities[quantity.name]) for run in finished if run.trace),
+                *(_shown(run.trace.quantities.get(quantity.name)) for run in finished if run.trace),
             ]
             for quantity in case.quantities
         ]
-        table = render_table(case_title(case), ["quantity", "shape", *(str(run.engine) for run in finished)], rows)
+        table = render_table(
+            case_title(case), ["quantity", "shape", *(str(run.engine) for run in finished)], rows
+        )
         missing = [f"{run.engine}: {run.status}: {run.message}" for run in self.runs if run.status != OK]
         return table + "".join(f"{line}\n" for line in missing)
 
@@ -64,11 +70,11 @@ class Traces:
                 "message": run.message,
                 "quantities": {
                     quantity.name: {
-                        "shape": list(quantity.shape),
+                        "shape": list(run.trace.quantities[quantity.name].shape),
                         "values": _plain(run.trace.quantities[quantity.name]),
                     }
                     for quantity in case.quantities
-                    if run.trace is not None
+                    if run.trace is not None and quantity.name in run.trace.quantities
                 },
             }
             for run in self.runs
@@ -105,8 +111,10 @@ def trace_engines(
     return Traces(case, tuple(run_engine(case, engine) for engine in selection.engines))
 
 
-def _shown(array: Array) -> str:
+def _shown(array: Array | None) -> str:
     """Every element in as many digits as its dtype needs; of a large tensor the norm and first elements."""
+    if array is None:
+        return "not delivered"
     if array.size <= SHOWN_WHOLE:
         return "\n".join(str(value) for value in array.ravel())
     wide = array.astype(np.float64).ravel()

@@ -98,7 +98,7 @@ def test_a_quantity_that_cannot_be_measured_disagrees(change, reason: str) -> No
 def test_a_shape_that_would_broadcast_disagrees() -> None:
     case = make_case("3-1", "float32", batch_size=4)
     trace = run_trace(case, "numpy", "manual")
-    flat = trace.replaced({"z.1": trace.quantities["z.1"].ravel()})
+    flat = Trace({**trace.quantities, "z.1": trace.quantities["z.1"].ravel()})
     found = compare_runs(case, [run_of(flat)], trace)
     assert [c.quantity for c in found if c.verdict != AGREE] == ["z.1"]
 

@@ -159,6 +159,21 @@ class NoVariants(NumpyBackend):
     name = "no-variants"
     variants = ()
 
+class NoDevices(NumpyBackend):
+    name = "no-devices"
+    def devices(self):
+        raise RuntimeError("driver says no")
+
+class Secretive(NumpyBackend):
+    name = "secretive"
+    def environment(self):
+        raise RuntimeError("not telling")
+
+class Odd(NumpyBackend):
+    name = "odd"
+    def environment(self):
+        return {"folder": __import__("pathlib").Path("odd")}
+
 class NotAnEngine:
     pass
 """,
@@ -176,6 +191,7 @@ BROKEN = {
     "empty": (":", "empty is not installed: pip install broken"),
     "not-an-engine": ("odd:NotAnEngine", "odd:NotAnEngine is not a crossgrad Backend class"),
     "misnamed": ("odd:Misnamed", "calls itself 'something-else', but its entry point is 'misnamed'"),
+    "no-devices": ("odd:NoDevices", "cannot say which devices it sees: RuntimeError: driver says no"),
     "no-variants": ("odd:NoVariants", "odd:NoVariants has no variants"),
 }
 """By name of the engine: its entry point, and what the report must say of it."""
@@ -215,6 +231,17 @@ def test_a_broken_plugin_says_why(
     assert run["status"] == "missing"
     assert reason in run["message"]
     assert any(reason in problem for problem in case["problems"])
+
+
+def test_an_odd_environment_does_not_cost_the_report(tmp_path: Path, valid_report) -> None:
+    places = {"odd": "odd:Odd", "secretive": "odd:Secretive"}
+    plugins = add_distribution(tmp_path / "plugins", "broken", places, MODULES)
+    engines = ["-b", "odd", "-b", "secretive", "--dtype", "float32"]
+    done = crossgrad(plugins, "check", "3-3-2", *engines, "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = valid_report(done.stdout)["environment"]["backends"]
+    assert found["odd"]["folder"] == "odd"
+    assert found["secretive"]["error"] == "RuntimeError: not telling"
 
 
 def test_doctor_lists_broken_plugins_without_importing_them(broken: Path) -> None:

@@ -112,6 +112,28 @@ class TestFaultyEngine:
         ]
         assert {row["variant"] for row in case["comparisons"]} == {"manual", "none"}
 
+    def test_that_delivers_no_numbers_costs_its_own_row(self, capsys, valid_report, dtype: str) -> None:
+        engines = ("numpy", "faulty:none", "faulty:text")
+        code, report = check_json(capsys, valid_report, *engines, dtype=dtype)
+        assert (code, report["verdict"], wrong_rows(report)) == (3, "failed", [])
+        (case,) = report["cases"]
+        assert "dW.1 has dtype <U" in case["runs"][-1]["message"]
+
+    def test_a_gradient_missing_from_the_timed_core_is_missing(
+        self, capsys, valid_report, dtype: str
+    ) -> None:
+        """What is checked is what is timed: the trace cannot stand in for the step."""
+        code, report = check_json(capsys, valid_report, "numpy", "faulty:missing-in-step", dtype=dtype)
+        assert code == 1
+        assert {row["quantity"] for row in wrong_rows(report)} == {"db.1", "db.2"}
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_its_trace_shows_what_it_did_not_deliver(self, capsys, dtype: str, form: str) -> None:
+        code = run(["trace", NETWORK, "-b", "faulty:missing", "--dtype", dtype, "--format", form])
+        shown = capsys.readouterr().out
+        assert code == 3
+        assert "not delivered" in shown if form == "text" else '"db.1"' not in shown
+
     def test_that_raises_does_not_hide_a_disagreement(self, capsys, valid_report, dtype: str) -> None:
         engines = ("numpy", "faulty:raises", "faulty:zero")
         code, _ = check_json(capsys, valid_report, *engines, dtype=dtype)
@@ -249,6 +271,12 @@ FAILING: dict[str, tuple[Callable[..., Any], str]] = {
         "grads[0] is a ndarray: expected a pair (dW, db)",
     ),
     "ragged": (with_gradients(lambda dW, db: ([[1.0, 2.0], [3.0]], db)), "inhomogeneous shape"),
+    "complex": (
+        with_gradients(lambda dW, db: (dW + 0.5j, db)),
+        "dW.1 has dtype complex",
+    ),
+    "text": (with_loss(str), "loss has dtype <U"),
+    "no-loss": (with_loss(lambda loss: None), "loss has dtype object: expected real numbers"),
     "wrong-signature": (lambda params: None, "TypeError"),
 }
 """By fault: the candidate, and what the report must say of it."""
@@ -279,6 +307,7 @@ def test_a_candidate_that_writes_into_its_arguments_harms_nobody() -> None:
         for W, b in params:
             W[:], b[:] = np.nan, np.nan
         x[:], y[:] = np.nan, np.nan
+        params.clear()
         return found
 
     rng = np.random.default_rng(0)
@@ -296,6 +325,11 @@ def test_a_candidate_that_writes_into_its_arguments_harms_nobody() -> None:
     report.raise_if_disagree()
     for array, original in zip((*params[0], *params[1], *batch), before, strict=True):
         np.testing.assert_array_equal(array, original)
+
+
+def test_a_huge_gradient_is_rejected_without_a_warning() -> None:
+    report = check("float64", mine=with_gradients(lambda dW, db: (dW - 1e308, db)))
+    assert {c.quantity for c in report.comparisons if c.verdict == "disagree"} == {"dW.1", "dW.2"}
 
 
 def test_nothing_compared_is_not_a_pass() -> None:

@@ -1,5 +1,6 @@
 """The ``crossgrad`` command: its subcommands, and errors as exit codes."""
 
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -54,4 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as leaving:
         code = leaving.code
         return code if isinstance(code, int) else exits.OK if code is None else exits.BAD_INPUT
+    except Exception:
+        # Python's own exit code for an uncaught exception is 1, which here says "something disagrees".
+        traceback.print_exc()
+        return exits.ENGINE_FAILED
     return exits.OK

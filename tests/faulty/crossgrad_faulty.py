@@ -5,7 +5,8 @@ loss follow from the wrong ones, as they would in a real engine. A bug in the
 delivery leaves the numbers right and hands one of them over wrongly. The
 variant ``none`` has no bug: what makes the others disagree is the bug alone.
 
-`step` and `trace` share one computation, so every bug is in both.
+`step` and `trace` share one computation, so every bug is in both; only
+``missing-in-step`` leaves db out of the timed core alone.
 """
 
 from collections.abc import Callable
@@ -80,6 +81,8 @@ DELIVERY_BUGS: dict[str, Callable[[Quantities], Quantities]] = {
     "wrong-shape": lambda quantities: quantities | {"db.1": quantities["db.1"][:, np.newaxis]},
     "wrong-dtype": lambda quantities: quantities | {"dW.1": quantities["dW.1"].astype(np.float16)},
     "raises": _raise,
+    "text": lambda quantities: quantities | {"dW.1": quantities["dW.1"].astype(str)},
+    "missing-in-step": lambda quantities: quantities,
 }
 
 
@@ -115,6 +118,8 @@ class FaultyProgram(Program):
         return quantities | wrong | (self._updates(quantities | wrong) if wrong else {})
 
     def gradients(self, result: Quantities) -> Quantities:
+        if self._bug == "missing-in-step":
+            return _of(result, "loss", "dW")
         return _of(result, "loss", "dW", "db")
 
     def trace(self, values: Any) -> Trace:
