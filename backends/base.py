@@ -139,7 +139,7 @@ def device_name(text: str) -> str:
         If it is not of the form cpu, cuda or cuda:N.
     """
     kind, colon, index = text.partition(":")
-    if text == "cpu" or (kind == "cuda" and (index.isdigit() if colon else True)):
+    if text == "cpu" or (kind == "cuda" and (index.isascii() and index.isdecimal() if colon else True)):
         return kind if not colon or int(index) == 0 else f"cuda:{int(index)}"
     raise InvalidInput(f"unknown device {text!r}: expected cpu, cuda or cuda:1")
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 
@@ -15,15 +16,21 @@ def main() -> NoReturn:
     """
     # JAX would otherwise take three quarters of the GPU before torch gets any; read at its import.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    from .cli import exits
     from .cli.app import run
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal without a character still shows the rest
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
-        code = 141
+        code = exits.PIPE_CLOSED
     os._exit(code)
 
 

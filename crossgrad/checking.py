@@ -9,7 +9,7 @@ from typing import Any
 from .backends.base import Trace
 from .backends.registry import load
 from .compare import compare_runs
-from .engines import EngineId, Selection, select_engines
+from .engines import EngineId, Selection, installed_backends, select_engines
 from .environment import environment
 from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
@@ -85,7 +85,8 @@ def check(
     'agree'
     """
     started = time.perf_counter()
-    networks = [network] if isinstance(network, str | Path | Network) else list(network)
+    networks = [network] if isinstance(network, str | Path | Network) else list(_sequence("network", network))
+    dtypes = _sequence("dtypes", dtypes)
     entries = list(dict.fromkeys(find_entry(item, mnist) for item in networks))
     if not entries or not dtypes:
         raise InvalidInput("nothing to check: name at least one network and one dtype")
@@ -98,8 +99,11 @@ def check(
         "batch": batch,
     }
     names = list(dict.fromkeys(find_dtype(dtype).name for dtype in dtypes))
-    cases = [_case(entry, dtype, options) for entry in entries for dtype in names]
-    selection = select_engines(backends, devices)
+    wanted = None if backends is None else _sequence("backends", backends)
+    places = None if devices is None else _sequence("devices", devices)
+    traces = len(wanted or installed_backends()) + len(candidates or {})
+    cases = [_case(entry, dtype, options, traces) for entry in entries for dtype in names]
+    selection = select_engines(wanted, places)
     functions = _checked_candidates(candidates or {}, selection)
     reports = []
     for number, case in enumerate(cases):
@@ -124,12 +128,21 @@ def reference_trace(case: Case) -> Trace:
 
 def plan_case(network: str | Path | Network, dtype: str, mnist: Path | None = None, **options: Any) -> Case:
     """The case that `network` and the options of `check` describe; refused if it cannot fit into memory."""
-    return _case(find_entry(network, mnist), find_dtype(dtype).name, options)
+    return _case(find_entry(network, mnist), find_dtype(dtype).name, options, traces=1)
 
 
-def _case(entry: Entry, dtype: str, options: Mapping[str, Any]) -> Case:
+def _sequence(what: str, value: Any) -> Sequence[Any]:
+    """`value`, one name in a list, or an error: a string is a sequence too, of letters."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Sequence):
+        raise InvalidInput(f"{what} is {value!r}: expected a list of names")
+    return value
+
+
+def _case(entry: Entry, dtype: str, options: Mapping[str, Any], traces: int) -> Case:
     size = options.get("batch_size") or entry.batch_size
-    require_memory(entry.network, size, dtype, traces=3)
+    require_memory(entry.network, size, dtype, traces)
     return build_case(entry, dtype=dtype, **options)
 
 

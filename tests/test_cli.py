@@ -114,6 +114,33 @@ def test_interrupt_ends_with_130(capsys, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run(QUICK) == 130
 
 
+@pytest.mark.parametrize("command", [QUICK, ["trace", "deep", "-b", "numpy"], ["doctor"]], ids=lambda c: c[0])
+def test_a_reader_that_has_gone_is_no_disagreement(command: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "crossgrad", *command], stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_terminal_without_our_characters_shows_the_rest() -> None:
+    done = crossgrad(*QUICK, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert "all agree" in done.stdout
+
+
+def test_names_may_stand_alone_in_python() -> None:
+    import crossgrad as package
+
+    assert package.check("3-2", backends="numpy", devices="cpu", dtypes="float32").ok
+    with pytest.raises(package.InvalidInput, match="network is 5"):
+        package.check(5)  # type: ignore[arg-type]
+
+
 def test_no_colour_and_no_bar_in_a_pipe() -> None:
     done = crossgrad(*QUICK)
     assert (done.returncode, done.stderr) == (0, "")

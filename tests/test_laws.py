@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from crossgrad.backends.base import BackendUnavailable, Unsupported
+from crossgrad.backends.base import BackendUnavailable, Unsupported, device_name
 from crossgrad.compare import judge
 from crossgrad.networks.dtypes import find_dtype
+from crossgrad.networks.errors import InvalidInput
 
 from .conftest import NATIVE, VARIANTS, engine_grid, load_or_skip, make_case, prepare_or_skip
 
@@ -172,3 +173,16 @@ def test_a_new_activation_needs_only_its_rules(monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(0)
     params = [(rng.random((3, 2)), rng.random(3)), (rng.random((2, 3)), rng.random(2))]
     crossgrad.check(network, params=params, devices=["cpu"]).raise_if_disagree()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("cpu", "cpu"), ("cuda", "cuda"), ("cuda:0", "cuda"), ("cuda:3", "cuda:3")]
+)
+def test_device_names(text: str, name: str) -> None:
+    assert device_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["gpu", "CPU", "cpu:1", "cuda:", "cuda:-1", "cuda:²", "cuda:1:2", ""])
+def test_other_device_names_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="expected cpu, cuda or cuda:1"):
+        device_name(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import exits, options
-from .output import deliver
+from .output import deliver, say
 
 if TYPE_CHECKING:
     from ..checking import Progress
@@ -73,8 +73,8 @@ def check(
         code = deliver(
             "" if quiet and output is None else report_text(report, to_file=output is not None), output
         )
-    if form is options.Format.text or output is not None:
-        typer.echo(closing_line(report))
+    if form is options.Format.text or (output is not None and code == exits.OK):
+        say(closing_line(report) + "\n")
     raise typer.Exit(code or exits.BY_VERDICT[report.verdict])
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from . import exits
+from .output import say
 
 
 def doctor(
@@ -17,12 +18,12 @@ def doctor(
 
     for finding in findings():
         mark = "ok     " if finding.present else "missing"
-        typer.echo(f"{mark}  {finding.name:<14} {finding.detail}")
+        say(f"{mark}  {finding.name:<14} {finding.detail}\n")
     if not deep:
         return
     from ..checking import check
     from ..text import closing_line, report_text
 
     report = check("article")
-    typer.echo("\n" + report_text(report) + closing_line(report))
+    say("\n" + report_text(report) + closing_line(report) + "\n")
     raise typer.Exit(exits.BY_VERDICT[report.verdict])

@@ -5,6 +5,8 @@ DISAGREE = 1
 BAD_INPUT = 2
 ENGINE_FAILED = 3
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""As of a process that SIGPIPE ended, when the reader of the output has gone."""
 
 TABLE = """\
 Exit codes: 0 all agree · 1 something disagrees · 2 wrong usage or bad input ·

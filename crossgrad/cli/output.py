@@ -13,6 +13,15 @@ def error(message: str) -> None:
     typer.echo(f"error: {message}", err=True)
 
 
+def say(text: str) -> None:
+    """Write to stdout; if its reader has gone (``| head``), leave quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise typer.Exit(exits.PIPE_CLOSED) from None
+
+
 def deliver(text: str, output: Path | None) -> int:
     """Write `text` to `output`, or to stdout if there is none or it cannot be written.
 
@@ -22,14 +31,13 @@ def deliver(text: str, output: Path | None) -> int:
         The exit code: `exits.BAD_INPUT` if the file could not be written, else `exits.OK`.
     """
     if output is None:
-        sys.stdout.write(text)
+        say(text)
         return exits.OK
     try:
         # A name that came from the file system may hold bytes that are no UTF-8.
         output.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as problem:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        say(text)
         reason = getattr(problem, "strerror", None) or problem
         error(f"cannot write {output}: {reason}; the result is above instead")
         return exits.BAD_INPUT
