@@ -53,7 +53,7 @@ def test_gross_faults_show_in_every_dtype(dtype: str, factor: float) -> None:
 def test_ulp_is_the_spacing_of_the_format(dtype: str, value: float) -> None:
     limit = float(np.finfo(dtype).max) / 2  # np.spacing itself overflows at the top
     stored = np.array(np.clip(value, -limit, limit)).astype(dtype)
-    expected = np.abs(np.spacing(stored)).astype(np.float64)
+    expected = np.spacing(np.abs(stored)).astype(np.float64)
     assert find_dtype(dtype).ulp(stored.astype(np.float64)) == expected
 
 
