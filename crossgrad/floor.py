@@ -1,0 +1,275 @@
+r"""The rounding floor: how far correct arithmetic of a dtype may stray, for each element of each quantity.
+
+First-order error propagation with random roundings, after the probabilistic
+model of Higham and Mary (2019, A new approach to probabilistic rounding error
+analysis): every rounding to unit roundoff u multiplies its result by 1 + d,
+the d being independent, of mean zero and variance u**2 / 3 (uniform in
+[-u, u]). Parker's Monte-Carlo arithmetic (1997) samples that model; here its
+variances are propagated instead, alongside the float64 values, at the price of
+one matrix product of squares for each product of values. There is no sampling
+error, so no heavy tail from few samples on narrow networks.
+
+For ``c = f(p, q)`` with independent errors, ``var(c) = f_p**2 var(p) + f_q**2
+var(q) + local``, where `local` is what the operation itself rounds. Departures
+from first order and from independence that matter:
+
+- Through an activation the change ``f(z +- s) - f(z)`` is taken at the standard
+  deviation s itself, so saturation and curvature are felt.
+- Samples that reach a layer with identical inputs make identical errors, which
+  add up in a sum over the batch: their variances are weighted by the number of
+  such samples (Cauchy-Schwarz).
+- The updated parameters are the same for all samples: their part in loss_new
+  is added up linearly.
+
+``docs/verdict.md`` derives each formula and says where the model ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .backends.numpy.activations import ACTIVATIONS, ActivationRule
+from .backends.numpy.losses import LOSSES
+from .networks.cases import Case
+from .networks.dtypes import DTYPES, Array, DType
+
+TINY = 1e-150
+"""Errors below this are not told from zero: their squares would underflow."""
+
+ACTIVATION_ULPS = 4.0
+"""Standard deviations of a rounding that a library's exp or tanh may be off: up to 4 ulp are known."""
+
+
+class Uncertain(NamedTuple):
+    """A tensor in float64, and the variance of each element's rounding error."""
+
+    value: Array
+    variance: Array
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where an engine rounds, and to what.
+
+    Parameters
+    ----------
+    stored
+        Unit roundoff of what is kept.
+    summed
+        Unit roundoff of the sums inside a matrix product or reduction.
+    multiplied
+        Unit roundoff of a matrix product's inputs: 0 unless TF32 rounds them.
+    threshold
+        Results below this may be flushed to zero, or be subnormal with as large an error.
+    """
+
+    stored: float
+    summed: float
+    multiplied: float
+    threshold: float
+
+    @classmethod
+    def of(cls, dtype: DType) -> "Arithmetic":
+        """The arithmetic that engines use for `dtype`.
+
+        float16 and bfloat16 are summed in float32; XLA may flush subnormals to
+        zero, except in float16, which it computes in float32.
+        """
+        single = DTYPES["float32"].unit_roundoff
+        stored = single if dtype.name == "tf32" else dtype.unit_roundoff
+        return cls(
+            stored=stored,
+            summed=min(stored, single),
+            multiplied=dtype.unit_roundoff if dtype.name == "tf32" else 0.0,
+            threshold=max(
+                dtype.smallest_subnormal if dtype.name == "float16" else 2.0**dtype.min_exponent, TINY
+            ),
+        )
+
+    def rounding(self, value: Array, times: float = 1.0) -> Array:
+        """Variance of rounding `value` to what is stored, `times` over."""
+        return times * (np.square(self.stored * value) / 3 + self.threshold**2)
+
+    def per_square(self, count: int) -> float:
+        """Variance of summing `count` products one after the other, for each of their squares.
+
+        Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
+        p_k**2 + sum s_k**2)``. Where signs vary, partial sums grow like a random
+        walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``.
+        """
+        return self.summed**2 / 3 * (1 + count / 2) + 2 * self.multiplied**2 / 3
+
+    def steady(self, total: Array, count: int) -> Array:
+        """The rest of it where products have one sign: ``s_k ~ total k/n``, ``n/3 total**2`` in all."""
+        variance: Array = self.summed**2 / 9 * count * np.square(total)
+        return variance
+
+
+class Steps:
+    """The steps of one training step on uncertain tensors: the mathematics, each with its variance.
+
+    Fed with exact tensors (variance 0) a step gives its own local error only:
+    that is how the place where an error enters is found.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.arithmetic = Arithmetic.of(case.format)
+        self.parameters = [
+            (np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64))
+            for W, b in case.parameters
+        ]
+        self.x, self.y = (np.asarray(array, np.float64) for array in case.batch)
+        self.rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
+        self.loss_rule = LOSSES[case.loss]
+        self.slope = self.loss_rule.backward(self.y + 1, self.y)
+        """Second derivative of the loss by each output: da at a distance of 1."""
+
+    def affine(self, a: Uncertain, W: Array, b: Array | None) -> Uncertain:
+        """``z = a @ W.T + b``."""
+        product = a.value @ W.T
+        spread = a.variance + self.arithmetic.per_square(W.shape[1]) * np.square(a.value)
+        variance = spread @ np.square(W).T + self.arithmetic.steady(product, W.shape[1])
+        z = product if b is None else product + b
+        return Uncertain(z, variance + self.arithmetic.rounding(product) + self.arithmetic.rounding(z))
+
+    def activate(self, z: Uncertain, rule: ActivationRule) -> Uncertain:
+        """``a = f(z)``."""
+        a, spread = rule.forward(z.value), np.sqrt(z.variance)
+        shift = np.maximum(
+            np.abs(rule.forward(z.value + spread) - a), np.abs(rule.forward(z.value - spread) - a)
+        )
+        return Uncertain(a, np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2))
+
+    def loss(self, a: Uncertain) -> Uncertain:
+        """The loss: each output's error by its sensitivity da, to second order; a sum of terms of one sign."""
+        value = np.asarray(self.loss_rule.value(a.value, self.y))
+        da = self.loss_rule.backward(a.value, self.y)
+        variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
+        variance += np.square(np.sum(self.slope / 2 * a.variance))
+        variance += self.arithmetic.steady(value, a.value.size) + self.arithmetic.rounding(value, 4)
+        return Uncertain(value, variance)
+
+    def loss_backward(self, a: Uncertain) -> Uncertain:
+        """``da`` of the last layer."""
+        da = self.loss_rule.backward(a.value, self.y)
+        residual = a.variance + self.arithmetic.rounding(a.value - self.y)
+        return Uncertain(da, np.square(self.slope) * residual + self.arithmetic.rounding(da, 2))
+
+    def through_activation(self, da: Uncertain, a: Uncertain, rule: ActivationRule) -> Uncertain:
+        """``dz = da * f'``, with f' as a function of a."""
+        one, spread = np.ones_like(a.value), np.sqrt(a.variance)
+        slope = rule.backward(one, a.value)
+        shift = np.maximum(
+            np.abs(rule.backward(one, a.value + spread) - slope),
+            np.abs(rule.backward(one, a.value - spread) - slope),
+        )
+        dz, of_slope = da.value * slope, np.square(shift) + self.arithmetic.rounding(slope, 3)
+        variance = np.square(slope) * da.variance + (np.square(da.value) + da.variance) * of_slope
+        return Uncertain(dz, variance + self.arithmetic.rounding(dz, 2))
+
+    def weight_gradient(self, dz: Uncertain, a_prev: Uncertain, alike: Array) -> Uncertain:
+        """``dW = dz.T @ a_prev``; `alike` (B, 1) counts the samples that share each one's errors."""
+        dW, count = dz.value.T @ a_prev.value, len(dz.value)
+        dz2, a2 = np.square(dz.value), np.square(a_prev.value)
+        spread = self.arithmetic.per_square(count) * a2 + alike * a_prev.variance
+        variance = (dz2 + dz.variance).T @ spread + (alike * dz.variance).T @ a2
+        return Uncertain(dW, variance + self.arithmetic.steady(dW, count) + self.arithmetic.rounding(dW))
+
+    def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
+        """``db = sum_s dz``."""
+        db, count = dz.value.sum(axis=0), len(dz.value)
+        spread = self.arithmetic.per_square(count) * np.square(dz.value) + alike * dz.variance
+        variance = spread.sum(axis=0) + self.arithmetic.steady(db, count)
+        return Uncertain(db, variance + self.arithmetic.rounding(db))
+
+    def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
+        """``da_prev = dz @ W``."""
+        da = dz.value @ W
+        spread = dz.variance + self.arithmetic.per_square(len(W)) * np.square(dz.value)
+        variance = spread @ np.square(W) + self.arithmetic.steady(da, len(W))
+        return Uncertain(da, variance + self.arithmetic.rounding(da))
+
+    def update(self, parameter: Array, gradient: Uncertain) -> Uncertain:
+        """``p_new = p - lr * dp``."""
+        move = self.case.learning_rate * gradient.value
+        new = parameter - move
+        variance = np.square(self.case.learning_rate) * gradient.variance
+        return Uncertain(new, variance + self.arithmetic.rounding(move, 2) + self.arithmetic.rounding(new))
+
+    def loss_after(self, updated: list[tuple[Uncertain, Uncertain | None]], before: Uncertain) -> Uncertain:
+        """The loss with updated parameters: their errors are every sample's, so they add up linearly.
+
+        The arithmetic's own errors are taken from the loss before the update.
+        """
+        a, shared = self.x, np.zeros_like(self.x)
+        for (W, b), rule in zip(updated, self.rules, strict=True):
+            shared = shared @ np.square(W.value).T + np.square(a) @ W.variance.T
+            z = a @ W.value.T
+            if b is not None:
+                z, shared = z + b.value, shared + b.variance
+            a = rule.forward(z)
+            shared = shared * np.square(rule.backward(np.ones_like(a), a))
+        value, da = np.asarray(self.loss_rule.value(a, self.y)), self.loss_rule.backward(a, self.y)
+        moved = np.sum(np.abs(da) * np.sqrt(shared) + self.slope / 2 * shared)
+        grown = np.square(value / before.value) if before.value else 1.0
+        variance = before.variance * np.maximum(grown, 1) + np.square(moved)
+        return Uncertain(value, variance + self.arithmetic.rounding(value, 4))
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The quantities of a case in float64, with the standard deviation of their rounding errors."""
+
+    value: Mapping[str, Array]
+    sigma: Mapping[str, Array]
+
+
+def rounding_floor(case: Case) -> Floor:
+    """Run the case in float64 and follow the rounding errors of its dtype through every step."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _propagate(Steps(case))
+        return Floor(
+            {name: tensor.value for name, tensor in found.items()},
+            {name: np.sqrt(tensor.variance) for name, tensor in found.items()},
+        )
+
+
+def _propagate(steps: Steps) -> dict[str, Uncertain]:
+    found: dict[str, Uncertain] = {}
+    a = Uncertain(steps.x, np.zeros_like(steps.x))
+    outputs = [a]
+    for n, ((W, b), rule) in enumerate(zip(steps.parameters, steps.rules, strict=True), start=1):
+        z = found[f"z.{n}"] = steps.affine(a, W, b)
+        a = found[f"a.{n}"] = steps.activate(z, rule)
+        outputs.append(a)
+    found["loss"] = steps.loss(a)
+    da = steps.loss_backward(a)
+    alike = _alike(outputs[-2].value, steps.case)
+    updated: list[tuple[Uncertain, Uncertain | None]] = []
+    for n in range(len(steps.parameters), 0, -1):
+        W, b = steps.parameters[n - 1]
+        found[f"da.{n}"] = da
+        dz = found[f"dz.{n}"] = steps.through_activation(da, outputs[n], steps.rules[n - 1])
+        # An error shared above reaches this layer too: inputs that merged once stay merged.
+        dW = found[f"dW.{n}"] = steps.weight_gradient(dz, outputs[n - 1], alike)
+        W_new = found[f"W_new.{n}"] = steps.update(W, dW)
+        b_new = None
+        if b is not None:
+            db = found[f"db.{n}"] = steps.bias_gradient(dz, alike)
+            b_new = found[f"b_new.{n}"] = steps.update(b, db)
+        updated.insert(0, (W_new, b_new))
+        if n > 1:
+            da = steps.pull_back(dz, W)
+    found["loss_new"] = steps.loss_after(updated, found["loss"])
+    return found
+
+
+def _alike(rows: Array, case: Case) -> Array:
+    """For each sample, how many have the same row once it is rounded to the case's dtype: ``(B, 1)``."""
+    stored = np.ascontiguousarray(rows.astype(case.format.storage))
+    keys = stored.view(np.dtype((np.void, stored.dtype.itemsize * stored.shape[1]))).ravel()
+    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return counts[group].astype(np.float64)[:, None]
