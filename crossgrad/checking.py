@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .backends.base import Trace
-from .backends.registry import load
-from .compare import compare_runs
+from .compare import Comparison, blame, compare_runs
 from .engines import EngineId, Selection, installed_backends, select_engines
 from .environment import environment
 from .networks.cases import Case
@@ -17,8 +15,10 @@ from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
 from .networks.spec import Network
-from .report import FAILED, CaseReport, Report
-from .run import OK, Candidate, Run, run_candidate, run_engine
+from .oracle import consult, require_oracle
+from .report import CaseReport, Report
+from .run import FAILED, OK, Candidate, Run, run_candidate, run_engine
+from .verdict import AGREE, WRONG
 
 DEFAULT_DTYPES = ("float32", "float64")
 
@@ -39,6 +39,7 @@ def check(
     devices: Sequence[str] | None = None,
     dtypes: Sequence[str] = DEFAULT_DTYPES,
     candidates: Mapping[str, Candidate] | None = None,
+    oracle: str = "auto",
     mnist: Path | None = None,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
@@ -66,6 +67,9 @@ def check(
     candidates
         Functions ``fn(params, x, y) -> (loss, grads)`` on NumPy arrays, compared
         like engines on loss, dW and db, under the names given.
+    oracle
+        Who judges: ``auto``, ``arb`` (certified), ``wide``, ``float64``, or ``none``,
+        which compares engines with each other.
     mnist
         A folder with the original MNIST files, used as data.
     notes
@@ -99,6 +103,8 @@ def check(
         "batch": batch,
     }
     names = list(dict.fromkeys(find_dtype(dtype).name for dtype in dtypes))
+    for name in names:
+        require_oracle(oracle, name)
     wanted = None if backends is None else _sequence("backends", backends)
     places = None if devices is None else _sequence("devices", devices)
     traces = len(wanted or installed_backends()) + len(candidates or {})
@@ -108,7 +114,7 @@ def check(
     reports = []
     for number, case in enumerate(cases):
         announce = _announcer(progress, number, len(cases), len(selection.engines) + len(functions))
-        reports.append(_check_case(case, selection, functions, announce))
+        reports.append(_check_case(case, selection, functions, oracle, announce))
     loaded = {engine.backend.name: engine.backend for engine in selection.engines if engine.backend}
     return Report(
         tuple(reports),
@@ -117,13 +123,6 @@ def check(
         | {"total": time.perf_counter() - started},
         tuple(notes),
     )
-
-
-def reference_trace(case: Case) -> Trace:
-    """The case in float64 by the hand-derived engine, on the exact values of its rounded inputs."""
-    wide = case.widened()
-    program = load("numpy").prepare(wide, "manual", "cpu")
-    return program.trace(program.put(wide.parameters, wide.batch))
 
 
 def plan_case(network: str | Path | Network, dtype: str, mnist: Path | None = None, **options: Any) -> Case:
@@ -150,6 +149,7 @@ def _check_case(
     case: Case,
     selection: Selection,
     candidates: Mapping[str, Candidate],
+    oracle: str,
     announce: Callable[[EngineId], None],
 ) -> CaseReport:
     runs: list[Run] = []
@@ -159,7 +159,8 @@ def _check_case(
     for name, function in candidates.items():
         announce(EngineId(name, "candidate", "cpu"))
         runs.append(run_candidate(case, name, function))
-    comparisons = compare_runs(case, runs, reference_trace(case))
+    judge = consult(case, oracle)
+    comparisons = compare_runs(case, runs, judge)
     return CaseReport(
         name=case.name,
         network=str(case.network),
@@ -168,13 +169,15 @@ def _check_case(
         learning_rate=case.learning_rate,
         seed=case.seed,
         dtype=case.dtype,
+        oracle=judge.name,
         runs=tuple(replace(run, trace=None) for run in runs),
-        comparisons=tuple(comparisons),
-        problems=tuple(_problems(runs, selection, bool(comparisons))),
+        comparisons=comparisons,
+        blames=blame(case, runs, comparisons),
+        problems=tuple(_problems(runs, selection, comparisons)),
     )
 
 
-def _problems(runs: Sequence[Run], selection: Selection, compared: bool) -> list[str]:
+def _problems(runs: Sequence[Run], selection: Selection, comparisons: Sequence[Comparison]) -> list[str]:
     """What keeps a case from being in order although nothing disagrees."""
     broken = {engine.id for engine in selection.engines if engine.backend is None}
     found = [f"{run.engine}: {run.message}" for run in runs if run.status == FAILED or run.engine in broken]
@@ -186,8 +189,11 @@ def _problems(runs: Sequence[Run], selection: Selection, compared: bool) -> list
                     run.message for run in runs if getattr(run.engine, attribute) == name and run.message
                 }
                 found.append(f"{name} was asked for: {'; '.join(sorted(reasons)) or 'it did not run'}")
-    if not compared:
-        found.append("nothing was compared: at least two engines must succeed, or one in less than float64")
+    if not comparisons:
+        found.append("nothing was compared: an engine must succeed, and two of them where there is no oracle")
+    elif not any(c.verdict == AGREE or c.verdict in WRONG for c in comparisons):
+        wider = sorted({c.judgement.decidable_in for c in comparisons if c.judgement.decidable_in})
+        found.append(f"nothing was decidable: rounding noise drowns every quantity; try {' or '.join(wider)}")
     return list(dict.fromkeys(found))
 
 

@@ -1,71 +1,26 @@
-"""Do two tensors agree? The rule stands in `judge`, and nowhere else.
-
-Interim rule, scale-aware per tensor: they agree if
-
-    max|got - expected| <= min(256 eps, sqrt(eps)) * max(|got|, |expected|) + subnormal
-
-with eps and the smallest subnormal number of the case's dtype. 256 eps is the
-best fixed constant found on 400 random float32 networks with planted bugs; the
-cap keeps it below half of the digits, where 256 eps would forgive anything
-(bfloat16: 256 eps = 2). The subnormal is one rounding of a tensor that underflows.
-"""
+"""Every quantity of every engine before the judge; where there is none, the engines before each other."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from .backends.base import Trace
+from .diagnosis import Diagnosis, diagnose
 from .engines import EngineId
+from .floor import rounding_floor
 from .networks.cases import Case
-from .networks.dtypes import Array, DType
+from .networks.dtypes import Array
 from .networks.spec import Quantity
+from .oracle import Oracle, WiderFloors, with_overflow
+from .place import place_of_error
 from .run import CANDIDATE_KINDS, OK, Run
-
-AGREE, DISAGREE = "agree", "disagree"
-REFERENCE = "reference"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What comparing two tensors gave.
-
-    Parameters
-    ----------
-    reason
-        Why nothing could be measured (missing, shape, dtype, not finite), or None.
-    max_abs_error, max_ulp
-        Largest ``|got - expected|``, and the same in ulp of each expected element.
-    scale, bound
-        Largest magnitude in either tensor, and the error that the rule allows at it.
-    index, got, expected
-        The element of the largest error, and what stood there.
-    """
-
-    verdict: str
-    reason: str | None = None
-    max_abs_error: float | None = None
-    max_ulp: float | None = None
-    scale: float | None = None
-    bound: float | None = None
-    index: tuple[int, ...] | None = None
-    got: float | None = None
-    expected: float | None = None
-
-    @property
-    def bound_share(self) -> float:
-        """Error over allowed error: above 1 disagrees; infinite where nothing could be measured."""
-        if self.max_abs_error is None or not self.bound:
-            return float("inf") if self.verdict != AGREE else 0.0
-        return self.max_abs_error / self.bound
+from .verdict import DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity of one engine, judged against the reference or another engine."""
+    """One quantity of one engine, judged against the oracle or another engine."""
 
     quantity: str
     engine: EngineId
@@ -77,94 +32,122 @@ class Comparison:
         return self.judgement.verdict
 
 
-def judge(got: Array, expected: Array, dtype: DType) -> Judgement:
-    """Judge one float64 tensor against another of the same shape; see the module for the rule."""
-    for name, values in (("got", got), ("expected", expected)):
-        finite = np.isfinite(values)
-        if not finite.all():
-            index = _index(np.argmin(finite), values.shape)
-            return Judgement(
-                DISAGREE,
-                f"{name} is not finite",
-                index=index,
-                got=float(got[index]),
-                expected=float(expected[index]),
-            )
-    with np.errstate(over="ignore"):
-        error = np.abs(got - expected)
-        in_ulp = error / dtype.ulp(expected)
-    index = _index(np.argmax(error), error.shape)
-    scale = float(max(np.max(np.abs(got)), np.max(np.abs(expected))))
-    bound = min(256 * dtype.eps, sqrt(dtype.eps)) * scale + dtype.smallest_subnormal
-    largest = float(error[index])
-    return Judgement(
-        AGREE if largest <= bound else DISAGREE,
-        max_abs_error=largest,
-        max_ulp=float(np.max(in_ulp)),
-        scale=scale,
-        bound=bound,
-        index=index,
-        got=float(got[index]),
-        expected=float(expected[index]),
+@dataclass(frozen=True)
+class Blame:
+    """An engine that the oracle found wrong: where its error enters, and its likeliest causes."""
+
+    engine: EngineId
+    enters_at: str
+    diagnoses: tuple[Diagnosis, ...]
+
+
+def compare_runs(case: Case, runs: Sequence[Run], oracle: Oracle) -> tuple[Comparison, ...]:
+    """Judge every successful run."""
+    delivered = {run.engine: _widened(run) for run in runs if run.status == OK}
+    wider = WiderFloors(case)
+    finished = [run for run in runs if run.engine in delivered]
+    if not all(np.isfinite(a).all() for quantities in delivered.values() for a in quantities.values()):
+        oracle = with_overflow(oracle, case)
+    if oracle.name == "none":
+        return tuple(
+            comparison
+            for one, other in combinations(finished, 2)
+            for comparison in _judge_pair(case, one, other, delivered, oracle, wider)
+        )
+    return tuple(
+        comparison
+        for run in finished
+        for comparison in _judge_run(
+            case, run, delivered[run.engine], oracle.expectations, f"oracle:{oracle.name}", wider
+        )
     )
 
 
-def compare_runs(case: Case, runs: Sequence[Run], reference: Trace) -> list[Comparison]:
-    """Compare every successful run with the reference, and all of them with each other.
+def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> tuple[Blame, ...]:
+    """Name each engine that the oracle found wrong, with the place where its error enters."""
+    found: list[Blame] = []
+    for run in runs:
+        wrong = [
+            c.quantity
+            for c in comparisons
+            if c.engine == run.engine and c.verdict in WRONG and c.against.startswith("oracle:")
+        ]
+        if wrong:
+            fitting = {
+                name: array
+                for name, array in _widened(run).items()
+                if _misfit(case, run, name, array) is None
+            }
+            place = place_of_error(case, fitting, wrong)
+            diagnoses = diagnose(case, fitting, wrong, place, rounding_floor(case))
+            found.append(Blame(run.engine, place, diagnoses))
+    return tuple(found)
 
-    NumPy in float64 is not compared with the float64 NumPy reference: that is
-    the same computation, and the check could not fail.
-    """
-    finished = [run for run in runs if run.status == OK and run.trace is not None]
-    widened = {run.engine: _widened(run.trace) for run in finished if run.trace is not None}
-    expected = _widened(reference)
-    found: list[Comparison] = []
-    for run in finished:
-        if (run.engine.backend, case.dtype) != ("numpy", "float64"):
-            against_reference = _compare(case, run, None, widened[run.engine], expected, REFERENCE)
-            found += against_reference
-    for one, other in combinations(finished, 2):
-        found += _compare(case, one, other, widened[one.engine], widened[other.engine], str(other.engine))
-    return found
+
+def _judge_run(
+    case: Case,
+    run: Run,
+    got: Mapping[str, Array],
+    expectations: Mapping[str, Expectation],
+    against: str,
+    wider: WiderFloors,
+) -> Iterator[Comparison]:
+    for quantity in _expected_of(case, run.partial):
+        array = got.get(quantity.name)
+        problem = _misfit(case, run, quantity.name, array)
+        if array is None or problem is not None:
+            yield Comparison(quantity.name, run.engine, against, Judgement(DISAGREE, problem))
+            continue
+        found = judge(array, expectations[quantity.name], case.format)
+        if found.verdict == UNDECIDABLE:
+            found = replace(found, decidable_in=wider.narrowest_deciding(quantity.name))
+        yield Comparison(quantity.name, run.engine, against, found)
 
 
-def _compare(
+def _judge_pair(
     case: Case,
     one: Run,
-    other: Run | None,
-    got: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    against: str,
+    other: Run,
+    delivered: Mapping[EngineId, Mapping[str, Array]],
+    oracle: Oracle,
+    wider: WiderFloors,
 ) -> Iterator[Comparison]:
-    partial = one.partial or (other is not None and other.partial)
-    for quantity in case.quantities:
-        if partial and quantity.kind not in CANDIDATE_KINDS:
-            continue
-        problem = _misfit(case, quantity, one)
-        if other is not None and problem is None:
-            problem = _misfit(case, quantity, other)
-        judgement = (
-            judge(got[quantity.name], expected[quantity.name], case.format)
-            if problem is None
-            else Judgement(DISAGREE, problem)
-        )
-        yield Comparison(quantity.name, one.engine, against, judgement)
+    """Both sides make rounding errors: their difference has twice the variance of one."""
+    theirs = delivered[other.engine]
+    expectations = {
+        name: Expectation(theirs[name], expected.sigma * np.sqrt(2), stored=theirs[name])
+        for name, expected in oracle.expectations.items()
+        if name in theirs
+    }
+    missing = {
+        q.name: problem
+        for q in _expected_of(case, other.partial)
+        if (problem := _misfit(case, other, q.name, theirs.get(q.name))) is not None
+    }
+    partial = replace(one, partial=one.partial or other.partial)
+    for name, problem in missing.items():
+        yield Comparison(name, one.engine, str(other.engine), Judgement(DISAGREE, problem))
+    judged = _judge_run(case, partial, delivered[one.engine], expectations, str(other.engine), wider)
+    yield from (comparison for comparison in judged if comparison.quantity not in missing)
 
 
-def _misfit(case: Case, quantity: Quantity, run: Run) -> str | None:
-    array = None if run.trace is None else run.trace.quantities.get(quantity.name)
-    if array is None:
+def _expected_of(case: Case, partial: bool) -> list[Quantity]:
+    return [q for q in case.quantities if not partial or q.kind in CANDIDATE_KINDS]
+
+
+def _misfit(case: Case, run: Run, name: str, array: Array | None) -> str | None:
+    """Why a quantity cannot be measured, or None if it can."""
+    if array is None or run.trace is None:
         return f"{run.engine} did not deliver it"
-    if array.shape != quantity.shape:
-        return f"{run.engine} gave shape {array.shape}, expected {quantity.shape}"
-    if not run.partial and array.dtype != case.format.storage:
-        return f"{run.engine} gave {array.dtype}, expected {case.format.storage}"
+    shape = next(q.shape for q in case.quantities if q.name == name)
+    if array.shape != shape:
+        return f"{run.engine} gave shape {array.shape}, expected {shape}"
+    dtype = run.trace.quantities[name].dtype
+    if not run.partial and dtype != case.format.storage:
+        return f"{run.engine} gave {dtype}, expected {case.format.storage}"
     return None
 
 
-def _widened(trace: Trace) -> dict[str, Array]:
-    return {name: np.asarray(array, np.float64) for name, array in trace.quantities.items()}
-
-
-def _index(flat: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(flat), shape))
+def _widened(run: Run) -> dict[str, Array]:
+    quantities = {} if run.trace is None else run.trace.quantities
+    return {name: np.asarray(array, np.float64) for name, array in quantities.items()}

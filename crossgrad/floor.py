@@ -15,9 +15,11 @@ from first order and from independence that matter:
 
 - Through an activation the change ``f(z +- s) - f(z)`` is taken at the standard
   deviation s itself, so saturation and curvature are felt.
-- Samples that reach a layer with identical inputs make identical errors, which
-  add up in a sum over the batch: their variances are weighted by the number of
-  such samples (Cauchy-Schwarz).
+- Samples that reach a layer with inputs equal to within an ulp or so make the
+  same errors, which add up in a sum over the batch: their variances are weighted
+  by the number of such samples (Cauchy-Schwarz).
+- An error of an output comes back to its own derivative through the same
+  weights, with one sign: the diagonal of the loss's Hessian carries it.
 - The updated parameters are the same for all samples: their part in loss_new
   is added up linearly.
 
@@ -88,9 +90,21 @@ class Arithmetic:
             ),
         )
 
+    @property
+    def per_rounding(self) -> float:
+        """Variance of one rounding to what is stored, for each square of the value."""
+        return self.stored**2 / 3
+
+    def noise(self, value: Array, per_square: float) -> Array:
+        """Variance of an error relative to `value`, and of what happens below the threshold."""
+        variance: Array = np.square(value)
+        variance *= per_square
+        variance += self.threshold**2
+        return variance
+
     def rounding(self, value: Array, times: float = 1.0) -> Array:
         """Variance of rounding `value` to what is stored, `times` over."""
-        return times * (np.square(self.stored * value) / 3 + self.threshold**2)
+        return self.noise(value, times * self.per_rounding)
 
     def per_square(self, count: int) -> float:
         """Variance of summing `count` products one after the other, for each of their squares.
@@ -101,10 +115,12 @@ class Arithmetic:
         """
         return self.summed**2 / 3 * (1 + count / 2) + 2 * self.multiplied**2 / 3
 
-    def steady(self, total: Array, count: int) -> Array:
-        """The rest of it where products have one sign: ``s_k ~ total k/n``, ``n/3 total**2`` in all."""
-        variance: Array = self.summed**2 / 9 * count * np.square(total)
-        return variance
+    def per_total(self, count: int) -> float:
+        """The rest of it where products have one sign, for each square of the sum, and its rounding.
+
+        Partial sums then grow steadily, ``s_k ~ total k/n``; their squares add up to ``n/3 total**2``.
+        """
+        return self.summed**2 / 9 * count + self.per_rounding
 
 
 class Steps:
@@ -131,9 +147,14 @@ class Steps:
         """``z = a @ W.T + b``."""
         product = a.value @ W.T
         spread = a.variance + self.arithmetic.per_square(W.shape[1]) * np.square(a.value)
-        variance = spread @ np.square(W).T + self.arithmetic.steady(product, W.shape[1])
-        z = product if b is None else product + b
-        return Uncertain(z, variance + self.arithmetic.rounding(product) + self.arithmetic.rounding(z))
+        variance = spread @ np.square(W).T
+        variance += self.arithmetic.noise(product, self.arithmetic.per_total(W.shape[1]))
+        if b is None:
+            return Uncertain(product, variance + self.arithmetic.rounding(product))
+        # A fused product starts its sum with the bias: every partial sum is as large as that.
+        variance += self.arithmetic.summed**2 / 3 * W.shape[1] * np.square(b)
+        z = product + b
+        return Uncertain(z, variance + self.arithmetic.rounding(z))
 
     def activate(self, z: Uncertain, rule: ActivationRule) -> Uncertain:
         """``a = f(z)``."""
@@ -144,12 +165,13 @@ class Steps:
         return Uncertain(a, np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2))
 
     def loss(self, a: Uncertain) -> Uncertain:
-        """The loss: each output's error by its sensitivity da, to second order; a sum of terms of one sign."""
+        """The loss: each output's error by its sensitivity, to second order; a sum of terms of one sign."""
         value = np.asarray(self.loss_rule.value(a.value, self.y))
         da = self.loss_rule.backward(a.value, self.y)
         variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
         variance += np.square(np.sum(self.slope / 2 * a.variance))
-        variance += self.arithmetic.steady(value, a.value.size) + self.arithmetic.rounding(value, 4)
+        variance += self.arithmetic.noise(value, self.arithmetic.per_total(a.value.size))
+        variance += self.arithmetic.rounding(value, 3)
         return Uncertain(value, variance)
 
     def loss_backward(self, a: Uncertain) -> Uncertain:
@@ -175,29 +197,52 @@ class Steps:
         dW, count = dz.value.T @ a_prev.value, len(dz.value)
         dz2, a2 = np.square(dz.value), np.square(a_prev.value)
         spread = self.arithmetic.per_square(count) * a2 + alike * a_prev.variance
-        variance = (dz2 + dz.variance).T @ spread + (alike * dz.variance).T @ a2
-        return Uncertain(dW, variance + self.arithmetic.steady(dW, count) + self.arithmetic.rounding(dW))
+        variance = (dz2 + dz.variance).T @ spread
+        variance += (alike * dz.variance).T @ a2
+        variance += self.arithmetic.noise(dW, self.arithmetic.per_total(count))
+        return Uncertain(dW, variance)
 
     def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
         """``db = sum_s dz``."""
         db, count = dz.value.sum(axis=0), len(dz.value)
         spread = self.arithmetic.per_square(count) * np.square(dz.value) + alike * dz.variance
-        variance = spread.sum(axis=0) + self.arithmetic.steady(db, count)
-        return Uncertain(db, variance + self.arithmetic.rounding(db))
+        return Uncertain(db, spread.sum(axis=0) + self.arithmetic.noise(db, self.arithmetic.per_total(count)))
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
         da = dz.value @ W
         spread = dz.variance + self.arithmetic.per_square(len(W)) * np.square(dz.value)
-        variance = spread @ np.square(W) + self.arithmetic.steady(da, len(W))
-        return Uncertain(da, variance + self.arithmetic.rounding(da))
+        variance = spread @ np.square(W)
+        variance += self.arithmetic.noise(da, self.arithmetic.per_total(len(W)))
+        return Uncertain(da, variance)
+
+    def curvature(self, da: Uncertain, a: Uncertain, rule: ActivationRule, above: Array) -> Array:
+        """How the loss bends by each z, ``f'**2 above + |da f''|``, where it bends by a as `above`."""
+        one, step = np.ones_like(a.value), np.sqrt(a.variance)
+        slope = rule.backward(one, a.value)
+        bend = np.abs(rule.backward(one, a.value + step) - rule.backward(one, a.value - step)) / (2 * step)
+        found: Array = np.square(slope) * above + np.abs(da.value * bend * slope)
+        return found
+
+    def returning(self, bent: Array, W: Array, a_prev: Uncertain) -> tuple[Array, Array]:
+        """How the loss bends by each a_prev, and the variance that its own error brings back to ``da_prev``.
+
+        An error of one a_prev moves every z above it by W times that, every dz
+        by the bend of the loss, and these come back through the same weights:
+        ``sum_o W**2 bent``, all of one sign, which independent errors of the dz
+        would leave out. It is the diagonal of the Hessian (Becker, LeCun 1989).
+        """
+        below: Array = bent @ np.square(W)
+        return below, np.square(below) * a_prev.variance
 
     def update(self, parameter: Array, gradient: Uncertain) -> Uncertain:
         """``p_new = p - lr * dp``."""
-        move = self.case.learning_rate * gradient.value
-        new = parameter - move
-        variance = np.square(self.case.learning_rate) * gradient.variance
-        return Uncertain(new, variance + self.arithmetic.rounding(move, 2) + self.arithmetic.rounding(new))
+        rate = self.case.learning_rate
+        new = parameter - rate * gradient.value
+        variance = np.square(rate) * gradient.variance
+        variance += self.arithmetic.rounding(gradient.value, 2 * rate**2)
+        variance += self.arithmetic.rounding(new)
+        return Uncertain(new, variance)
 
     def loss_after(self, updated: list[tuple[Uncertain, Uncertain | None]], before: Uncertain) -> Uncertain:
         """The loss with updated parameters: their errors are every sample's, so they add up linearly.
@@ -248,6 +293,7 @@ def _propagate(steps: Steps) -> dict[str, Uncertain]:
     found["loss"] = steps.loss(a)
     da = steps.loss_backward(a)
     alike = _alike(outputs[-2].value, steps.case)
+    bend = np.broadcast_to(steps.slope, a.value.shape)
     updated: list[tuple[Uncertain, Uncertain | None]] = []
     for n in range(len(steps.parameters), 0, -1):
         W, b = steps.parameters[n - 1]
@@ -262,14 +308,28 @@ def _propagate(steps: Steps) -> dict[str, Uncertain]:
             b_new = found[f"b_new.{n}"] = steps.update(b, db)
         updated.insert(0, (W_new, b_new))
         if n > 1:
+            bent = steps.curvature(da, outputs[n], steps.rules[n - 1], bend)
             da = steps.pull_back(dz, W)
+            bend, returned = steps.returning(bent, W, outputs[n - 1])
+            da = Uncertain(da.value, da.variance + returned)
     found["loss_new"] = steps.loss_after(updated, found["loss"])
     return found
 
 
 def _alike(rows: Array, case: Case) -> Array:
-    """For each sample, how many have the same row once it is rounded to the case's dtype: ``(B, 1)``."""
+    """For each sample, how many make the same errors as it does in the layer above: ``(B, 1)``.
+
+    Rows that are equal once they are rounded to the case's dtype do. Rows that
+    differ by d ulp share an error's sign less and less: measured on networks
+    whose samples converge, errors are correlated by 0.9 at d = 0.1, 0.6 at 0.4,
+    0.4 at 2.5 and 0.2 at 17, which ``1 / (1 + d/0.4)`` bounds in the square.
+    d is the median over units of a row's distance from the mean row.
+    """
     stored = np.ascontiguousarray(rows.astype(case.format.storage))
     keys = stored.view(np.dtype((np.void, stored.dtype.itemsize * stored.shape[1]))).ravel()
-    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return counts[group].astype(np.float64)[:, None]
+    _, group, equal = np.unique(keys, return_inverse=True, return_counts=True)
+    center = rows.mean(axis=0)
+    distance = np.median(np.abs(rows - center) / case.format.ulp(center), axis=1)
+    close = 1 + (len(rows) - 1) / (1 + distance / 0.4)
+    alike: Array = np.maximum(equal[group], close)[:, None]
+    return alike

@@ -1,22 +1,26 @@
 """What a check found: frozen records, and their JSON form (``schemas/report.schema.json``)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import Any
 
-from .compare import AGREE, DISAGREE, Comparison, Judgement
+from .compare import Blame, Comparison
+from .diagnosis import Diagnosis
 from .engines import EngineId
 from .run import Run
+from .verdict import SEVERITY, WRONG, Judgement
 
 FAILED = "failed"
-SCHEMA = "crossgrad.report/1"
+SCHEMA = "crossgrad.report/2"
+ORDER = (*(v for v in SEVERITY if v not in WRONG), FAILED, *(v for v in SEVERITY if v in WRONG))
+"""Verdicts of cases and reports, from the best to the worst."""
 
 
 class GradientsDisagree(AssertionError):
-    """A report whose verdict is not ``agree`` was required to be in agreement."""
+    """A report that is not in order was required to be."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,13 @@ class CaseReport:
 
     Parameters
     ----------
+    oracle
+        Name of the judge; ``none`` where engines were compared with each other.
+    blames
+        The engines that the oracle found wrong, and where the error enters.
     problems
         Reasons for the verdict ``failed``: engines that broke or that were
-        asked for and are missing, or nothing to compare.
+        asked for and are missing, or nothing that could be decided.
     """
 
     name: str
@@ -37,15 +45,16 @@ class CaseReport:
     learning_rate: float
     seed: int
     dtype: str
+    oracle: str
     runs: tuple[Run, ...]
     comparisons: tuple[Comparison, ...]
+    blames: tuple[Blame, ...]
     problems: tuple[str, ...]
 
     @property
     def verdict(self) -> str:
-        if any(comparison.verdict != AGREE for comparison in self.comparisons):
-            return DISAGREE
-        return FAILED if self.problems or not self.comparisons else AGREE
+        worst = worst_verdict(self.comparisons)
+        return worst if worst in WRONG or not self.problems else FAILED
 
     def comparisons_of(self, engine: EngineId) -> list[Comparison]:
         """Those in which `engine` takes part, on either side."""
@@ -67,13 +76,12 @@ class Report:
 
     @cached_property
     def verdict(self) -> str:
-        verdicts = {case.verdict for case in self.cases} or {FAILED}
-        return next(v for v in (DISAGREE, FAILED, AGREE) if v in verdicts)
+        return max((case.verdict for case in self.cases), key=ORDER.index, default=FAILED)
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was asked for ran, was compared, and agrees."""
-        return self.verdict == AGREE
+        """Whether all that was asked for ran, nothing is wrong, and every case decided something."""
+        return self.verdict not in {*WRONG, FAILED}
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -88,7 +96,8 @@ class Report:
         lines = [f"verdict: {self.verdict}"]
         for case in self.cases:
             lines += [f"{case.title}: {problem}" for problem in case.problems]
-            wrong = [c for c in case.comparisons if c.verdict != AGREE]
+            lines += [f"{case.title}: {describe_blame(b)}" for b in case.blames]
+            wrong = [c for c in case.comparisons if c.verdict in WRONG]
             lines += [f"{case.title}: {c.quantity}: {describe(c)}" for c in wrong]
         return lines
 
@@ -118,9 +127,23 @@ def describe(comparison: Comparison) -> str:
     if found.reason is not None:
         return f"{pair}: {found.reason}: {place}"
     return (
-        f"{pair}: largest error {found.max_abs_error:.3g}, allowed {found.bound:.3g} "
-        f"({found.max_ulp:.3g} ulp); {place}"
+        f"{pair}: {found.over_floor:.3g} times the rounding noise allowed, "
+        f"largest error {found.max_abs_error:.3g} ({found.max_ulp:.3g} ulp); {place}"
     )
+
+
+def describe_blame(found: Blame) -> str:
+    """Who is wrong, where the error enters, and the likeliest cause, in one line."""
+    first = found.diagnoses[0]
+    return (
+        f"{found.engine}: is wrong; the error enters at {found.enters_at}: {first.text} "
+        f"(confidence {first.confidence:.2f})"
+    )
+
+
+def worst_verdict(comparisons: Iterable[Comparison]) -> str:
+    """The worst verdict of some comparisons; ``failed`` if there are none."""
+    return max((c.verdict for c in comparisons), key=ORDER.index, default=FAILED)
 
 
 def plain_number(value: float | None) -> float | str | None:
@@ -140,7 +163,16 @@ def _case_dict(case: CaseReport) -> dict[str, Any]:
         "seed": case.seed,
         "dtype": case.dtype,
         "verdict": case.verdict,
+        "oracle": case.oracle,
         "problems": list(case.problems),
+        "blames": [
+            {
+                **_engine_dict(b.engine),
+                "enters_at": b.enters_at,
+                "diagnoses": [_diagnosis_dict(d) for d in b.diagnoses],
+            }
+            for b in case.blames
+        ],
         "runs": [_engine_dict(run.engine) | _run_dict(run) for run in case.runs],
         "comparisons": [
             {
@@ -151,6 +183,16 @@ def _case_dict(case: CaseReport) -> dict[str, Any]:
             }
             for c in case.comparisons
         ],
+    }
+
+
+def _diagnosis_dict(found: Diagnosis) -> dict[str, Any]:
+    return {
+        "cause": found.cause,
+        "text": found.text,
+        "quantity": found.quantity,
+        "value": plain_number(found.value),
+        "confidence": plain_number(found.confidence),
     }
 
 
@@ -168,9 +210,12 @@ def _judgement_dict(found: Judgement) -> dict[str, Any]:
         "reason": found.reason,
         "max_abs_error": plain_number(found.max_abs_error),
         "max_ulp": plain_number(found.max_ulp),
+        "over_floor": plain_number(found.over_floor),
+        "digits": plain_number(found.digits),
         "scale": plain_number(found.scale),
-        "bound": plain_number(found.bound),
         "index": None if found.index is None else list(found.index),
         "got": plain_number(found.got),
         "expected": plain_number(found.expected),
+        "floor": plain_number(found.floor),
+        "decidable_in": found.decidable_in,
     }

@@ -2,17 +2,22 @@
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .compare import AGREE, Comparison
+from .compare import Comparison
 from .networks.cases import Case
-from .report import CaseReport, Report, describe
+from .report import CaseReport, Report, describe, describe_blame, worst_verdict
 from .run import OK, Run
+from .verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
+
+if TYPE_CHECKING:
+    from .selftest import Trial
 
 PLAIN_WIDTH = 110
 MOST_DETAILS = 12
@@ -32,17 +37,64 @@ def report_text(report: Report, to_file: bool = False) -> str:
     return buffer.getvalue()
 
 
+def details_text(report: Report) -> str:
+    """Why each verdict was given: every comparison with its error, its floor and its digits."""
+    columns = [
+        "quantity",
+        "engine",
+        "largest error",
+        "ulp",
+        "over floor",
+        "digits",
+        "verdict",
+        "worst element",
+    ]
+    tables = []
+    for case in report.cases:
+        rows = [
+            [
+                c.quantity,
+                str(c.engine),
+                _figure(c.judgement.max_abs_error),
+                _figure(c.judgement.max_ulp),
+                _figure(c.judgement.over_floor),
+                _figure(c.judgement.digits),
+                c.verdict,
+                _worst_element(c),
+            ]
+            for c in case.comparisons
+        ]
+        tables.append(render_table(f"{case_title(case)} · judged by {case.oracle}", columns, rows))
+    return "".join(tables)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _worst_element(comparison: Comparison) -> str:
+    found = comparison.judgement
+    if found.index is None:
+        return found.reason or ""
+    place = f"[{', '.join(map(str, found.index))}] " if found.index else ""
+    return f"{place}{_figure(found.got)}, expected {_figure(found.expected)} +- {_figure(found.floor)}"
+
+
 def closing_line(report: Report) -> str:
     """One line that says everything."""
     runs = [run for case in report.cases for run in case.runs]
     engines = dict.fromkeys(str(run.engine) for run in runs if run.status == OK)
     compared = len(report.comparisons)
-    wrong = [c for c in report.comparisons if c.verdict != AGREE]
-    what = {
-        "agree": "all agree",
-        "disagree": f"{len(wrong)} DISAGREE, first {wrong[0].quantity} ({_pair(wrong[0])})" if wrong else "",
-        "failed": "FAILED: " + _first_problem(report),
-    }[report.verdict]
+    wrong = [c for c in report.comparisons if c.verdict in WRONG]
+    soft = [c.verdict for c in report.comparisons if c.verdict not in {*WRONG, AGREE}]
+    if wrong:
+        what = f"{len(wrong)} DISAGREE, first {wrong[0].quantity} ({_pair(wrong[0])})"
+    elif not report.ok:
+        what = f"FAILED: {_first_problem(report)}"
+    else:
+        what = "all agree" + "".join(
+            f", but {soft.count(verdict)} {verdict}" for verdict in dict.fromkeys(soft)
+        )
     return (
         f"{_count(len(report.cases), 'case')}, {_count(len(engines), 'engine')} "
         f"({', '.join(engines) or 'none ran'}), {_count(compared, 'comparison')}: {what} "
@@ -85,7 +137,7 @@ def _case_table(case: CaseReport) -> Table:
     table = _table(case_title(case))
     for column in ("engine", "device", "worst quantity", "against"):
         table.add_column(column, overflow="fold")
-    for column in ("error (ulp)", "of allowed"):
+    for column in ("error (ulp)", "over floor", "digits"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
     table.add_column("time", justify="right")
@@ -99,36 +151,56 @@ def _row(case: CaseReport, run: Run) -> list[Text | str]:
     compared = case.comparisons_of(run.engine)
     if run.status != OK or not compared:
         status = run.status if run.status != OK else "not compared"
-        return [run.engine.label, run.engine.device, "", "", "", "", Text(status, style="yellow"), spent]
-    worst = max(compared, key=lambda c: c.judgement.bound_share)
+        return [run.engine.label, run.engine.device, "", "", "", "", "", Text(status, style="yellow"), spent]
+    worst = max(compared, key=_badness)
     other = worst.against if worst.engine == run.engine else str(worst.engine)
-    agree = all(c.verdict == AGREE for c in compared)
-    verdict = Text("agree", style="green") if agree else Text("disagree", style="bold red")
+    verdict = worst_verdict(compared)
+    found = worst.judgement
     return [
         run.engine.label,
         run.engine.device,
         worst.quantity,
         other,
-        "" if worst.judgement.max_ulp is None else f"{worst.judgement.max_ulp:.3g}",
-        "" if worst.judgement.max_abs_error is None else f"{worst.judgement.bound_share:.2g}",
-        verdict,
+        "" if found.max_ulp is None else f"{found.max_ulp:.3g}",
+        "" if found.over_floor is None else f"{found.over_floor:.2g}",
+        "" if found.digits is None else f"{found.digits:.1f}",
+        Text(verdict, style="bold red" if verdict in WRONG else "green" if verdict == AGREE else "yellow"),
         spent,
     ]
 
 
+def _badness(comparison: Comparison) -> tuple[bool, float]:
+    """What is wrong comes first, then what comes closest to its floor; NaN and missing before all."""
+    over = comparison.judgement.over_floor
+    return comparison.verdict in WRONG, float("inf") if over is None else over
+
+
 def _details(case: CaseReport) -> list[str]:
-    """Problems, reasons of runs that did not happen, then disagreements in data-flow order."""
+    """Problems, runs that did not happen, blame, what is undecided, then what is wrong in data-flow order."""
     lines = list(case.problems)
     lines += [
         f"{run.engine}: {run.message}"
         for run in case.runs
         if run.message and not any(run.message in line for line in lines)
     ]
-    wrong = [c for c in case.comparisons if c.verdict != AGREE]
+    lines += [describe_blame(b) for b in case.blames]
+    lines += [_soft_line(case, verdict) for verdict in (NONFINITE_AGREE, UNDECIDABLE)]
+    lines = [line for line in lines if line]
+    wrong = [c for c in case.comparisons if c.verdict in WRONG]
     lines += [f"{c.quantity}: {describe(c)}" for c in wrong[:MOST_DETAILS]]
     if len(wrong) > MOST_DETAILS:
         lines.append(f"and {len(wrong) - MOST_DETAILS} more: all of them with --format json")
     return lines
+
+
+def _soft_line(case: CaseReport, verdict: str) -> str:
+    """Which quantities are undecidable or overflow alike, and the dtype that would decide."""
+    found = [c for c in case.comparisons if c.verdict == verdict]
+    names = list(dict.fromkeys(c.quantity for c in found))
+    wider = list(dict.fromkeys(c.judgement.decidable_in for c in found if c.judgement.decidable_in))
+    shown = " ".join(names[:MOST_DETAILS]) + (" ..." if len(names) > MOST_DETAILS else "")
+    advice = f"; decidable in {' or '.join(wider)}" if wider else ""
+    return f"{verdict} in {case.dtype}: {shown}{advice}" if found else ""
 
 
 def _first_problem(report: Report) -> str:
@@ -143,3 +215,38 @@ def _pair(comparison: Comparison) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def selftest_text(trials: Sequence["Trial"], figures: Mapping[str, Any]) -> str:
+    """The selftest's matrix, mutants by dtype, and its figures with their intervals."""
+    dtypes = list(figures["dtypes"])
+    rows = []
+    for name in dict.fromkeys(t.mutant for t in trials):
+        counted = {d: [t for t in trials if (t.mutant, t.dtype) == (name, d) and t.counts] for d in dtypes}
+        cells = [
+            f"{sum(t.detected for t in found)}/{len(found)}" if found else "-" for found in counted.values()
+        ]
+        rows.append([name, *cells])
+    matrix = render_table("detected of those that count, by mutant", ["mutant", *dtypes], rows)
+    labels = {
+        "detected": "mutants that count and are detected",
+        "placed": "of these, placed where the error enters",
+        "recognised": "of the recognisable, diagnosed right",
+        "false_alarms": "correct runs called wrong",
+        "undecidable": "quantities undecidable in correct runs",
+    }
+    rows = [
+        [label, *(_share_text(figures["dtypes"][d][key]) for d in dtypes)] for key, label in labels.items()
+    ]
+    rows.append(
+        ["largest share of the floor in correct runs"]
+        + [f"{figures['dtypes'][d]['largest_share_of_floor']:.2f}" for d in dtypes]
+    )
+    return matrix + render_table("figures, with 95 % confidence intervals", ["", *dtypes], rows)
+
+
+def _share_text(share: Mapping[str, Any]) -> str:
+    if not share["of"]:
+        return "-"
+    low, high = 100 * share["low"], 100 * share["high"]
+    return f"{share['hits']}/{share['of']} = {100 * share['share']:.2f} %\n({low:.2f} to {high:.2f} %)"

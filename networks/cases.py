@@ -47,7 +47,7 @@ class Case:
         check_batch(self.network, self.batch)
         rounded = {name: _frozen(array, self.format) for name, array in self._inputs().items()}
         raise_listed(
-            f"too large for {self.dtype}, whose largest number is {_largest(self.format):.6g}",
+            f"too large for {self.dtype}, whose largest number is {self.format.largest:.6g}",
             (
                 f"{name}: overflows to infinity"
                 for name, array in rounded.items()
@@ -82,7 +82,7 @@ class Case:
 
 
 def _learning_rate(value: Any, dtype: DType) -> float:
-    largest = _largest(dtype)
+    largest = dtype.largest
     try:
         rate = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -106,7 +106,3 @@ def _layers(parameters: Parameters, rounded: Mapping[str, Array]) -> Parameters:
         DenseParameters(rounded[f"W.{number}"], rounded.get(f"b.{number}"))
         for number in range(1, len(parameters) + 1)
     )
-
-
-def _largest(dtype: DType) -> float:
-    return float((2.0 - dtype.eps) * 2.0**dtype.max_exponent)

@@ -51,6 +51,10 @@ class DType:
         return 2.0**-self.precision
 
     @property
+    def largest(self) -> float:
+        return (2.0 - self.eps) * 2.0**self.max_exponent
+
+    @property
     def smallest_subnormal(self) -> float:
         return 2.0 ** (self.min_exponent - self.precision + 1)
 
@@ -79,10 +83,10 @@ class DType:
         ``ulp(x) = 2**(max(e, min_exponent) - p + 1)`` for 2**e <= |x| < 2**(e+1)
         (Goldberg 1991; Muller et al., Handbook of Floating-Point Arithmetic, 2.3.2).
         """
-        wide = np.asarray(values, np.float64)
-        exponent = np.where(wide == 0, self.min_exponent, np.frexp(wide)[1] - 1)  # frexp: |x| in [1/2, 1)
-        spacing: Array = np.ldexp(1.0, np.maximum(exponent, self.min_exponent) - self.precision + 1)
-        return spacing
+        bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
+        binade = (bits & np.uint64(0x7FF0000000000000)).view(np.float64)  # the exponent alone is 2**e
+        spacing: Array = np.maximum(binade, 2.0**self.min_exponent) * self.eps
+        return spacing.reshape(np.shape(values))
 
 
 DTYPES: dict[str, DType] = {

@@ -91,7 +91,7 @@ def test_the_report_names_loops(installed: Path, valid_report) -> None:
     (case,) = report["cases"]
     assert [(run["backend"], run["status"]) for run in case["runs"]] == [("numpy", "ok"), ("loops", "ok")]
     pairs = {(row["backend"], row["against"]) for row in case["comparisons"]}
-    assert pairs == {("loops", "reference"), ("numpy", "loops:plain@cpu")}
+    assert pairs == {("loops", "oracle:arb"), ("numpy", "oracle:arb")}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_faulty_plugin_is_rejected_from_end_to_end(installed: Path) -> None:
     done = crossgrad(installed, "check", "4-4-4", *LOOPS, "-b", "faulty:sign")
     assert (done.returncode, done.stderr) == (1, ""), done.stdout
     assert any("faulty:sign" in line and "disagree" in line for line in done.stdout.splitlines())
-    assert "DISAGREE, first da.2 (faulty:sign@cpu against reference)" in done.stdout.splitlines()[-1]
+    assert "DISAGREE, first da.2 (faulty:sign@cpu against oracle:arb)" in done.stdout.splitlines()[-1]
 
 
 def test_a_plugin_cannot_replace_a_builtin_engine(tmp_path: Path, valid_report) -> None:

@@ -11,6 +11,7 @@ from . import exits
 from .check import check
 from .doctor import doctor
 from .output import error
+from .selftest import selftest
 from .trace import trace
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor):
+for command in (check, trace, doctor, selftest):
     app.command()(command)
 
 

@@ -1,17 +1,12 @@
 """``crossgrad check``: run networks on every engine and compare every quantity."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import exits, options
 from .output import deliver, say
-
-if TYPE_CHECKING:
-    from ..checking import Progress
+from .progress import progress_bar
 
 
 def check(
@@ -37,10 +32,20 @@ def check(
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     seed: options.Seed = 0,
+    oracle: Annotated[
+        str,
+        typer.Option(
+            "--oracle", metavar="NAME", help="Who judges: auto, arb (certified), wide, float64 or none."
+        ),
+    ] = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
     form: options.FormatOption = options.Format.text,
     output: options.Output = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Show why each verdict was given: every quantity of every engine."),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only the closing line (and the JSON, if asked for).")
     ] = False,
@@ -48,11 +53,11 @@ def check(
     """Run networks on every engine and compare every quantity, forward and backward."""
     from ..checking import DEFAULT_DTYPES
     from ..checking import check as run_check
-    from ..text import closing_line, report_text
+    from ..text import closing_line, details_text, report_text
     from .inputs import default_networks, parameters_from
 
     chosen, notes = (networks, ()) if networks else default_networks(mnist)
-    with _progress_bar(quiet) as progress:
+    with progress_bar(quiet) as progress:
         report = run_check(
             chosen,
             params=parameters_from(params, chosen),
@@ -63,6 +68,7 @@ def check(
             backends=backend,
             devices=device,
             dtypes=dtype or DEFAULT_DTYPES,
+            oracle=oracle,
             mnist=mnist,
             notes=notes,
             progress=progress,
@@ -70,27 +76,8 @@ def check(
     if form is options.Format.json:
         code = deliver(report.to_json() + "\n", output)
     else:
-        code = deliver(
-            "" if quiet and output is None else report_text(report, to_file=output is not None), output
-        )
+        text = "" if quiet and output is None else report_text(report, to_file=output is not None)
+        code = deliver(text + (details_text(report) if details else ""), output)
     if form is options.Format.text or (output is not None and code == exits.OK):
         say(closing_line(report) + "\n")
-    raise typer.Exit(code or exits.BY_VERDICT[report.verdict])
-
-
-@contextmanager
-def _progress_bar(quiet: bool) -> Iterator["Progress | None"]:
-    """A bar on stderr if that is a terminal; None in a pipe."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("loading engines", total=None)
-
-        def show(description: str, done: int, total: int) -> None:
-            bar.update(task, description=description, completed=done, total=total)
-
-        yield show
+    raise typer.Exit(code or exits.of_verdict(report.verdict))

@@ -26,4 +26,4 @@ def doctor(
 
     report = check("article")
     say("\n" + report_text(report) + closing_line(report) + "\n")
-    raise typer.Exit(exits.BY_VERDICT[report.verdict])
+    raise typer.Exit(exits.of_verdict(report.verdict))

@@ -12,4 +12,8 @@ TABLE = """\
 Exit codes: 0 all agree · 1 something disagrees · 2 wrong usage or bad input ·
 3 an engine failed, or was asked for and is missing, or nothing could be compared · 130 interrupted"""
 
-BY_VERDICT = {"agree": OK, "disagree": DISAGREE, "failed": ENGINE_FAILED}
+
+def of_verdict(verdict: str) -> int:
+    """The exit code of a report's verdict: 0 also where part of it could not be decided."""
+    wrong = {"convention", "nonfinite-disagree", "disagree"}
+    return DISAGREE if verdict in wrong else ENGINE_FAILED if verdict == "failed" else OK

@@ -1,0 +1,31 @@
+"""The loss of another convention: loss and derivatives off by the one factor that lies between two losses."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..backends.numpy.losses import LOSSES
+from ..floor import Uncertain
+from ..networks.cases import Case
+from ..networks.dtypes import Array
+from .measure import confidence, fit, scaled
+from .record import LOSS_CONVENTION, Diagnosis
+from .scale import shown
+from .words import listed
+
+
+def find_convention(
+    case: Case, parts: Sequence[tuple[Array, Uncertain]], names: Sequence[str]
+) -> Iterator[Diagnosis]:
+    """Try each other named loss as what made all these quantities, the loss among them."""
+    y = np.asarray(case.batch.y, np.float64)
+    own = float(LOSSES[case.loss].value(y + 1, y))
+    for other, rule in LOSSES.items():
+        factor = float(rule.value(y + 1, y)) / own
+        if other != case.loss and factor != 1:
+            sure = confidence(fit(got, right, scaled(right, factor)) for got, right in parts)
+            text = (
+                f"{listed(names)} are those of the loss {other}, {shown(factor)} times those of {case.loss}: "
+                "another convention, not a wrong gradient"
+            )
+            yield Diagnosis(LOSS_CONVENTION, text, names[0], factor, sure)

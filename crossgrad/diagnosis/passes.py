@@ -1,0 +1,162 @@
+"""Whole runs of the mathematics with one formula wrong: what the loss and gradients would be."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from ..floor import Steps, Uncertain
+from ..networks.batches import Batch
+from ..networks.cases import Case
+from ..networks.dtypes import Array
+from .activations import SIGMOID_LIKE, clipped
+from .formulas import FORMULAS, Formula
+from .operands import CHANGES
+from .precision import FACTORS, product_of, said
+from .record import APPROXIMATE_ACTIVATION, INPUT_CHANGED, PERMUTATION
+from .site import Site, right_step
+
+BOUNDS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
+"""Limits of z that a clipped sigmoid is tried with."""
+
+DIVISORS = (256.0, 255.0, 2.0, 1 / 256, 1 / 255)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A run with wrong formulas for some quantities, or on another batch.
+
+    Parameters
+    ----------
+    place
+        The first quantity that it makes wrong.
+    wrong
+        By quantity: the formula in place of the right one.
+    batch
+        The data that it sees, if not the case's.
+    """
+
+    cause: str
+    text: str
+    place: str
+    wrong: Mapping[str, Formula]
+    batch: Batch | None = None
+    value: float | None = None
+
+
+def run(hypothesis: Hypothesis, steps: Steps, known: Mapping[str, Uncertain]) -> dict[str, Uncertain]:
+    """The loss, dW and db, with rounding noise; what lies before the fault is taken from `known`."""
+    if hypothesis.batch is not None:
+        steps, known = Steps(replace(steps.case, batch=hypothesis.batch)), {}
+    flow = [q.name for q in steps.case.quantities if q.kind not in ("W_new", "b_new", "loss_new")]
+    start = flow.index(hypothesis.place) if known else 0
+    values = {name: known[name] for name in flow[:start]}
+    for name in flow[start:]:
+        site = Site.of(steps, name, values.__getitem__)
+        formula = hypothesis.wrong.get(name)
+        made = formula.predict(site) if formula else None
+        values[name] = right_step(site) if made is None else made
+    return {name: t for name, t in values.items() if name.partition(".")[0] in ("loss", "dW", "db")}
+
+
+def backward_hypotheses(case: Case, layer: int) -> Iterator[Hypothesis]:
+    """Faults that first show in the gradients of `layer`: there alone, or in the layers below as well."""
+    for formula in FORMULAS:
+        if formula.kind not in ("da", "dz"):
+            continue
+        text = formula.text.format(n=layer, up=layer + 1, down=layer - 1)
+        place = f"{formula.kind}.{layer}"
+        below = {f"{formula.kind}.{n}": formula for n in range(1, layer + 1)}
+        if layer > 1:
+            yield Hypothesis(formula.cause, f"{place} {text}; so do the layers below", place, below)
+        yield Hypothesis(formula.cause, f"{place} {text}", place, {place: formula})
+    yield from _other_units(layer)
+
+
+def forward_hypotheses(case: Case) -> Iterator[Hypothesis]:
+    """Faults that make the loss wrong too."""
+    layers = range(1, len(case.network.layers) + 1)
+    yield from _other_targets(case)
+    yield from _narrow_products(case)
+    yield from _other_activations(case)
+    yield from _other_inputs(case)
+    for formula in FORMULAS:
+        if formula.kind in ("z", "a"):
+            for n in layers:
+                place, text = f"{formula.kind}.{n}", formula.text.format(n=n)
+                yield Hypothesis(formula.cause, f"{place} {text}", place, {place: formula})
+
+
+def _narrow_products(case: Case) -> Iterator[Hypothesis]:
+    """The factors of every matrix product rounded to fewer bits, as TF32 does."""
+    layers = range(1, len(case.network.layers) + 1)
+    products = [f"{kind}.{n}" for kind in ("z", "dW") for n in layers] + [f"da.{n}" for n in layers[:-1]]
+    for bits, narrow in FACTORS:
+        if bits < case.format.precision:
+            cause, text = said(case, bits, "every matrix product is one of factors rounded to")
+            wrong = {
+                name: Formula(name[0], cause, text, partial(product_of, narrow=narrow)) for name in products
+            }
+            yield Hypothesis(cause, text, "z.1", wrong, None, float(bits))
+
+
+def _other_units(layer: int) -> Iterator[Hypothesis]:
+    """The derivative of a layer's output with its units in another order."""
+    place = f"da.{layer}"
+    for text, order in {
+        "in reverse order": lambda array: array[:, ::-1],
+        "moved on by 1": lambda array: np.roll(array, 1, axis=1),
+        "moved back by 1": lambda array: np.roll(array, -1, axis=1),
+    }.items():
+
+        def predict(site: Site, order: Callable[[Array], Array] = order) -> Uncertain:
+            right = right_step(site)
+            return Uncertain(order(right.value), order(right.variance))
+
+        formula = Formula("da", PERMUTATION, text, predict)
+        yield Hypothesis(PERMUTATION, f"{place} has its units {text}", place, {place: formula})
+
+
+def _other_targets(case: Case) -> Iterator[Hypothesis]:
+    x, y = case.batch
+    if len(y) > 1:
+        for text, order in {
+            "moved on by one sample": np.roll(y, 1, axis=0),
+            "moved back by one sample": np.roll(y, -1, axis=0),
+            "in reverse order": y[::-1],
+        }.items():
+            text = f"the targets y meet the wrong samples: {text}"
+            yield Hypothesis(PERMUTATION, text, "loss", {}, Batch(x, order))
+
+
+def _other_activations(case: Case) -> Iterator[Hypothesis]:
+    functions: dict[str, tuple[Callable[[Array], Array], float | None]] = {
+        f"sigmoid with z limited to {b}": (clipped(b), float(b)) for b in BOUNDS
+    }
+    functions |= {text: (function, None) for text, function in SIGMOID_LIKE.items()}
+    sigmoids = [n for n, layer in enumerate(case.network.layers, start=1) if layer.activation == "sigmoid"]
+    for text, (function, value) in functions.items():
+
+        def predict(site: Site, function: Callable[[Array], Array] = function) -> Uncertain:
+            right = right_step(site)
+            return Uncertain(function(site.here("z").value), right.variance)
+
+        formula = Formula("a", APPROXIMATE_ACTIVATION, text, predict)
+        wrong = {f"a.{n}": formula for n in sigmoids}
+        if wrong:
+            yield Hypothesis(
+                APPROXIMATE_ACTIVATION, f"the activations are: {text}", min(wrong), wrong, None, value
+            )
+
+
+def _other_inputs(case: Case) -> Iterator[Hypothesis]:
+    x, y = (np.asarray(array, np.float64) for array in case.batch)
+    for divisor in DIVISORS:
+        text = f"x is {1 / divisor:.5g} times what was given"
+        yield Hypothesis(INPUT_CHANGED, text, "z.1", {}, Batch(x / divisor, y), 1 / divisor)
+    for text, change in CHANGES.items():
+        with np.errstate(all="ignore"):
+            changed = change(x)
+        if np.isfinite(changed).all():
+            yield Hypothesis(INPUT_CHANGED, f"x is {text}", "z.1", {}, Batch(changed, y))

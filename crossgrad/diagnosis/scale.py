@@ -1,0 +1,59 @@
+"""Constant factors: everything zero, the sign turned, or a number times too large."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..floor import Uncertain
+from ..networks.dtypes import Array
+from .explanation import Explanation
+from .measure import scaled
+from .numbers import name_of
+from .record import DETACHED, FACTOR, SIGN
+from .site import Site
+
+FEW = 3
+"""Of fewer elements than this, a factor without a name says nothing: it always fits."""
+
+
+NEARLY_ONE = 0.01
+"""A factor that is so little off is more often something else."""
+
+
+def find_scale(site: Site, got: Array, right: Uncertain) -> Iterator[Explanation]:
+    """Explain `got` as a constant times `right`."""
+    if not got.any():
+        zeros = Uncertain(np.zeros_like(right.value), right.variance)
+        yield Explanation(DETACHED, "is zero: no derivative arrives here", zeros, 0.0)
+        return
+    yield Explanation(SIGN, "has the wrong sign", scaled(right, -1.0), -1.0)
+    factor, uncertainty = fitted_factor(got, right)
+    if not np.isfinite(factor) or factor == 0:
+        return
+    magnitude = name_of(site.case, abs(factor), uncertainty)
+    value = np.copysign(magnitude.value, factor) if magnitude else factor
+    plain = magnitude is not None and (magnitude.complexity == 1 or magnitude.hint is not None)
+    sign = "-" if factor < 0 else ""
+    text = f"is {shown(value)} times what it should be"
+    if magnitude:
+        hint = f": {magnitude.hint}" if magnitude.hint else ""
+        text += f", {sign}{magnitude.text}{hint}" if magnitude.text != shown(value) else hint
+    certainty = 0.4 if magnitude is None and got.size < FEW else 1.0 if plain else 0.88
+    if abs(value - 1) < NEARLY_ONE:
+        certainty *= 0.5
+    yield Explanation(FACTOR, text, scaled(right, value), float(value), certainty, f"{value:.3g}")
+
+
+def fitted_factor(got: Array, right: Uncertain) -> tuple[float, float]:
+    """Least squares with each element's own noise: the factor, and four standard errors of it."""
+    sigma = np.sqrt(right.variance)
+    with np.errstate(all="ignore"):
+        shares, unit = (got / sigma).ravel(), (right.value / sigma).ravel()
+        factor = float(unit @ shares / (unit @ unit))
+        error = float(4 * max(abs(factor), 1.0) / np.linalg.norm(unit))
+    return factor, error + 1e-9 * abs(factor)
+
+
+def shown(value: float) -> str:
+    """A factor in five digits, or in full where it is a small whole number."""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.5g}"

@@ -1,0 +1,97 @@
+"""Where an error enters: each step replayed on the wrong engine's own inputs.
+
+A quantity that is wrong only because what it was made of is wrong agrees with
+its replay; the first quantity in data-flow order that does not is where the
+error enters. A replay starts from stored values, so one rounding of each is
+allowed for on top of the step's own: a compiler may have used them unrounded.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .floor import Steps, Uncertain
+from .networks.cases import Case
+from .networks.dtypes import Array
+from .verdict import Expectation, judge
+
+
+def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -> str:
+    """Name the quantity at which the error enters.
+
+    Parameters
+    ----------
+    got
+        What the engine delivered, in float64: every quantity, or the loss and gradients alone.
+    wrong
+        Names of the quantities that disagree, in data-flow order; at least one.
+    """
+    complete = all(quantity.name in got for quantity in case.quantities)
+    finite = complete and all(np.isfinite(array).all() for array in got.values())
+    return _first_wrong_step(case, got) or wrong[0] if finite else _inferred(case, wrong)
+
+
+def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
+    """What each quantity should be, made of the quantities that `got` holds."""
+    steps = Steps(case)
+    depth = len(steps.parameters)
+    alone = np.ones((case.batch_size, 1))
+
+    def given(name: str) -> Uncertain:
+        return Uncertain(got[name], steps.arithmetic.rounding(got[name]))
+
+    def output(n: int) -> Uncertain:
+        return given(f"a.{n}") if n else Uncertain(steps.x, np.zeros_like(steps.x))
+
+    found: dict[str, Uncertain] = {}
+    updated: list[tuple[Uncertain, Uncertain | None]] = []
+    for n, ((W, b), rule) in enumerate(zip(steps.parameters, steps.rules, strict=True), start=1):
+        found[f"z.{n}"] = steps.affine(output(n - 1), W, b)
+        found[f"a.{n}"] = steps.activate(given(f"z.{n}"), rule)
+        last = n == depth
+        found[f"da.{n}"] = (
+            steps.loss_backward(output(n))
+            if last
+            else steps.pull_back(given(f"dz.{n + 1}"), steps.parameters[n][0])
+        )
+        found[f"dz.{n}"] = steps.through_activation(given(f"da.{n}"), output(n), rule)
+        found[f"dW.{n}"] = steps.weight_gradient(given(f"dz.{n}"), output(n - 1), alone)
+        found[f"W_new.{n}"] = steps.update(W, given(f"dW.{n}"))
+        if b is not None:
+            found[f"db.{n}"] = steps.bias_gradient(given(f"dz.{n}"), alone)
+            found[f"b_new.{n}"] = steps.update(b, given(f"db.{n}"))
+        updated.append((given(f"W_new.{n}"), None if b is None else given(f"b_new.{n}")))
+    found["loss"] = steps.loss(output(depth))
+    found["loss_new"] = steps.loss_after(updated, found["loss"])
+    return found
+
+
+def _first_wrong_step(case: Case, got: Mapping[str, Array]) -> str | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        right = replayed(case, got)
+    for quantity in case.quantities:
+        expected = Expectation(right[quantity.name].value, np.sqrt(right[quantity.name].variance))
+        over = judge(got[quantity.name], expected, case.format).over_floor
+        if over is not None and not over <= 1:
+            return quantity.name
+    return None
+
+
+def _inferred(case: Case, wrong: Sequence[str]) -> str:
+    """Infer the place from which of the loss and gradients are wrong.
+
+    The backward pass goes from the last layer down, so the highest layer with
+    a wrong gradient is where the error enters: at dz if both dW and db are
+    wrong there, at da if it is the last layer and every gradient is wrong,
+    else at the one that is. A wrong loss with wrong gradients enters in the
+    forward pass; without them, in the loss alone.
+    """
+    depth = len(case.network.layers)
+    gradients = [name for name in wrong if name.partition(".")[0] in ("dW", "db")]
+    if not gradients:
+        return wrong[0]
+    layer = max(int(name.partition(".")[2]) for name in gradients)
+    here = [name for name in gradients if name.endswith(f".{layer}")]
+    if "loss" in wrong and layer == depth and len(here) == 2:
+        return "z.1"
+    return here[0] if len(here) == 1 and case.network.layers[layer - 1].bias else f"dz.{layer}"

@@ -1,0 +1,224 @@
+"""crossgrad tests itself: planted faults must be found, correct runs must pass, on this machine.
+
+A mutant (``crossgrad/mutants``) is a training step with one fault. It counts
+in a case if its exact values, run in float64, are further from the truth than
+the floor of the dtype, and if what it delivers in the dtype is not, bit for
+bit, what the step without the fault delivers: other faults leave nothing to be
+found. Which ones count is computed for each case, never declared.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from .backends.base import Trace
+from .compare import blame, compare_runs
+from .engines import Engine, EngineId
+from .floor import Floor, rounding_floor
+from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
+from .networks.cases import Case
+from .networks.dtypes import Array
+from .oracle import Oracle, consult, with_overflow
+from .run import OK, Run, run_engine
+from .verdict import UNDECIDABLE, WRONG, over_floor
+
+SCHEMA = "crossgrad.selftest/1"
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One mutant in one case.
+
+    Parameters
+    ----------
+    shift
+        How far the fault moves the exact values, over the floor; it counts above 1.
+    visible
+        Whether any delivered bit differs from those of the step without the fault.
+    place, true_place
+        Where the error was said to enter, and the first quantity that the exact values show moved.
+    recognised
+        Whether the first diagnosis names the mutant's cause; None for a mutant without one.
+    """
+
+    seed: int
+    dtype: str
+    mutant: str
+    stage: str
+    shift: float
+    visible: bool
+    detected: bool
+    place: str | None = None
+    true_place: str | None = None
+    recognised: bool | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.visible and not self.shift <= 1
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all mutants of a case are held against: the step without a fault, and two floors."""
+
+    case: Case
+    oracle: Oracle
+    right: Mapping[str, Array]
+    wide: Floor
+    narrow: Floor
+
+
+@dataclass(frozen=True)
+class CorrectRun:
+    """One engine on one case without a fault: what was called wrong, and what undecidable."""
+
+    seed: int
+    dtype: str
+    engine: str
+    wrong: tuple[str, ...]
+    undecidable: int
+    quantities: int
+    largest_share: float
+
+
+def try_mutants(case: Case, oracle: Oracle, mutants: Iterable[Mutant]) -> list[Trial]:
+    """Run every mutant that applies to a case, and see what the verdict makes of it."""
+    ground = Ground(
+        case, oracle, run_hooked(case).quantities, rounding_floor(case.widened()), rounding_floor(case)
+    )
+    return [_try(ground, mutant) for mutant in mutants if mutant.applies(case)]
+
+
+def try_correct(case: Case, oracle: Oracle, engines: Iterable[Engine]) -> list[CorrectRun]:
+    """Run engines that are right on a case: whatever is called wrong is a false alarm."""
+    found = []
+    for engine in engines:
+        run = run_engine(case, engine)
+        comparisons = compare_runs(case, [run], oracle)
+        shares = [c.judgement.over_floor for c in comparisons if c.judgement.over_floor is not None]
+        wrong = tuple(c.quantity for c in comparisons if c.verdict in WRONG)
+        found.append(
+            CorrectRun(
+                case.seed,
+                case.dtype,
+                str(engine.id),
+                wrong if run.status == OK else (f"{run.status}: {run.message}",),
+                sum(c.verdict == UNDECIDABLE for c in comparisons),
+                len(comparisons),
+                max(shares, default=0.0),
+            )
+        )
+    return found
+
+
+def selftest(
+    cases: int,
+    seed: int,
+    dtypes: Sequence[str],
+    engines: Sequence[Engine],
+    *,
+    small: bool = True,
+    mutants: Sequence[Mutant] = MUTANTS,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[list[Trial], list[CorrectRun]]:
+    """Try every mutant and every engine on `cases` random cases a dtype, drawn from `seed` on."""
+    trials: list[Trial] = []
+    correct: list[CorrectRun] = []
+    for number, (dtype, offset) in enumerate((d, n) for d in dtypes for n in range(cases)):
+        if progress is not None:
+            progress(f"{dtype} seed {seed + offset}", number, cases * len(dtypes))
+        case = random_case(seed + offset, dtype, small=small)
+        oracle = consult(case)
+        trials += try_mutants(case, oracle, mutants)
+        correct += try_correct(case, oracle, engines)
+    return trials, correct
+
+
+def share_with_interval(hits: int, total: int) -> tuple[float, float, float]:
+    """A share and its 95 % confidence interval (Wilson 1927), as fractions; NaN if there is nothing."""
+    if not total:
+        return float("nan"), 0.0, 1.0
+    z = NormalDist().inv_cdf(0.975)
+    p, spread = hits / total, z * sqrt(hits * (total - hits) / total + z * z / 4)
+    return p, (hits + z * z / 2 - spread) / (total + z * z), (hits + z * z / 2 + spread) / (total + z * z)
+
+
+def summary(trials: Sequence[Trial], correct: Sequence[CorrectRun]) -> dict[str, Any]:
+    """The figures by dtype, each with its interval, and every trial that went wrong."""
+    dtypes = list(dict.fromkeys([t.dtype for t in trials] + [c.dtype for c in correct]))
+    return {
+        "schema": SCHEMA,
+        "dtypes": {dtype: _figures(trials, correct, dtype) for dtype in dtypes},
+        "missed": [
+            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": t.shift}
+            for t in trials
+            if t.counts and not t.detected
+        ],
+        "false_alarms": [
+            {"engine": c.engine, "dtype": c.dtype, "seed": c.seed, "wrong": list(c.wrong)}
+            for c in correct
+            if c.wrong
+        ],
+    }
+
+
+def _figures(trials: Sequence[Trial], correct: Sequence[CorrectRun], dtype: str) -> dict[str, Any]:
+    counted = [t for t in trials if t.dtype == dtype and t.counts]
+    seen = [t for t in counted if t.detected]
+    told = [t for t in seen if t.recognised is not None]
+    runs = [c for c in correct if c.dtype == dtype]
+    return {
+        "mutants": sum(t.dtype == dtype for t in trials),
+        "counted": len(counted),
+        "detected": _share(len(seen), len(counted)),
+        "placed": _share(sum(t.place == t.true_place for t in seen), len(seen)),
+        "recognised": _share(sum(bool(t.recognised) for t in told), len(told)),
+        "correct_runs": len(runs),
+        "false_alarms": _share(sum(bool(c.wrong) for c in runs), len(runs)),
+        "undecidable": _share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
+        "largest_share_of_floor": max((c.largest_share for c in runs), default=0.0),
+    }
+
+
+def _share(hits: int, total: int) -> dict[str, float | int | None]:
+    p, low, high = share_with_interval(hits, total)
+    return {"hits": hits, "of": total, "share": p if total else None, "low": low, "high": high}
+
+
+def _try(ground: Ground, mutant: Mutant) -> Trial:
+    case = ground.case
+    with np.errstate(all="ignore"):
+        exact = run_mutant(mutant, case.widened()).quantities
+        trace = run_mutant(mutant, case)
+    moved = {name: exact[name] - value for name, value in ground.wide.value.items()}
+    judged = with_overflow(ground.oracle, case).expectations if _overflows(trace) else {}
+    shift = max(
+        _over(error, ground.narrow.sigma[name])
+        for name, error in moved.items()
+        if name not in judged or not judged[name].may_overflow
+    )
+    visible = any(trace.quantities[name].tobytes() != ground.right[name].tobytes() for name in moved)
+    trial = Trial(case.seed, case.dtype, mutant.name, mutant.stage, shift, visible, detected=False)
+    run = Run(EngineId("mutant", mutant.name, "cpu"), OK, {}, trace)
+    comparisons = compare_runs(case, [run], ground.oracle)
+    if not any(c.verdict in WRONG for c in comparisons):
+        return trial
+    (found,) = blame(case, [run], comparisons)
+    sigma = ground.wide.sigma
+    true_place = next((q.name for q in case.quantities if _over(moved[q.name], sigma[q.name]) > 1), None)
+    recognised = None if mutant.cause is None else found.diagnoses[0].cause == mutant.cause
+    return replace(trial, detected=True, place=found.enters_at, true_place=true_place, recognised=recognised)
+
+
+def _overflows(trace: Trace) -> bool:
+    return not all(np.isfinite(np.asarray(a, np.float64)).all() for a in trace.quantities.values())
+
+
+def _over(error: np.ndarray, sigma: np.ndarray) -> float:
+    """Error over floor; infinite where the fault made NaN or infinity of a number."""
+    return over_floor(error, sigma) if np.isfinite(error).all() else float("inf")

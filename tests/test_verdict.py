@@ -1,0 +1,113 @@
+"""The verdict on one quantity, at its edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgrad.networks.dtypes import find_dtype
+from crossgrad.verdict import (
+    AGREE,
+    DISAGREE,
+    ELEMENT_LIMIT,
+    NONFINITE_AGREE,
+    NONFINITE_DISAGREE,
+    TENSOR_LIMIT,
+    UNDECIDABLE,
+    Expectation,
+    judge,
+    over_floor,
+)
+
+FLOAT32 = find_dtype("float32")
+
+
+def expectation(value: np.ndarray, sigma: float = 1e-3, **more) -> Expectation:
+    return Expectation(np.asarray(value, float), np.full(np.shape(value), sigma), **more)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(0.0, AGREE), (0.99, AGREE), (1.01, DISAGREE), (1e9, DISAGREE)]
+)
+def test_one_wrong_element(factor: float, verdict: str) -> None:
+    value = np.linspace(1, 2, 100)
+    got = value.copy()
+    got[37] += factor * ELEMENT_LIMIT * 1e-3
+    found = judge(got, expectation(value), FLOAT32)
+    assert found.verdict == verdict
+    assert not factor or (found.index, found.over_floor) == ((37,), pytest.approx(factor))
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.9, AGREE), (1.2, DISAGREE)])
+def test_many_elements_a_little_wrong(factor: float, verdict: str) -> None:
+    value = np.linspace(1, 2, 10_000)
+    assert judge(value + factor * TENSOR_LIMIT * 1e-3, expectation(value), FLOAT32).verdict == verdict
+
+
+@given(st.integers(1, 10**6))
+def test_limits_meet_for_one_element_and_part_for_many(count: int) -> None:
+    """The pooled limit never exceeds the single element's, and falls to its own."""
+    uniform = over_floor(np.ones(count), np.ones(count))
+    assert 1 / ELEMENT_LIMIT <= uniform <= 1 / TENSOR_LIMIT
+    assert over_floor(np.array([ELEMENT_LIMIT]), np.ones(1)) == 1
+
+
+def test_nan_is_never_within_a_limit() -> None:
+    with np.errstate(invalid="ignore"):
+        assert not over_floor(np.array([np.nan, 0.0]), np.ones(2)) <= 1
+
+
+def test_noise_as_large_as_the_quantity_is_undecidable() -> None:
+    value = np.full(50, 1e-3)
+    assert judge(value, expectation(value, sigma=1e-3), FLOAT32).verdict == UNDECIDABLE
+    assert judge(value, expectation(value, sigma=1e-5), FLOAT32).verdict == AGREE
+    assert judge(value + 1, expectation(value, sigma=1e-3), FLOAT32).verdict == DISAGREE
+
+
+def test_what_agrees_would_not_agree_as_zeros() -> None:
+    """The promise behind `agree`: a detached layer, all zero, would have been seen."""
+    rng = np.random.default_rng(0)
+    for sigma in 10.0 ** np.arange(-8, 2):
+        value = rng.standard_normal(20)
+        if judge(value, expectation(value, sigma), FLOAT32).verdict == AGREE:
+            assert judge(0 * value, expectation(value, sigma), FLOAT32).verdict == DISAGREE
+
+
+def test_true_zeros_agree() -> None:
+    zeros = np.zeros(5)
+    assert judge(zeros, expectation(zeros, 1e-30), FLOAT32).verdict == AGREE
+    assert judge(zeros + 1e-20, expectation(zeros, 1e-30), FLOAT32).verdict == DISAGREE
+
+
+def test_the_low_part_of_the_truth_counts() -> None:
+    value, low = np.ones(1), np.array([2.0**-54])
+    found = judge(value, Expectation(value, np.array([2.0**-53]), low), find_dtype("float64"))
+    assert (found.max_abs_error, found.max_ulp) == (2.0**-54, 0.25)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_must_be_what_the_dtype_makes(bad: float) -> None:
+    value = np.array([1e6, 1.0, 2.0])
+    stored, got = value.copy(), value.copy()
+    got[0] = bad
+    assert judge(got, expectation(value, stored=stored), FLOAT32).verdict == NONFINITE_DISAGREE
+    stored[0] = bad
+    assert judge(got, expectation(value, stored=stored), FLOAT32).verdict == NONFINITE_AGREE
+    got[2] = 3.0
+    found = judge(got, expectation(value, stored=stored), FLOAT32)
+    assert (found.verdict, found.index) == (NONFINITE_DISAGREE, (2,))
+    assert judge(value, expectation(value, stored=stored), FLOAT32).verdict == NONFINITE_DISAGREE
+
+
+def test_infinities_of_other_signs_differ() -> None:
+    value = np.array([1e6])
+    found = judge(np.array([-np.inf]), expectation(value, stored=np.array([np.inf])), FLOAT32)
+    assert found.verdict == NONFINITE_DISAGREE
+
+
+def test_figures_beside_the_verdict() -> None:
+    value = np.array([0.0, -2.0, 1.0])
+    found = judge(value + [0, 2e-7, 0], expectation(value), FLOAT32)  # noqa: RUF005
+    assert found.max_abs_error == pytest.approx(2e-7)
+    assert found.digits == pytest.approx(7)
+    assert (found.index, found.scale, found.expected) == ((1,), 2.0, -2.0)
