@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .compare import Comparison, blame, compare_runs
+from .compare import Comparison, blame, compare_runs, with_conventions
 from .engines import EngineId, Selection, installed_backends, select_engines
 from .environment import environment
 from .networks.cases import Case
@@ -160,7 +160,9 @@ def _check_case(
         announce(EngineId(name, "candidate", "cpu"))
         runs.append(run_candidate(case, name, function))
     judge = consult(case, oracle)
-    comparisons = compare_runs(case, runs, judge)
+    judged = compare_runs(case, runs, judge)
+    blames = blame(case, runs, judged)
+    comparisons = with_conventions(judged, blames)
     return CaseReport(
         name=case.name,
         network=str(case.network),
@@ -172,7 +174,7 @@ def _check_case(
         oracle=judge.name,
         runs=tuple(replace(run, trace=None) for run in runs),
         comparisons=comparisons,
-        blames=blame(case, runs, comparisons),
+        blames=blames,
         problems=tuple(_problems(runs, selection, comparisons)),
     )
 

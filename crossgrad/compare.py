@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from .diagnosis import Diagnosis, diagnose
+from .diagnosis.record import LOSS_CONVENTION
 from .engines import EngineId
 from .floor import rounding_floor
 from .networks.cases import Case
@@ -15,7 +16,7 @@ from .networks.spec import Quantity
 from .oracle import Oracle, WiderFloors, with_overflow
 from .place import place_of_error
 from .run import CANDIDATE_KINDS, OK, Run
-from .verdict import DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
+from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,17 @@ def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
             diagnoses = diagnose(case, fitting, wrong, place, rounding_floor(case))
             found.append(Blame(run.engine, place, diagnoses))
     return tuple(found)
+
+
+def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame]) -> tuple[Comparison, ...]:
+    """Call `convention` what is wrong only because an engine computed another named loss."""
+    other_loss = {b.engine for b in blames if b.diagnoses[0].cause == LOSS_CONVENTION}
+    return tuple(
+        replace(c, judgement=replace(c.judgement, verdict=CONVENTION))
+        if c.engine in other_loss and c.verdict == DISAGREE
+        else c
+        for c in comparisons
+    )
 
 
 def _judge_run(

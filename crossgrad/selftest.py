@@ -17,6 +17,7 @@ import numpy as np
 
 from .backends.base import Trace
 from .compare import blame, compare_runs
+from .diagnosis import BROADER
 from .engines import Engine, EngineId
 from .floor import Floor, rounding_floor
 from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
@@ -211,7 +212,8 @@ def _try(ground: Ground, mutant: Mutant) -> Trial:
     (found,) = blame(case, [run], comparisons)
     sigma = ground.wide.sigma
     true_place = next((q.name for q in case.quantities if _over(moved[q.name], sigma[q.name]) > 1), None)
-    recognised = None if mutant.cause is None else found.diagnoses[0].cause == mutant.cause
+    cause = found.diagnoses[0].cause
+    recognised = None if mutant.cause is None else mutant.cause in (cause, BROADER.get(cause))
     return replace(trial, detected=True, place=found.enters_at, true_place=true_place, recognised=recognised)
 
 

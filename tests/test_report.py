@@ -51,6 +51,23 @@ def test_a_wrong_candidate_is_reported_field_by_field(valid_report, candidate, v
         assert f"3-4-2 float32: {field}: mine:candidate@cpu against oracle:" in str(caught.value)
 
 
+def test_another_named_loss_is_a_convention(valid_report) -> None:
+    def summed(params, x, y):
+        """Right gradients, of mse-sum."""
+        (W, b), a = params[0], x @ params[0][0].T + params[0][1]
+        a = 1 / (1 + np.exp(-a))
+        dz = 2 * (a - y) * a * (1 - a)
+        return np.sum((a - y) ** 2), [(dz.T @ x, dz.sum(axis=0))]
+
+    report = crossgrad.check("5-3", backends=["numpy"], dtypes=["float64"], candidates={"mine": summed})
+    assert (report.ok, valid_report(report.to_json())["verdict"]) == (False, "convention")
+    with pytest.raises(crossgrad.GradientsDisagree, match="mse-sum"):
+        report.raise_if_disagree()
+    assert crossgrad.check(
+        "5-3", loss="mse-sum", backends=["numpy"], dtypes=["float64"], candidates={"mine": summed}
+    ).ok
+
+
 def test_infinities_are_words_in_json(valid_report) -> None:
     report = crossgrad.check("2-2", backends=["numpy"], dtypes=["float32"], candidates={"mine": not_a_number})
     values = {c["got"] for case in valid_report(report.to_json())["cases"] for c in case["comparisons"]}
