@@ -39,6 +39,9 @@ class Listing:
     distribution: str
     """The distribution whose version is the engine's."""
 
+    oracle: bool = False
+    """Whether it is there to judge the others: it runs only when it is asked for by name."""
+
     @property
     def installed(self) -> bool:
         """Whether the package it needs is there; nothing is imported to find out."""
