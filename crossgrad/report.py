@@ -136,7 +136,7 @@ def describe_blame(found: Blame) -> str:
     """Who is wrong, where the error enters, and the likeliest cause, in one line."""
     first = found.diagnoses[0]
     return (
-        f"{found.engine}: is wrong; the error enters at {found.enters_at}: {first.text} "
+        f"{found.engine} is wrong; the error enters at {found.enters_at}: {first.text} "
         f"(confidence {first.confidence:.2f})"
     )
 
