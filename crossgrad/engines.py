@@ -87,8 +87,8 @@ def select_engines(backends: Sequence[str] | None, devices: Sequence[str] | None
 
 
 def installed_backends() -> list[str]:
-    """Names of the engines whose packages are installed."""
-    return [name for name, listing in listings().items() if listing.installed]
+    """Names of the engines whose packages are installed; oracles judge and are not among them."""
+    return [name for name, listing in listings().items() if listing.installed and not listing.oracle]
 
 
 def _engines_of(name: str, variant: str | None, places: list[str] | None) -> list[Engine]:
