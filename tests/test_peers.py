@@ -97,7 +97,7 @@ def test_the_matrix_of_two_cases(peers: Any, tmp_path: Path) -> None:
     assert theirs["detected_of_visible"]["of"] < theirs["detected_of_all"]["of"]
     assert ours["false_alarms"]["hits"] == 0 < ours["false_alarms"]["of"]
     assert figures.text(result).count("crossgrad") == 2
-    assert figures.markdown(result).splitlines()[2].startswith("| crossgrad | 100.0 %, 0.0 % | 100.0 %, ")
+    assert figures.markdown(result).splitlines()[2].startswith("| crossgrad | 100.0 % / 0.0 % | 100.0 % / ")
     if pytest.importorskip("matplotlib"):
         assert peers("plot").draw(result, tmp_path / "peers.svg")
         assert "numpy.allclose" in (tmp_path / "peers.svg").read_text()

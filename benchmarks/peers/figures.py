@@ -66,6 +66,7 @@ def _figures(trials: Sequence[Trial], checker: Checker) -> dict[str, Any]:
         "cases": len({t.seed for t in trials}),
         "detected_of_all": _share([not t.accepted for t in mutants]),
         "detected_of_visible": _share([not t.accepted for t in visible]),
+        "vanished_of_visible": sum(not t.differs & checker.sees for t in visible),
         "detected_of_visible_by_stage": {
             stage: _share([not t.accepted for t in visible if t.stage == stage])
             for stage in STAGES
@@ -141,7 +142,7 @@ def markdown(result: dict[str, Any]) -> str:
         cells = [
             "-"
             if f is None
-            else f"{_percent(f['detected_of_visible']['share'])}, {_percent(f['false_alarms']['share'])}"
+            else f"{_percent(f['detected_of_visible']['share'])} / {_percent(f['false_alarms']['share'])}"
             for f in figures
         ]
         ms = (first["ms"]["preparing"] or 0) + (first["ms"]["judging_right_run"] or 0)
@@ -169,13 +170,13 @@ def _caption(result: dict[str, Any]) -> str:
     right = ", ".join(f"{f['false_alarms']['of']:,} in {dtype}" for dtype, f in first.items())
     packages = ", ".join(f"{name} {version}" for name, version in result["packages"].items() if version)
     return (
-        "Wrong steps found, and right steps rejected. "
-        f"Wrong: {wrong}; right: {right}; all on random networks, seeds from {result['seed']}, "
+        "In each cell: wrong steps found / right steps rejected; what rejects right steps finds wrong ones "
+        f"for nothing. Wrong: {wrong}; right: {right}; all on random networks, seeds from {result['seed']}, "
         f"{result['date']}. A wrong step counts for a checker if its exact error exceeds rounding noise in "
-        "something that the checker looks at: peers look at the loss and the gradients "
-        "(gradcheck and check_grads at the gradients), crossgrad at every quantity unless the row says less. "
-        "ms: the mean for one right step, in the first dtype of the row, with what the checker needs first: "
-        f"the second engine, the oracle, a compilation. Defaults throughout; {packages}; one thread of "
+        "something that the checker looks at: peers look at the loss and the gradients (gradcheck and "
+        "check_grads at the gradients), crossgrad at every quantity unless the row says less. ms: the mean "
+        "for one right step, in the first dtype of the row, with what the checker needs first: the second "
+        f"engine, the oracle, a compilation. Defaults throughout; {packages}; one thread of "
         f"{result['environment']['cpu']}. \\* re-implemented from its source, which peers.json names."
     )
 

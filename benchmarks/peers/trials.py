@@ -1,7 +1,7 @@
 """Every checker on the same mutants and the same correct runs of the same random cases."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from crossgrad.backends.registry import load
 from crossgrad.engines import Engine, EngineId
 from crossgrad.floor import Floor, rounding_floor
-from crossgrad.mutants import MUTANTS, Mutant, random_case, run_mutant
+from crossgrad.mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.dtypes import Array
 from crossgrad.run import OK, run_engine
@@ -33,6 +33,9 @@ LARGER_PRODUCTS = 1e7
 MUTANT_ONE_IN = 4
 
 
+NONE: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True)
 class Trial:
     """One checker on one run.
@@ -45,6 +48,9 @@ class Trial:
         The mutant's, None for a correct run.
     moved
         Kinds of quantities that the fault moves by more than the floor.
+    differs
+        Kinds of quantities that differ from the right step's in some bit: in a narrow dtype a
+        fault may vanish by underflow or saturation, and no checker can find it.
     preparing, judging
         Seconds: for the case, shared by its runs, and for this run.
     small
@@ -57,6 +63,7 @@ class Trial:
     run: str
     stage: str | None
     moved: frozenset[str]
+    differs: frozenset[str]
     accepted: bool
     preparing: float
     judging: float
@@ -138,8 +145,8 @@ def _judge_case(
             continue
         against = OTHER_RIGHT_ENGINE if backend == RIGHT_ENGINE[0] else RIGHT_ENGINE
         for judge in judges[against]:
-            yield _trial(judge, case, run.trace.quantities, f"{backend}:{variant}", None, frozenset(), small)
-    wide, narrow = rounding_floor(case.widened()), rounding_floor(case)
+            yield _trial(judge, case, run.trace.quantities, f"{backend}:{variant}", None, NONE, NONE, small)
+    wide, narrow, right = rounding_floor(case.widened()), rounding_floor(case), run_hooked(case).quantities
     for number, mutant in enumerate(mutants):
         if not mutant.applies(case):
             continue
@@ -148,19 +155,22 @@ def _judge_case(
             moved = moved_kinds(run_mutant(mutant, case.widened()).quantities, wide, narrow)
         if not moved:
             continue
+        differs = _kinds(name for name in right if got[name].tobytes() != right[name].tobytes())
         for judge in judges[RIGHT_ENGINE]:
             if (number + case.seed) % judge.checker.one_in:
                 continue
-            yield _trial(judge, case, got, mutant.name, mutant.stage, moved, small)
+            yield _trial(judge, case, got, mutant.name, mutant.stage, moved, differs, small)
 
 
 def moved_kinds(exact: Quantities, wide: Floor, narrow: Floor) -> frozenset[str]:
     """Kinds of quantities whose exact values are off by more than the floor of the case's dtype."""
-    return frozenset(
-        name.partition(".")[0]
-        for name, right in wide.value.items()
-        if not _over(exact[name] - right, narrow.sigma[name]) <= 1
+    return _kinds(
+        name for name, right in wide.value.items() if not _over(exact[name] - right, narrow.sigma[name]) <= 1
     )
+
+
+def _kinds(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _over(error: Array, sigma: Array) -> float:
@@ -183,6 +193,7 @@ def _trial(
     run: str,
     stage: str | None,
     moved: frozenset[str],
+    differs: frozenset[str],
     small: bool,
 ) -> Trial:
     start = time.perf_counter()
@@ -196,6 +207,7 @@ def _trial(
         run,
         stage,
         moved,
+        differs,
         accepted,
         judge.seconds,
         judging,
