@@ -10,7 +10,7 @@ precision, so the second pass is nearly always enough.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, isfinite, log2
 from types import MappingProxyType
 
 import numpy as np
@@ -26,6 +26,9 @@ from .step import Problem, Step
 
 LEAST_BITS = 113
 """106 bits for mid and mid_low, and some for rounding; a ball in two machine words holds 128."""
+
+MOST_FIRST_BITS = 400
+"""The guess is not trusted further: weights may be large only to be cancelled or saturated away."""
 
 GUARD_BITS = 8
 LARGEST_BITS = 1 << 15
@@ -97,8 +100,10 @@ def first_bits(problem: Problem) -> int:
     multiplies the errors of its inputs by sums of ``|W|``, the values themselves
     only by what is left of sums of W; and the backward pass does it again.
     """
-    growth = sum(float(np.log2(max(1.0, np.abs(W).sum(axis=1).mean()))) for W, _ in problem.parameters)
-    return max(LEAST_BITS, problem.dtype.precision + SHARPNESS + GUARD_BITS + ceil(2 * growth))
+    with np.errstate(over="ignore"):
+        growth = sum(log2(max(1.0, float(np.abs(W).sum() / len(W)))) for W, _ in problem.parameters)
+    guess = problem.dtype.precision + SHARPNESS + GUARD_BITS + 2 * growth
+    return max(LEAST_BITS, ceil(min(guess, MOST_FIRST_BITS)))
 
 
 def certify_problem(problem: Problem, *, max_seconds: float | None = None) -> Certified:

@@ -83,7 +83,8 @@ def _split(balls: list[arb]) -> tuple[Array, Array, Array]:
     radius = _doubles(float, map(arb.abs_upper, rests), len(rests))
     exact = radius == 0
     exact[exact] = [rests[n].is_zero() for n in np.flatnonzero(exact)]
-    radius[~exact] = np.nextafter(radius[~exact], inf)
+    with np.errstate(over="ignore"):
+        radius[~exact] = np.nextafter(radius[~exact], inf)
     radius[~finite] = inf
     return mid, low, radius
 
