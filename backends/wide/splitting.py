@@ -138,7 +138,7 @@ def product(left: Factor, right: Factor, orders: int = ORDERS) -> Product:
     cause, to first order. Bounds add up magnitudes: mostly it is overestimated.
     """
     n = left.high.shape[1]
-    bits = int((54 - log2(n * orders)) / 2)
+    bits = slice_bits(n, orders)
     a, b = left.slices(orders, bits, False), right.slices(orders, bits, True)
     values = _sum_of_slices(a, b, n, orders, bits)
     tail = _tail(a.count, b.count, n, orders, bits) * ~(left.empty | right.empty.T)
@@ -151,6 +151,15 @@ def product(left: Factor, right: Factor, orders: int = ORDERS) -> Product:
     if vague.any():
         _compute_again(found, left, right, inherited, *np.nonzero(vague))
     return found
+
+
+def slice_bits(n: int, orders: int) -> int:
+    """Bits of a slice for which sums of ``orders * n`` products of two slices stay below 2**53.
+
+    A slice is at most 2**(bits - 1), a quarter more where the second part of a
+    number comes in: the products are below 2**(2 * bits - 1).
+    """
+    return int((54 - log2(n * orders)) / 2)
 
 
 def _sum_of_slices(a: _Slices, b: _Slices, n: int, orders: int, bits: int) -> Pair:
