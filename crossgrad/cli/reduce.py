@@ -1,0 +1,146 @@
+"""``crossgrad reduce``: the smallest case on which an engine is wrong, and a script that shows it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import exits, options
+from .output import deliver, error, say
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..checking import Progress
+    from ..compare import Comparison
+    from ..engines import Engine
+    from ..networks.cases import Case
+    from ..reduction import Reduced
+
+
+def reduce(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 784-100-10, or a .toml file."),
+    ],
+    backend: Annotated[
+        str, typer.Option("-b", "--backend", metavar="NAME[:VARIANT]", help="The engine that is wrong.")
+    ],
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "-d", "--device", metavar="NAME", help="cpu, cuda or cuda:N. Default: the first that is wrong."
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="float16, bfloat16, tf32, float32 or float64.")
+    ] = "float32",
+    loss: options.Loss = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = 0,
+    oracle: Annotated[
+        str,
+        typer.Option("--oracle", metavar="NAME", help="Who judges: auto, arb (certified), wide or float64."),
+    ] = "auto",
+    mnist: options.Mnist = None,
+    params: options.Params = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="SCRIPT.py", help="Write the script to this file."),
+    ] = None,
+) -> None:
+    """Shrink a case on which an engine is wrong, and write a stand-alone script that shows it."""
+    from ..checking import plan_case
+    from ..engines import select_engines
+    from ..oracle import require_oracle
+    from ..reduction import disagreements
+    from ..run import FAILED, OK
+    from .inputs import parameters_from
+
+    case = plan_case(
+        network,
+        dtype,
+        mnist,
+        params=parameters_from(params, [network]),
+        loss=loss,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    require_oracle(oracle, case.dtype)
+    engines = select_engines([backend], None if device is None else [device]).engines
+    broken, agreeing = False, list[str]()
+    for engine in engines:
+        run, wrong = disagreements(case, engine, oracle)
+        if wrong:
+            raise typer.Exit(_reduce(case, engine, wrong[0], oracle, output) or exits.DISAGREE)
+        if run.status == OK:
+            agreeing.append(str(engine.id) if len(engines) > 1 else engine.id.label)
+        else:
+            broken |= run.status == FAILED
+            error(f"{engine.id}: {run.status}: {run.message}")
+    if agreeing:
+        verb = "agrees" if len(agreeing) == 1 else "agree"
+        say(f"nothing to reduce: {' and '.join(agreeing)} {verb} on {case.name} {case.dtype}\n")
+    raise typer.Exit(exits.OK if agreeing and not broken else exits.ENGINE_FAILED)
+
+
+def _reduce(case: "Case", engine: "Engine", first: "Comparison", oracle: str, output: Path | None) -> int:
+    """Reduce, say to what, and deliver the script; return what `deliver` says."""
+    from ..reduction import BUDGET, disagreements, reduce_case, same_fault
+    from ..scripts import script
+
+    with progress_bar() as progress:
+        still_wrong = _announced(same_fault(engine, oracle, first), progress, BUDGET)
+        found = reduce_case(case, still_wrong, budget=BUDGET)
+    _, wrong = disagreements(found.case, engine, oracle)
+    names = [c.quantity for c in wrong]
+    origin = f"Reduced from {case.name}: network {case.network}, batch {case.batch_size}, seed {case.seed}."
+    text = script(found.case, engine.id, wrong=names, origin=origin, oracle=oracle)
+    summary = _summary(case, engine, found, wrong)
+    # Before a script on stdout the summary is its first comment: the whole can be run as it is.
+    say("".join(f"# {line}".rstrip() + "\n" if output is None else f"{line}\n" for line in summary))
+    return deliver(text, output)
+
+
+def _announced(
+    still_wrong: "Callable[[Case], bool]", progress: "Progress | None", budget: int
+) -> "Callable[[Case], bool]":
+    tried = 0
+
+    def announced(case: "Case") -> bool:
+        nonlocal tried
+        if progress is not None:
+            progress(f"{case.network}, batch {case.batch_size}", tried, budget)
+        tried += 1
+        return still_wrong(case)
+
+    return announced
+
+
+def _summary(case: "Case", engine: "Engine", found: "Reduced", wrong: "tuple[Comparison, ...]") -> list[str]:
+    steps = [f"    {step}" for step in found.steps] or ["    nothing smaller is wrong in this way"]
+    lines = [
+        f"{engine.id} is wrong on {case.name} {case.dtype}",
+        f"original: {_size(case)}",
+        f"reduced:  {_size(found.case)} ({found.tried} smaller cases tried)",
+        *steps,
+        "still wrong:",
+        *(f"    {_difference(comparison)}" for comparison in wrong),
+        "",
+    ]
+    return [part for line in lines for part in line.splitlines() or [""]]
+
+
+def _size(case: "Case") -> str:
+    count = case.network.parameter_count
+    return f"{case.network}, batch {case.batch_size}, {count:,} parameter{'s' * (count != 1)}"
+
+
+def _difference(comparison: "Comparison") -> str:
+    judgement = comparison.judgement
+    if judgement.index is None:
+        return f"{comparison.quantity}: {judgement.reason}"
+    place = f"[{', '.join(map(str, judgement.index))}]" if judgement.index else ""
+    return f"{comparison.quantity}{place}: got {judgement.got!r}, expected {judgement.expected!r}"
