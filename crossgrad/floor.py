@@ -171,8 +171,7 @@ class Steps:
         variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
         variance += np.square(np.sum(self.slope / 2 * a.variance))
         variance += self.arithmetic.noise(value, self.arithmetic.per_total(a.value.size))
-        variance += self.arithmetic.rounding(value, 3)
-        return Uncertain(value, variance)
+        return Uncertain(value, np.asarray(variance + self.arithmetic.rounding(value, 3)))
 
     def loss_backward(self, a: Uncertain) -> Uncertain:
         """``da`` of the last layer."""
@@ -197,8 +196,8 @@ class Steps:
         dW, count = dz.value.T @ a_prev.value, len(dz.value)
         dz2, a2 = np.square(dz.value), np.square(a_prev.value)
         spread = self.arithmetic.per_square(count) * a2 + alike * a_prev.variance
-        variance = (dz2 + dz.variance).T @ spread
-        variance += (alike * dz.variance).T @ a2
+        # One product of twice the length instead of two and their sum: large W are bound by memory.
+        variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
         variance += self.arithmetic.noise(dW, self.arithmetic.per_total(count))
         return Uncertain(dW, variance)
 
@@ -261,7 +260,7 @@ class Steps:
         moved = np.sum(np.abs(da) * np.sqrt(shared) + self.slope / 2 * shared)
         grown = np.square(value / before.value) if before.value else 1.0
         variance = before.variance * np.maximum(grown, 1) + np.square(moved)
-        return Uncertain(value, variance + self.arithmetic.rounding(value, 4))
+        return Uncertain(value, np.asarray(variance + self.arithmetic.rounding(value, 4)))
 
 
 @dataclass(frozen=True)
@@ -278,7 +277,7 @@ def rounding_floor(case: Case) -> Floor:
         found = _propagate(Steps(case))
         return Floor(
             {name: tensor.value for name, tensor in found.items()},
-            {name: np.sqrt(tensor.variance) for name, tensor in found.items()},
+            {name: np.sqrt(tensor.variance, out=tensor.variance) for name, tensor in found.items()},
         )
 
 
