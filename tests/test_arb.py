@@ -260,6 +260,7 @@ def test_values_beyond_float64_are_infinite_with_infinite_radius() -> None:
     case = make_case(network, "float64", params=params, batch=(np.full((1, 4), 1e3), [[0.5]]))
     found = certify(case).quantities
     np.testing.assert_array_equal(found["z.1"].mid, [[np.inf, -np.inf]])
+    np.testing.assert_array_equal(found["z.1"].mid_low, 0)
     np.testing.assert_array_equal(found["z.1"].radius, np.inf)
     np.testing.assert_array_equal(found["a.1"].mid, [[1.0, 0.0]])
     assert found["dz.1"].radius.max() <= 2.0**-1073
@@ -287,6 +288,20 @@ def test_turning_balls_into_doubles_is_rigorous(
             assert (low, bound) == (0, 0)
     else:
         assert bound == np.inf
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [1.0, -1.5, 3 * 2.0**-30, 0.0])
+def test_the_shortfall_counts_bits_from_2_to_the_minus_10_ulp(value: float, dtype: str) -> None:
+    """Zero and, in float64, the lower end of the range are judged by balls, not by rounded radii."""
+    ulp = int(np.log2(find_dtype(dtype).ulp(value)))
+
+    def shortfall(log2_radius: int) -> float:
+        return Enclosure.empty((1,)).fill(..., [arb(value, arb((1, log2_radius)))], find_dtype(dtype))
+
+    assert shortfall(ulp - 10) == pytest.approx(0, abs=1e-6 if ulp > -1000 else 1)
+    assert shortfall(ulp - 15) <= -4
+    assert shortfall(ulp + 30) == pytest.approx(40, abs=1e-6 if ulp > -1000 else 1)
 
 
 @pytest.mark.parametrize("batch_size", [32, 150])

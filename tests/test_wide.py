@@ -263,9 +263,13 @@ def test_products_of_integers_are_exact() -> None:
 
 def test_errors_of_factors_are_passed_on() -> None:
     rng = np.random.default_rng(1)
-    A, B, E = rng.standard_normal((5, 8)), rng.standard_normal((6, 8)), rng.random((5, 8)) * 1e-20
-    found = product(Factor(DOUBLE, A, None, E), Factor(DOUBLE, B)).unscaled(DOUBLE)
-    np.testing.assert_allclose(found.error, E @ np.abs(B).T, rtol=1e-5)
+    A, B = rng.standard_normal((5, 8)), rng.standard_normal((6, 8))
+    of_A, of_B = rng.random((5, 8)) * 1e-20, rng.random((6, 8)) * 1e-20
+    for left, right in ((of_A, None), (None, of_B), (of_A, of_B)):
+        found = product(Factor(DOUBLE, A, None, left), Factor(DOUBLE, B, None, right)).unscaled(DOUBLE)
+        caused = 0 if left is None else left @ np.abs(B).T
+        caused += 0 if right is None else np.abs(A) @ right.T
+        np.testing.assert_allclose(found.error, caused, rtol=1e-5)
 
 
 def test_products_of_slices_are_integers_below_2_53() -> None:
