@@ -58,6 +58,15 @@ _BUILTIN = {
         _builtin("numpy", "NumpyBackend", "pip install crossgrad"),
         _builtin("torch", "TorchBackend", 'pip install "crossgrad[torch]"'),
         _builtin("jax", "JaxBackend", 'pip install "crossgrad[jax]"'),
+        Listing(
+            name="arb",
+            module=f"{__package__}.arb",
+            attribute="ArbBackend",
+            requires="flint",
+            install='pip install "crossgrad[oracle]"',
+            distribution="python-flint",
+            oracle=True,
+        ),
     ]
 }
 

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import crossgrad
 from crossgrad.backends.base import BackendUnavailable, Unsupported
+from crossgrad.engines import installed_backends
 from crossgrad.networks.article import article_tables
 from crossgrad.networks.cases import Case
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.networks.parameters import DenseParameters
 from crossgrad.networks.spec import Dense, Network
 
-from .conftest import HALF, NATIVE, REQUIRED, make_case
+from .conftest import HALF, NATIVE, REQUIRED, load_or_skip, make_case
 
 if find_spec("flint") is None:
     if "arb" in REQUIRED:
@@ -364,7 +366,7 @@ def test_predicted_seconds_grow_with_the_case() -> None:
 def test_the_engine_rounds_the_certificate(dtype: str) -> None:
     case = make_case("3-4-2", dtype, batch_size=5)
     before = ctx.prec, ctx.threads
-    program = ArbBackend().prepare(case, "ball", "cpu")
+    program = load_or_skip("arb").prepare(case, "ball", "cpu")
     values = program.put(case.parameters, case.batch)
     gradients, trace = program.gradients(program.step(values)), program.trace(values).quantities
     assert (ctx.prec, ctx.threads) == before
@@ -392,6 +394,13 @@ def test_the_engine_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Unsupported, match="cube"):
         engine.prepare(case, "ball", "cpu")
     assert "flint" in engine.environment()
+
+
+def test_it_runs_when_asked_for_and_only_then() -> None:
+    assert "arb" not in installed_backends()
+    report = crossgrad.check("7-5-3", backends=["arb", "numpy"], dtypes=DTYPES)
+    report.raise_if_disagree()
+    assert {run.engine.backend for case in report.cases for run in case.runs} == {"arb", "numpy"}
 
 
 @pytest.mark.parametrize("oracle", ["arb", "wide"])
