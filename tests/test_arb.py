@@ -6,6 +6,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,8 +43,6 @@ from crossgrad.backends.arb import (
 from crossgrad.backends.arb.certificate import certify_problem
 from crossgrad.backends.arb.step import Problem
 from crossgrad.networks.batches import Batch
-
-mpmath = pytest.importorskip("mpmath")
 
 LOSSES = ["mse", "mse-sum", "half-mse"]
 DTYPES = [*NATIVE, *HALF]
