@@ -162,7 +162,9 @@ class Steps:
         shift = np.maximum(
             np.abs(rule.forward(z.value + spread) - a), np.abs(rule.forward(z.value - spread) - a)
         )
-        return Uncertain(a, np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2))
+        variance = np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2)
+        # 1 / (1 + exp(-z)) is 0 where exp(-z) overflows: XLA's float16 sigmoid below z = -11.1.
+        return Uncertain(a, variance + self.case.format.largest**-2.0)
 
     def loss(self, a: Uncertain) -> Uncertain:
         """The loss: each output's error by its sensitivity, to second order; a sum of terms of one sign."""
