@@ -11,6 +11,7 @@ from . import exits
 from .check import check
 from .doctor import doctor
 from .output import error
+from .reduce import reduce
 from .selftest import selftest
 from .trace import trace
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor, selftest):
+for command in (check, trace, doctor, selftest, reduce):
     app.command()(command)
 
 
