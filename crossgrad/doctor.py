@@ -44,10 +44,11 @@ def findings() -> Iterator[Finding]:
 
 
 def _engine(listing: Listing) -> Finding:
+    role = "oracle" if listing.oracle else "engine"
     if listing.installed:
-        return Finding(listing.name, True, f"engine, {package_version(listing.distribution)}")
+        return Finding(listing.name, True, f"{role}, {package_version(listing.distribution)}")
     return Finding(
-        listing.name, False, f"engine, package {listing.requires} not installed: {listing.install}"
+        listing.name, False, f"{role}, package {listing.requires} not installed: {listing.install}"
     )
 
 
