@@ -6,8 +6,8 @@ is still wrong. Three things are particular to training steps:
 
 - A fault may need two lengths to be equal, as in a square layer: axes of one
   length are cut together before each is cut alone.
-- A cut case may be wrong for another reason: `same_fault` asks for the kind of
-  the first wrong quantity, not for any.
+- A cut case may be wrong for another reason: `same_fault` looks at what is
+  wrong first, and in what way.
 - Most faults show in one unit, and an engine that compiles pays for each case:
   the first cases tried are the smallest that there are.
 """
@@ -48,6 +48,15 @@ MOST_ELEMENTS = 64
 """Numbers are simplified one by one in cases of at most so many."""
 
 LEARNING_RATES = (1.0, 0.1)
+
+STAGES = {
+    **dict.fromkeys(("z", "a"), "forward"),
+    "loss": "loss",
+    **dict.fromkeys(("da", "dz"), "backward"),
+    **dict.fromkeys(("dW", "db"), "gradient"),
+    **dict.fromkeys(("W_new", "b_new", "loss_new"), "update"),
+}
+"""Where in a step the quantities of each kind come from."""
 
 StillWrong = Callable[[Case], bool]
 Proposal = tuple[str, Callable[[], Case]]
@@ -298,11 +307,12 @@ def disagreements(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run
 
 
 def same_fault(engine: Engine, oracle: str, original: Comparison) -> StillWrong:
-    """Whether a case is wrong in the way that `original`, the first comparison that was wrong, was.
+    """Whether what is wrong first in a case is wrong in the way of `original`, the first of the whole case.
 
-    The way is the first wrong quantity's kind, its verdict, and whether it was
+    The way is the stage of the step, the verdict, and whether the quantity was
     there to be measured: a gradient that got a wrong shape only because the
-    case was cut is another fault.
+    case was cut is another fault. Not the quantity's kind: a wrong dz that
+    rounding noise hides shows first in the da below.
     """
     wanted = _way(original)
 
@@ -314,5 +324,5 @@ def same_fault(engine: Engine, oracle: str, original: Comparison) -> StillWrong:
 
 
 def _way(comparison: Comparison) -> tuple[str, str, bool]:
-    measured = comparison.judgement.index is not None
-    return comparison.quantity.partition(".")[0], comparison.verdict, measured
+    kind, measured = comparison.quantity.partition(".")[0], comparison.judgement.index is not None
+    return STAGES[kind], comparison.verdict, measured

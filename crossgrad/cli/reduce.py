@@ -1,6 +1,6 @@
 """``crossgrad reduce``: the smallest case on which an engine is wrong, and a script that shows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +74,7 @@ def reduce(
     for engine in engines:
         run, wrong = disagreements(case, engine, oracle)
         if wrong:
-            raise typer.Exit(_reduce(case, engine, wrong[0], oracle, output) or exits.DISAGREE)
+            raise typer.Exit(_reduce(case, engine, wrong, oracle, output) or exits.DISAGREE)
         if run.status == OK:
             agreeing.append(str(engine.id) if len(engines) > 1 else engine.id.label)
         else:
@@ -86,19 +86,21 @@ def reduce(
     raise typer.Exit(exits.OK if agreeing and not broken else exits.ENGINE_FAILED)
 
 
-def _reduce(case: "Case", engine: "Engine", first: "Comparison", oracle: str, output: Path | None) -> int:
+def _reduce(
+    case: "Case", engine: "Engine", wrong: "Sequence[Comparison]", oracle: str, output: Path | None
+) -> int:
     """Reduce, say to what, and deliver the script; return what `deliver` says."""
     from ..reduction import BUDGET, disagreements, reduce_case, same_fault
     from ..scripts import script
 
     with progress_bar() as progress:
-        still_wrong = _announced(same_fault(engine, oracle, first), progress, BUDGET)
+        still_wrong = _announced(same_fault(engine, oracle, wrong[0]), progress, BUDGET)
         found = reduce_case(case, still_wrong, budget=BUDGET)
-    _, wrong = disagreements(found.case, engine, oracle)
-    names = [c.quantity for c in wrong]
+    _, left = disagreements(found.case, engine, oracle)
+    names = [c.quantity for c in left]
     origin = f"Reduced from {case.name}: network {case.network}, batch {case.batch_size}, seed {case.seed}."
     text = script(found.case, engine.id, wrong=names, origin=origin, oracle=oracle)
-    summary = _summary(case, engine, found, wrong)
+    summary = _summary(case, engine, found, left)
     # Before a script on stdout the summary is its first comment: the whole can be run as it is.
     say("".join(f"# {line}".rstrip() + "\n" if output is None else f"{line}\n" for line in summary))
     return deliver(text, output)
@@ -119,7 +121,7 @@ def _announced(
     return announced
 
 
-def _summary(case: "Case", engine: "Engine", found: "Reduced", wrong: "tuple[Comparison, ...]") -> list[str]:
+def _summary(case: "Case", engine: "Engine", found: "Reduced", wrong: "Sequence[Comparison]") -> list[str]:
     steps = [f"    {step}" for step in found.steps] or ["    nothing smaller is wrong in this way"]
     lines = [
         f"{engine.id} is wrong on {case.name} {case.dtype}",
