@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often the verdict is wrong: planted faults that it misses, correct runs that it rejects.
 
-    python benchmarks/verdict.py [--cases 40] [--correct 300] [--jax 30] [--seed 1000000] [--threads 2]
+    python benchmarks/verdict.py [--cases 12] [--correct 250] [--jax 12] [--seed 1000000] [--threads 1]
 
 `--cases` random networks a dtype with every mutant that applies; `--correct`
 more with NumPy's and PyTorch's engines, and on the first `--jax` of them JAX's
@@ -20,18 +20,18 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 ENGINES = ["numpy", "torch", "torch:func"]
-JAX = ["jax", "jax:nojit"]
+JAX = ["jax"]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=40)
-    parser.add_argument("--correct", type=int, default=300)
-    parser.add_argument("--jax", type=int, default=30)
+    parser.add_argument("--cases", type=int, default=12)
+    parser.add_argument("--correct", type=int, default=250)
+    parser.add_argument("--jax", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1_000_000)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", action="append")
     return parser.parse_args()
 
