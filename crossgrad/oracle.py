@@ -1,7 +1,7 @@
 """Who is right: the true values of a case's quantities, and the noise that a dtype may add to them.
 
 ``arb``      certified: ball arithmetic encloses every value (backends/arb)
-``wide``     80-bit arithmetic and error-free matrix products, an estimate (backends/wide)
+``wide``     pairs of doubles and error-free matrix products, an estimate (backends/wide)
 ``float64``  the hand-derived pass that the rounding floor runs anyway, for narrower dtypes
 ``none``     no judge: engines are compared with each other
 """
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from .backends.base import Unsupported
 from .backends.registry import load
 from .floor import Floor, Steps, rounding_floor
 from .networks.cases import Case
@@ -26,6 +27,9 @@ WORTH_WAITING = {"float64": 2.0}
 
 BARELY_NOTICED = 0.01
 """The same for narrower dtypes, for which float64 is judge enough."""
+
+PATIENCE = 5.0
+"""How many times its budget the certified oracle may take before `auto` goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,14 @@ def consult(case: Case, wanted: str = "auto") -> Oracle:
     """
     require_oracle(wanted, case.dtype)
     floor = rounding_floor(case)
-    name = _choose(case) if wanted == "auto" else wanted
-    if name == "arb":
-        return Oracle(name, _certified(case, floor))
-    if name == "wide":
-        return Oracle(name, _wide(case, floor))
-    expectations = {n: Expectation(value, floor.sigma[n]) for n, value in floor.value.items()}
-    return Oracle(name, expectations)
+    if wanted != "auto":
+        return Oracle(wanted, _expectations(wanted, case, floor))
+    for name, seconds in _preferred(case):
+        try:
+            return Oracle(name, _expectations(name, case, floor, seconds))
+        except (Unsupported, TimeoutError):
+            continue
+    return Oracle("none", _expectations("none", case, floor))
 
 
 def require_oracle(wanted: str, dtype: str) -> None:
@@ -68,14 +73,8 @@ def require_oracle(wanted: str, dtype: str) -> None:
         raise unknown("oracle", wanted, ORACLES)
     if wanted == "arb" and find_spec("flint") is None:
         raise InvalidInput('the oracle arb needs python-flint: pip install "crossgrad[oracle]"')
-    if wanted == "wide" and not _long_double_is_wider():
-        raise InvalidInput("the oracle wide needs an 80-bit long double, which this machine has not: use arb")
     if wanted == "float64" and dtype == "float64":
         raise InvalidInput("the oracle float64 cannot judge float64: use auto, arb, wide or none")
-
-
-def _long_double_is_wider() -> bool:
-    return bool(np.finfo(np.longdouble).nmant > 60)
 
 
 def with_overflow(oracle: Oracle, case: Case) -> Oracle:
@@ -120,24 +119,39 @@ class WiderFloors:
         return None
 
 
-def _choose(case: Case) -> str:
+def _preferred(case: Case) -> list[tuple[str, float | None]]:
+    """The oracles that `auto` tries, best first, and the seconds after which it gives one up."""
+    cheaper: list[tuple[str, float | None]] = [("wide" if case.dtype == "float64" else "float64", None)]
+    if find_spec("flint") is None:
+        return cheaper
+    from .backends.arb.cost import predicted_seconds
+
     budget = WORTH_WAITING.get(case.dtype, BARELY_NOTICED)
-    if find_spec("flint") is not None:
-        from .backends.arb.cost import predicted_seconds
-
-        if predicted_seconds(case.network, case.batch_size) <= budget:
-            return "arb"
-    if case.dtype != "float64":
-        return "float64"
-    return "wide" if _long_double_is_wider() else "none"
+    affordable = predicted_seconds(case.network, case.batch_size) <= budget
+    # The prediction is for one pass; bits lost to cancellation can take a second.
+    return [("arb", PATIENCE * budget), *cheaper] if affordable else cheaper
 
 
-def _certified(case: Case, floor: Floor) -> dict[str, Expectation]:
-    from .backends.arb.certificate import certify
+def _expectations(
+    name: str, case: Case, floor: Floor, seconds: float | None = None
+) -> dict[str, Expectation]:
+    if name == "arb":
+        return _certified(case, floor, seconds)
+    if name == "wide":
+        return _wide(case, floor)
+    return {n: Expectation(value, floor.sigma[n]) for n, value in floor.value.items()}
 
+
+def _certified(case: Case, floor: Floor, seconds: float | None) -> dict[str, Expectation]:
+    from .backends.arb.certificate import TooCostly, certify
+
+    try:
+        certified = certify(case, max_seconds=seconds)
+    except TooCostly as error:
+        raise TimeoutError(str(error)) from error
     return {
         name: Expectation(found.mid, _joined(floor.sigma[name], found.radius), found.mid_low)
-        for name, found in certify(case).quantities.items()
+        for name, found in certified.quantities.items()
     }
 
 
