@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from .diagnosis import Diagnosis, diagnose
-from .diagnosis.record import LOSS_CONVENTION
+from .diagnosis.record import LOSS_CONVENTION, UNRECOGNISED
 from .engines import EngineId
 from .floor import rounding_floor
 from .networks.cases import Case
@@ -80,9 +80,19 @@ def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
                 if _misfit(case, run, name, array) is None
             }
             place = place_of_error(case, fitting, wrong)
-            diagnoses = diagnose(case, fitting, wrong, place, rounding_floor(case))
-            found.append(Blame(run.engine, place, diagnoses))
+            found.append(Blame(run.engine, place, _diagnoses(case, fitting, wrong, place)))
     return tuple(found)
+
+
+def _diagnoses(
+    case: Case, got: Mapping[str, Array], wrong: Sequence[str], place: str
+) -> tuple[Diagnosis, ...]:
+    """What the error looks like; should the diagnosis itself fail, the verdict still stands."""
+    try:
+        return diagnose(case, got, wrong, place, rounding_floor(case))
+    except Exception as error:
+        text = f"not recognised, because the diagnosis failed: {type(error).__name__}: {error}"
+        return (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
 
 
 def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame]) -> tuple[Comparison, ...]:
