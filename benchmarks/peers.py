@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """crossgrad beside other ways to check gradients: the same wrong and right training steps, judged by each.
 
-    python benchmarks/peers.py [--cases 40] [--seed 500000] [--dtype float32 --dtype float64 ...]
+    python benchmarks/peers.py [--cases 30] [--seed 500000] [--dtype float32 --dtype float64 ...]
 
 Prints the matrix and writes ``peers.json``, ``peers.md`` and ``peers.svg``
 (if matplotlib is installed) to ``benchmarks/results``. Everything runs in one
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=40, help="small random cases a dtype")
+    parser.add_argument("--cases", type=int, default=30, help="small random cases a dtype")
     parser.add_argument(
         "--seed", type=int, default=500_000, help="of the first case; below 500000 limits were tuned"
     )
