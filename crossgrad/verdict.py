@@ -158,11 +158,16 @@ def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
     with np.errstate(invalid="ignore"):
         wrong = differs | (finite & ~(np.abs(got - stored) <= ELEMENT_LIMIT * expected.sigma))
     index = _index(np.argmax(wrong) if wrong.any() else np.argmin(np.isfinite(got)), got.shape)
+    if wrong.any():
+        verdict, reason = NONFINITE_DISAGREE, "elements differ where NaN or infinity occurs"
+    elif not (np.isfinite(got) == np.isfinite(stored)).all():
+        verdict, reason = UNDECIDABLE, "elements are infinite, as a sum on the way to them may be"
+    else:
+        verdict, reason = NONFINITE_AGREE, "elements overflow, as the dtype must"
+    count = wrong if wrong.any() else ~np.isfinite(got)
     return Judgement(
-        NONFINITE_DISAGREE if wrong.any() else NONFINITE_AGREE,
-        f"{int(wrong.sum())} of {got.size} elements differ where NaN or infinity occurs"
-        if wrong.any()
-        else f"{int((~np.isfinite(got)).sum())} of {got.size} elements overflow, as the dtype must",
+        verdict,
+        f"{int(count.sum())} of {got.size} {reason}",
         index=index,
         got=float(got[index]),
         expected=float(stored[index]),

@@ -105,6 +105,14 @@ def test_infinities_of_other_signs_differ() -> None:
     assert found.verdict == NONFINITE_DISAGREE
 
 
+def test_infinity_from_a_sum_beyond_the_range_tells_nothing() -> None:
+    value = np.array([1e4])
+    expected = expectation(value, stored=value, may_overflow=True)
+    assert judge(np.array([np.inf]), expected, FLOAT32).verdict == UNDECIDABLE
+    assert judge(np.array([-np.inf]), expected, FLOAT32).verdict == NONFINITE_DISAGREE
+    assert judge(np.array([np.nan]), expected, FLOAT32).verdict == NONFINITE_DISAGREE
+
+
 def test_figures_beside_the_verdict() -> None:
     value = np.array([0.0, -2.0, 1.0])
     found = judge(value + [0, 2e-7, 0], expectation(value), FLOAT32)  # noqa: RUF005
