@@ -134,7 +134,8 @@ def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
 
 def _over(shares: Array) -> float:
     tensor_limit = TENSOR_LIMIT + (ELEMENT_LIMIT - TENSOR_LIMIT) / np.sqrt(shares.size)
-    root_mean_square = np.sqrt(np.dot(shares, shares) / shares.size)
+    with np.errstate(over="ignore"):
+        root_mean_square = np.sqrt(np.dot(shares, shares) / shares.size)
     return float(max(np.max(shares) / ELEMENT_LIMIT, root_mean_square / tensor_limit))
 
 
