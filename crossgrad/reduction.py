@@ -22,6 +22,7 @@ import numpy as np
 from .compare import Comparison, compare_runs
 from .engines import Engine
 from .networks.cases import Case
+from .networks.dtypes import Array
 from .networks.errors import InvalidInput
 from .oracle import consult
 from .run import OK, Run, run_engine
@@ -104,7 +105,7 @@ def reduce_case(case: Case, still_wrong: StillWrong, *, budget: int = BUDGET) ->
     """
     search = _Search(case, still_wrong, budget)
     try:
-        search.descend(_smallest)
+        search.take(_smallest)
         while search.descend(_fewer_layers) + _cut_axes(search) + _simplify(search):
             pass
     except _Spent:
@@ -125,10 +126,14 @@ class _Search:
         self._size = size(case)
         self._seen: set[tuple[object, ...]] = set()
 
+    def take(self, proposals: Proposals) -> bool:
+        """Go on with the first proposal that is still wrong, if one is."""
+        return any(self._accepts(step, make) for step, make in proposals(self.case))
+
     def descend(self, proposals: Proposals) -> int:
-        """Take the first proposal that is still wrong, propose anew, until none is; count what was taken."""
+        """Take proposals until none is still wrong; count those taken."""
         before = len(self.steps)
-        while any(self._accepts(step, make) for step, make in proposals(self.case)):
+        while self.take(proposals):
             pass
         return len(self.steps) - before
 
@@ -161,21 +166,30 @@ class _Search:
 
 
 def _smallest(case: Case) -> Iterator[Proposal]:
-    """The smallest cases there are: most faults show in one of them, and the search is over."""
-    for length in (1, 2):
-        for depth in range(1, min(len(case.network.layers), 3) + 1):
-            widths = "widths and batch 1" if length == 1 else "widths and batch at most 2"
-            yield (
-                f"kept {depth} of {len(case.network.layers)} layers, {widths}",
-                partial(_cut, case, depth, length),
-            )
+    """The smallest cases there are, with the case's numbers and with plain ones, which noise drowns less."""
+    layers = len(case.network.layers)
+    for made, words in ((_as_it_is, ""), (partial(_plain, simpler=np.ones_like), ", W and x made ones")):
+        for length, lengths in ((1, "widths and batch 1"), (2, "widths and batch at most 2")):
+            for depth in range(1, min(layers, 3) + 1):
+                step = f"kept {depth} of {layers} layers, {lengths}{words}"
+                yield step, partial(_cut, case, depth, length, made)
 
 
-def _cut(case: Case, depth: int, length: int) -> Case:
+def _cut(case: Case, depth: int, length: int, made: Callable[[Case], Case]) -> Case:
     for axis, count in axes(case).items():
         case = keeping(case, axis, range(min(length, count)))
     layers = len(case.network.layers)
-    return without_layers(case, depth + 1, layers) if depth < layers else case
+    return made(without_layers(case, depth + 1, layers) if depth < layers else case)
+
+
+def _as_it_is(case: Case) -> Case:
+    return case
+
+
+def _plain(case: Case, simpler: Callable[[Array], Array]) -> Case:
+    """With `simpler` numbers in W and x, and zeros for y and b."""
+    named = arrays(case).items()
+    return with_arrays(case, {name: (np.zeros_like if name[0] in "yb" else simpler)(v) for name, v in named})
 
 
 def _fewer_layers(case: Case) -> Iterator[Proposal]:
@@ -246,13 +260,11 @@ def _simplify(search: _Search) -> int:
 
 def _simpler_case(case: Case) -> Iterator[Proposal]:
     for words, simpler in SIMPLER.items():
-        plain = words in ("ones", "plus or minus ones")
-        changed = {
-            name: (np.zeros_like if plain and name[0] in "yb" else simpler)(array)
-            for name, array in arrays(case).items()
-        }
-        step = f"W and x made {words}, y and b zeros" if plain else f"all numbers made {words}"
-        yield step, partial(with_arrays, case, changed)
+        if words in ("ones", "plus or minus ones"):
+            yield f"W and x made {words}, y and b zeros", partial(_plain, case, simpler)
+        else:
+            changed = {name: simpler(array) for name, array in arrays(case).items()}
+            yield f"all numbers made {words}", partial(with_arrays, case, changed)
 
 
 def _simpler_array(name: str, case: Case) -> Iterator[Proposal]:
