@@ -54,8 +54,8 @@ def test_a_wrong_candidate_is_reported_field_by_field(valid_report, candidate, v
 def test_another_named_loss_is_a_convention(valid_report) -> None:
     def summed(params, x, y):
         """Right gradients, of mse-sum."""
-        (W, b), a = params[0], x @ params[0][0].T + params[0][1]
-        a = 1 / (1 + np.exp(-a))
+        ((W, b),) = params
+        a = 1 / (1 + np.exp(-(x @ W.T + b)))
         dz = 2 * (a - y) * a * (1 - a)
         return np.sum((a - y) ** 2), [(dz.T @ x, dz.sum(axis=0))]
 
