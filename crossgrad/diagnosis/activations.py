@@ -83,6 +83,8 @@ def _some_function(got: Array, right: Uncertain, z: Uncertain) -> Explanation:
     steps = np.diff(got.ravel()[np.argsort(z.value, axis=None)])
     rising = float(np.mean(steps >= 0)) if steps.size else 0.0
     error = np.abs(got - right.value)
+    if np.max(error) > np.max(np.abs(right.value)):
+        rising = 0.0  # too far off for an approximation
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
     text = (
         f"is another function of z than the activation, off by up to {error[worst]:.2g} "

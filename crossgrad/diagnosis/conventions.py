@@ -8,7 +8,7 @@ from ..backends.numpy.losses import LOSSES
 from ..floor import Uncertain
 from ..networks.cases import Case
 from ..networks.dtypes import Array
-from .measure import confidence, fit, scaled
+from .measure import SURE, confidence, fit, scaled
 from .record import LOSS_CONVENTION, Diagnosis
 from .scale import shown
 from .words import listed
@@ -17,7 +17,7 @@ from .words import listed
 def find_convention(
     case: Case, parts: Sequence[tuple[Array, Uncertain]], names: Sequence[str]
 ) -> Iterator[Diagnosis]:
-    """Try each other named loss as what made all these quantities, the loss among them."""
+    """Name the other loss that made all these quantities, the loss among them, if one did beyond doubt."""
     y = np.asarray(case.batch.y, np.float64)
     own = float(LOSSES[case.loss].value(y + 1, y))
     for other, rule in LOSSES.items():
@@ -28,4 +28,5 @@ def find_convention(
                 f"{listed(names)} are those of the loss {other}, {shown(factor)} times those of {case.loss}: "
                 "another convention, not a wrong gradient"
             )
-            yield Diagnosis(LOSS_CONVENTION, text, names[0], factor, sure)
+            if sure >= SURE:
+                yield Diagnosis(LOSS_CONVENTION, text, names[0], factor, sure)

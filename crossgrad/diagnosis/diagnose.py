@@ -9,13 +9,10 @@ from ..networks.cases import Case
 from ..networks.dtypes import Array
 from .explain import rank
 from .gradients import diagnose_gradients
+from .measure import CONVINCING, WORTH_NAMING
 from .record import UNRECOGNISED, Diagnosis
 from .trace import diagnose_trace
 
-CONVINCING = 0.5
-"""Below this confidence, that nothing was recognised goes first."""
-
-WORTH_NAMING = 0.3
 MOST_NAMED = 4
 
 
@@ -66,9 +63,13 @@ def diagnose(
 def _unrecognised(got: Mapping[str, Array], wrong: Sequence[str], enters_at: str, floor: Floor) -> Diagnosis:
     """What is known all the same: where, how many elements, how large."""
     name = enters_at if enters_at in got else wrong[0]
+    lost = int((~np.isfinite(got[name])).sum())
     with np.errstate(all="ignore"):
         error = np.abs(got[name] - floor.value[name])
         share = float(np.linalg.norm(error) / np.linalg.norm(floor.value[name]))
-    size = f"by {share:.1%} of its norm" if np.isfinite(share) else "and not finite or expected to be zero"
-    text = f"{name} is wrong {size}, in no way that is known here: no cause recognised"
+    if lost:
+        size = f"in {lost} of {error.size} elements, which are not finite,"
+    else:
+        size = f"by {share:.3g} times its norm" if np.isfinite(share) else "and should be zero"
+    text = f"{name} is wrong {size} in no way that is known here: no cause recognised"
     return Diagnosis(UNRECOGNISED, text, name)

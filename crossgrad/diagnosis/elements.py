@@ -49,11 +49,11 @@ def _whole_lines(got: Array, wrong: Array) -> tuple[Array, str]:
     for axis, what in ((1, "row"), (0, "column")):
         lines = np.asarray(~got.any(axis=axis) & wrong.any(axis=axis))
         mask = none | np.expand_dims(lines, axis)
-        if lines.any() and got.shape[axis] > 1 and not (wrong & ~mask).any():
+        if lines.any() and min(got.shape) > 1 and not (wrong & ~mask).any():
             return mask, _lines_named(np.flatnonzero(lines), len(lines), what)
     for axis, what in ((1, "row"), (0, "column")):
         lines = np.asarray(wrong.any(axis=axis))
-        if got.shape[axis] > 2 and lines.sum() == 1 and wrong.sum() > got.shape[axis] / 2:
+        if got.shape[axis] > 2 and len(lines) > 1 and lines.sum() == 1 and wrong.sum() > got.shape[axis] / 2:
             return none, _lines_named(np.flatnonzero(lines), len(lines), what)
     return none, ""
 

@@ -41,6 +41,10 @@ FINDERS: tuple[Finder, ...] = (
 )
 
 
+COSTLY = 1e7
+"""Elements times samples from which on one convincing explanation is enough."""
+
+
 class Found(NamedTuple):
     """An explanation, and how sure it is."""
 
@@ -53,12 +57,17 @@ class Found(NamedTuple):
 
 
 def explain(site: Site, got: Array, right: Uncertain, more: Sequence[Explanation] = ()) -> list[Found]:
-    """Every explanation of a quantity that removes some of its error, the most convincing first."""
-    found = []
+    """Explanations of a quantity that remove some of its error, the most convincing first.
+
+    All of them, for a small tensor; of a large one, none after the first kind that explains everything.
+    """
+    found = [measured(e, got, right) for e in more]
+    costly = got.size * site.case.batch_size > COSTLY
     with np.errstate(all="ignore"):
         for finder in FINDERS:
             found += [measured(e, got, right) for e in finder(site, got, right)]
-    found += [measured(e, got, right) for e in more]
+            if costly and any(f.confidence >= SURE for f in found):
+                break
     return sorted((f for f in found if f.confidence > 0), key=lambda f: f.rank)
 
 

@@ -23,6 +23,7 @@ from .explanation import Explanation
 from .record import (
     BIAS_NOT_SUMMED,
     DERIVATIVE_AT_A,
+    ELEMENTS,
     INPUT_CHANGED,
     MISSING_DERIVATIVE,
     PERMUTATION,
@@ -110,6 +111,21 @@ def _z_with_bias_times(count: int) -> Predict:
         return site.steps.affine(site.below("a"), site.W, count * site.b)
 
     return predict
+
+
+def _without_last_input(site: Site) -> Uncertain | None:
+    a = site.below("a")
+    if a.value.shape[1] == 1:
+        return None
+    return site.steps.affine(Uncertain(a.value[:, :-1], a.variance[:, :-1]), site.W[:, :-1], site.b)
+
+
+def _without_last_unit(site: Site) -> Uncertain | None:
+    if len(site.W) == 1:
+        return None
+    used = site.W.copy()
+    used[-1] = 0
+    return site.steps.affine(site.below("a"), used, site.b)
 
 
 def _with_updated_weights(site: Site) -> Uncertain | None:
@@ -214,6 +230,8 @@ FORMULAS: tuple[Formula, ...] = (
     ),
     Formula("z", UNRECOGNISED, "is what it would be without the bias b.{n}", _z_with_bias_times(0)),
     Formula("z", UNRECOGNISED, "is what it would be with the bias b.{n} added twice", _z_with_bias_times(2)),
+    Formula("z", ELEMENTS, "has no product in its last unit: it holds the bias alone", _without_last_unit),
+    Formula("z", UNRECOGNISED, "leaves out the last input", _without_last_input),
     Formula("a", UNRECOGNISED, "is z.{n}: the activation is not applied", lambda site: site.here("z")),
     Formula(
         "da",

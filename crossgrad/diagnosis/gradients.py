@@ -18,17 +18,21 @@ from ..networks.dtypes import Array
 from .conventions import find_convention
 from .explain import Found, alike, explain
 from .explanation import Explanation
-from .measure import SURE, confidence, fit, strayed
+from .measure import CONVINCING, SURE, WORTH_NAMING, confidence, fit
 from .passes import backward_hypotheses, forward_hypotheses, run
-from .precision import bits_from_errors, find_kept, of_bits, said
-from .record import DETACHED, ELEMENTS, FACTOR, SAMPLE_DROPPED, SIGN, STALE_GRADIENT, Diagnosis
+from .precision import bits_from_errors, find_kept, said
+from .record import DETACHED, FACTOR, SAMPLE_DROPPED, SIGN, STALE_GRADIENT, Diagnosis
 from .samples import Part, SampleFault, bias_alone, find_samples
 from .site import Site
+from .spoilt import changed_element, missed_element
 from .words import listed
 
 MOST_RUNS = 60
-MOST_OPERATIONS = 4e9
+MOST_OPERATIONS = 2e10
 """Multiplications that all runs together may cost: a second or two."""
+
+SMALL = 0.02
+"""Relative error up to which fewer bits are the likeliest cause of errors without a pattern."""
 
 GUESS = 0.35
 """Confidence in what only has the place in its favour: below what is put before `unrecognised`."""
@@ -77,10 +81,9 @@ def diagnose_gradients(
     """Explain the errors of a candidate that delivered the loss and gradients."""
     evidence = GradientEvidence(case, got, wrong, enters_at, floor)
     found = list(_of_loss(evidence))
-    if evidence.gradients:
-        found += [*_precision(evidence), *_in_all(evidence)]
+    for way in (_precision, _in_all, _of_runs, _by_elimination) if evidence.gradients else ():
         if all(d.confidence < SURE for d in found):
-            found += [*_of_runs(evidence), *_by_elimination(evidence)]
+            found += way(evidence)
     return found
 
 
@@ -105,34 +108,23 @@ def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     faults = list(find_samples(list(parts.values())))
     if all(part.site.kind == "db" for part in parts.values()):
         faults = [bias_alone(fault, evidence.part(f"dW.{evidence.layer}")) for fault in faults]
-    each = {
-        name: explain(*part, [fault.explain(part.site) for fault in faults]) for name, part in parts.items()
-    }
-    for first in each[evidence.gradients[0]]:
-        sure = min(_confidence_in(first.explanation, found) for found in each.values())
-        if first.explanation.cause == ELEMENTS and sure < SURE:
-            sure = max(sure, _spoilt_unit(evidence, each))
-        if first.explanation.cause == SAMPLE_DROPPED and _one_unit_down(evidence):
+    each: dict[str, list[Found]] = {}
+    for name, part in parts.items():
+        each[name] = explain(*part, [fault.explain(part.site) for fault in faults])
+        if all(found.confidence < WORTH_NAMING for found in each[name]):
+            return
+    for e in [found.explanation for found in each[evidence.gradients[0]]]:
+        sure = min(_confidence_in(e, found) for found in each.values())
+        if e.cause == SAMPLE_DROPPED and _one_unit_down(evidence):
             sure *= 0.8
         if "loss" in evidence.wrong:
-            sure *= _with_loss(evidence, first.explanation, faults)
-        e = first.explanation
+            sure *= _with_loss(evidence, e, faults)
         yield Diagnosis(e.cause, _said(evidence, e), _place(evidence, e), e.value, sure)
 
 
 def _confidence_in(explanation: Explanation, found: Sequence[Found]) -> float:
     same = [f.confidence for f in found if alike(f.explanation, explanation)]
     return max(same, default=0.0)
-
-
-def _spoilt_unit(evidence: GradientEvidence, each: Mapping[str, list[Found]]) -> float:
-    """A wrong element of dz: a few elements wrong in its layer; what lies below inherits it."""
-    here = [each[n] for n in evidence.gradients if int(n.partition(".")[2]) == evidence.layer]
-    below = len(here) < len(evidence.gradients)
-    sure = [
-        max((f.confidence for f in found if f.explanation.cause == ELEMENTS), default=0.0) for found in here
-    ]
-    return 0.85 * min(sure) if below else 0.0
 
 
 def _one_unit_down(evidence: GradientEvidence) -> bool:
@@ -163,22 +155,35 @@ def _said(evidence: GradientEvidence, explanation: Explanation) -> str:
 def _of_runs(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     """Run one hypothesis after the other until one leaves nothing but rounding noise."""
     case = evidence.case
-    operations = 8.0 * case.network.parameter_count * case.batch_size
-    affordable = min(MOST_RUNS, int(MOST_OPERATIONS / operations))
-    forward = "loss" in evidence.wrong
     orders = [forward_hypotheses(case), backward_hypotheses(case, evidence.layer)]
-    hypotheses = chain(*(orders if forward else reversed(orders)))
-    for hypothesis in islice(hypotheses, affordable):
-        with np.errstate(all="ignore"):
-            predicted = run(hypothesis, evidence.steps, evidence.known)
-            delivered = [
-                n for n in predicted if n in evidence.got and not _overflown(evidence, predicted[n], n)
-            ]
-            sure = confidence(fit(evidence.got[n], evidence.known[n], predicted[n]) for n in delivered)
-        if sure > 0:
-            yield Diagnosis(hypothesis.cause, hypothesis.text, hypothesis.place, hypothesis.value, sure)
-        if sure >= SURE:
-            return
+    here = [evidence.part(n) for n in evidence.gradients if int(n.partition(".")[2]) == evidence.layer]
+    hypotheses = chain(
+        missed_element(here),
+        *(orders if "loss" in evidence.wrong else reversed(orders)),
+        changed_element(here),
+    )
+    with np.errstate(all="ignore"):
+        tried = ((h, run(h, evidence.steps, evidence.known)) for h in hypotheses)
+        possible = ((h, predicted) for h, predicted in tried if predicted is not None)
+        for hypothesis, predicted in islice(possible, _affordable_runs(case)):
+            sure = hypothesis.certainty * _confidence_in_run(evidence, predicted)
+            if sure > 0:
+                yield Diagnosis(hypothesis.cause, hypothesis.text, hypothesis.place, hypothesis.value, sure)
+            if sure >= SURE:
+                return
+
+
+def _affordable_runs(case: Case) -> int:
+    operations = 8.0 * case.network.parameter_count * case.batch_size
+    return min(MOST_RUNS, int(MOST_OPERATIONS / operations))
+
+
+def _confidence_in_run(evidence: GradientEvidence, predicted: Mapping[str, Uncertain]) -> float:
+    return confidence(
+        fit(evidence.got[name], evidence.known[name], tensor)
+        for name, tensor in predicted.items()
+        if name in evidence.got and not _overflown(evidence, tensor, name)
+    )
 
 
 def _overflown(evidence: GradientEvidence, predicted: Uncertain, name: str) -> bool:
@@ -189,7 +194,8 @@ def _overflown(evidence: GradientEvidence, predicted: Uncertain, name: str) -> b
 
 def _by_elimination(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     every = {q.name for q in evidence.case.quantities if q.kind in ("dW", "db")}
-    if "loss" not in evidence.wrong and every == set(evidence.gradients):
+    finite = all(np.isfinite(evidence.got[name]).all() for name in evidence.gradients)
+    if finite and "loss" not in evidence.wrong and every == set(evidence.gradients):
         text = "every gradient is wrong, the loss is right: perhaps accumulated from an earlier step"
         yield Diagnosis(STALE_GRADIENT, text, evidence.gradients[0], None, GUESS)
 
@@ -200,9 +206,25 @@ def _precision(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     bits = find_kept(got, names, case)
     if bits is not None:
         cause, text = said(case, bits, f"{subject} kept in")
-        sure = 1.0 if strayed(got[first], of_bits(got[first], evidence.known[first], bits)) <= 1 else GUESS
+        own_error = _largest_relative_error(evidence) <= 2.0 ** (4 - bits)
+        sure = 0.95 if own_error else 0.6
         yield Diagnosis(cause, text, first, float(bits), sure)
     estimate = bits_from_errors(got, evidence.known, names, case)
     if estimate is not None:
-        cause, text = said(case, estimate[0], f"{subject} computed with")
-        yield Diagnosis(cause, text, evidence.enters_at, estimate[0], estimate[1])
+        cause, text = said(case, estimate[0], f"{subject} as far off as")
+        text += ": a guess from the size of the errors alone"
+        small = _largest_relative_error(evidence) <= SMALL and estimate[1] >= GUESS
+        sure = (CONVINCING if small else 0.4) + 0.1 * estimate[1]
+        yield Diagnosis(cause, text, evidence.enters_at, estimate[0], sure)
+
+
+def _largest_relative_error(evidence: GradientEvidence) -> float:
+    """Of the wrong gradients, by norm."""
+    with np.errstate(all="ignore"):
+        return max(
+            float(
+                np.linalg.norm(evidence.got[n] - evidence.known[n].value)
+                / np.linalg.norm(evidence.known[n].value)
+            )
+            for n in evidence.gradients
+        )

@@ -7,7 +7,7 @@ from itertools import product
 from ..networks.cases import Case
 
 HINTS = {
-    "2": "a missing 1/2 in the loss, or counted twice?",
+    "2": "a missing 1/2 in the loss, or added twice (not set to zero before)?",
     "1/2": "a 1/2 too many in the loss, or the 2 of the square forgotten?",
     "B": "summed over the batch where it should be averaged?",
     "1/B": "averaged over the batch once too often?",

@@ -21,6 +21,9 @@ def _over(x: Array, lengths: Array) -> Array:
     return np.asarray(x / np.where(lengths > 0, lengths, 1))
 
 
+MOST_PRODUCTS = 2e8
+"""Multiplications of one dW from which on only the general fit is made."""
+
 CHANGES: dict[str, Callable[[Array], Array]] = {
     "centred (each feature less its mean)": lambda x: x - x.mean(axis=0),
     "standardised (each feature of mean 0 and variance 1)": lambda x: _over(
@@ -61,11 +64,12 @@ def find_operand(site: Site, got: Array, right: Uncertain) -> Iterator[Explanati
     if site.kind != "dW":
         return
     x, name = site.below("a"), f"a.{site.layer - 1}" if site.layer > 1 else "x"
-    for change, function in CHANGES.items():
+    named = site.layer == 1 and got.size * len(x.value) <= MOST_PRODUCTS
+    for change, function in CHANGES.items() if named else ():
         with np.errstate(all="ignore"):
             changed = Uncertain(function(x.value), x.variance + site.steps.arithmetic.rounding(x.value))
             made = site.weight_gradient(site.here("dz"), changed)
-        text = f"is made with {name} {change}: changed between the forward and the backward pass?"
+        text = f"is made with x {change}: changed between the forward and the backward pass?"
         yield Explanation(INPUT_CHANGED, text, made, detail=change)
     yield from _any_operand(site, got, right, name)
 
@@ -83,6 +87,6 @@ def _any_operand(site: Site, got: Array, right: Uncertain, name: str) -> Iterato
     basis = basis[:, strength > 1e-12 * strength[0]] if strength[0] > 0 else basis[:, :0]
     difference = got - right.value
     predicted = Uncertain(right.value + basis @ (basis.T @ difference), right.variance)
-    refutable = 2 * basis.shape[1] <= len(difference)
+    freedom = basis.shape[1] / len(difference)
     text = f"is what another input than {name} would give: changed in place between the passes?"
-    yield Explanation(INPUT_CHANGED, text, predicted, None, 0.85 if refutable else 0.55)
+    yield Explanation(INPUT_CHANGED, text, predicted, None, 0.85 if freedom <= 0.5 else 0.45)

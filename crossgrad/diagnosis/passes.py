@@ -14,7 +14,7 @@ from .activations import SIGMOID_LIKE, clipped
 from .formulas import FORMULAS, Formula
 from .operands import CHANGES
 from .precision import FACTORS, product_of, said
-from .record import APPROXIMATE_ACTIVATION, INPUT_CHANGED, PERMUTATION
+from .record import APPROXIMATE_ACTIVATION, CAUSES, INPUT_CHANGED, PERMUTATION
 from .site import Site, right_step
 
 BOUNDS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
@@ -43,10 +43,14 @@ class Hypothesis:
     wrong: Mapping[str, Formula]
     batch: Batch | None = None
     value: float | None = None
+    certainty: float = 1.0
 
 
-def run(hypothesis: Hypothesis, steps: Steps, known: Mapping[str, Uncertain]) -> dict[str, Uncertain]:
-    """The loss, dW and db, with rounding noise; what lies before the fault is taken from `known`."""
+def run(hypothesis: Hypothesis, steps: Steps, known: Mapping[str, Uncertain]) -> dict[str, Uncertain] | None:
+    """The loss, dW and db, with rounding noise; None if a formula is not possible in its place.
+
+    What lies before the fault is taken from `known`.
+    """
     if hypothesis.batch is not None:
         steps, known = Steps(replace(steps.case, batch=hypothesis.batch)), {}
     flow = [q.name for q in steps.case.quantities if q.kind not in ("W_new", "b_new", "loss_new")]
@@ -56,13 +60,15 @@ def run(hypothesis: Hypothesis, steps: Steps, known: Mapping[str, Uncertain]) ->
         site = Site.of(steps, name, values.__getitem__)
         formula = hypothesis.wrong.get(name)
         made = formula.predict(site) if formula else None
+        if made is None and name == hypothesis.place and hypothesis.wrong:
+            return None
         values[name] = right_step(site) if made is None else made
     return {name: t for name, t in values.items() if name.partition(".")[0] in ("loss", "dW", "db")}
 
 
 def backward_hypotheses(case: Case, layer: int) -> Iterator[Hypothesis]:
     """Faults that first show in the gradients of `layer`: there alone, or in the layers below as well."""
-    for formula in FORMULAS:
+    for formula in sorted(FORMULAS, key=lambda formula: CAUSES.index(formula.cause)):
         if formula.kind not in ("da", "dz"):
             continue
         text = formula.text.format(n=layer, up=layer + 1, down=layer - 1)
@@ -76,16 +82,16 @@ def backward_hypotheses(case: Case, layer: int) -> Iterator[Hypothesis]:
 
 def forward_hypotheses(case: Case) -> Iterator[Hypothesis]:
     """Faults that make the loss wrong too."""
-    layers = range(1, len(case.network.layers) + 1)
     yield from _other_targets(case)
     yield from _narrow_products(case)
-    yield from _other_activations(case)
-    yield from _other_inputs(case)
+    yield from _scaled_inputs(case)
     for formula in FORMULAS:
         if formula.kind in ("z", "a"):
-            for n in layers:
+            for n in range(1, len(case.network.layers) + 1):
                 place, text = f"{formula.kind}.{n}", formula.text.format(n=n)
                 yield Hypothesis(formula.cause, f"{place} {text}", place, {place: formula})
+    yield from _other_activations(case)
+    yield from _changed_inputs(case)
 
 
 def _narrow_products(case: Case) -> Iterator[Hypothesis]:
@@ -150,13 +156,16 @@ def _other_activations(case: Case) -> Iterator[Hypothesis]:
             )
 
 
-def _other_inputs(case: Case) -> Iterator[Hypothesis]:
-    x, y = (np.asarray(array, np.float64) for array in case.batch)
+def _scaled_inputs(case: Case) -> Iterator[Hypothesis]:
     for divisor in DIVISORS:
         text = f"x is {1 / divisor:.5g} times what was given"
-        yield Hypothesis(INPUT_CHANGED, text, "z.1", {}, Batch(x / divisor, y), 1 / divisor)
+        batch = Batch(np.asarray(case.batch.x, np.float64) / divisor, case.batch.y)
+        yield Hypothesis(INPUT_CHANGED, text, "z.1", {}, batch, 1 / divisor)
+
+
+def _changed_inputs(case: Case) -> Iterator[Hypothesis]:
     for text, change in CHANGES.items():
         with np.errstate(all="ignore"):
-            changed = change(x)
+            changed = change(np.asarray(case.batch.x, np.float64))
         if np.isfinite(changed).all():
-            yield Hypothesis(INPUT_CHANGED, f"x is {text}", "z.1", {}, Batch(changed, y))
+            yield Hypothesis(INPUT_CHANGED, f"x is {text}", "z.1", {}, Batch(changed, case.batch.y))

@@ -77,6 +77,12 @@ def rounded(values: Array, precision: int) -> Array:
     return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, precision)), exponent - precision))
 
 
+def _truncated(values: Array) -> Array:
+    """Cut to 11 significant bits, as some hardware makes TF32 of float32."""
+    mantissa, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.trunc(np.ldexp(mantissa, 11)), exponent - 11))
+
+
 def _half(values: Array) -> Array:
     """Round to float16, with its range: small values become subnormal or zero."""
     return np.asarray(values.astype(np.float16).astype(np.float64))
@@ -86,6 +92,7 @@ Narrow = Callable[[Array], Array]
 FACTORS: tuple[tuple[int, Narrow], ...] = (
     (24, partial(rounded, precision=24)),
     (11, partial(rounded, precision=11)),
+    (11, _truncated),
     (11, _half),
     (8, partial(rounded, precision=8)),
     (4, partial(rounded, precision=4)),

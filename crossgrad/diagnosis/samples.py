@@ -112,7 +112,7 @@ def _choices(products: Array, missing: Array) -> Iterator[Array]:
         spare = np.diagonal(blocks) - 2 * missing[order].cumsum()
         yield _with(ones, dict.fromkeys(order[: int(np.argmin(spare[:-1])) + 1].tolist(), 0))
     solved = np.rint(1 - np.linalg.lstsq(products, missing, rcond=1e-10)[0])
-    if np.abs(solved).max() < 10:
+    if solved.min() >= 0 and len(np.unique(solved)) > 1 and solved.max() < 10:
         yield solved
 
 
@@ -132,6 +132,6 @@ def _named(weights: Array) -> SampleFault:
     elif len(dropped):
         text = f"leaves out {samples_named(dropped)}"
     else:
-        text = f"counts {samples_named(repeated)} more than once" if len(repeated) else "miscounts samples"
+        text = f"counts {samples_named(repeated)} more than once"
     cause = SAMPLE_REPEATED if len(repeated) else SAMPLE_DROPPED
     return SampleFault(cause, text, weights)

@@ -20,11 +20,15 @@ NEARLY_ONE = 0.01
 """A factor that is so little off is more often something else."""
 
 
+OF_THE_LOSS = frozenset(("loss", "da", "dz", "dW", "db"))
+"""Kinds of which a factor says something about the loss."""
+
+
 def find_scale(site: Site, got: Array, right: Uncertain) -> Iterator[Explanation]:
     """Explain `got` as a constant times `right`."""
     if not got.any():
         zeros = Uncertain(np.zeros_like(right.value), right.variance)
-        yield Explanation(DETACHED, "is zero: no derivative arrives here", zeros, 0.0)
+        yield Explanation(DETACHED, f"is zero{_what_zero_means(site.kind)}", zeros, 0.0)
         return
     yield Explanation(SIGN, "has the wrong sign", scaled(right, -1.0), -1.0)
     factor, uncertainty = fitted_factor(got, right)
@@ -36,12 +40,18 @@ def find_scale(site: Site, got: Array, right: Uncertain) -> Iterator[Explanation
     sign = "-" if factor < 0 else ""
     text = f"is {shown(value)} times what it should be"
     if magnitude:
-        hint = f": {magnitude.hint}" if magnitude.hint else ""
+        hint = f": {magnitude.hint}" if magnitude.hint and site.kind in OF_THE_LOSS else ""
         text += f", {sign}{magnitude.text}{hint}" if magnitude.text != shown(value) else hint
     certainty = 0.4 if magnitude is None and got.size < FEW else 1.0 if plain else 0.88
     if abs(value - 1) < NEARLY_ONE:
         certainty *= 0.5
     yield Explanation(FACTOR, text, scaled(right, value), float(value), certainty, f"{value:.3g}")
+
+
+def _what_zero_means(kind: str) -> str:
+    if kind.endswith("step"):
+        return ": the update is not applied"
+    return ": no derivative arrives here" if kind in ("da", "dz", "dW", "db") else ""
 
 
 def fitted_factor(got: Array, right: Uncertain) -> tuple[float, float]:
@@ -56,4 +66,4 @@ def fitted_factor(got: Array, right: Uncertain) -> tuple[float, float]:
 
 def shown(value: float) -> str:
     """A factor in five digits, or in full where it is a small whole number."""
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.5g}"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e6 else f"{value:.5g}"

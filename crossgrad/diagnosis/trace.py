@@ -15,9 +15,16 @@ from .explain import Found, alike, explain
 from .explanation import Explanation
 from .measure import SURE, strayed
 from .precision import bits_from_errors, find_kept, of_bits, said
-from .record import APPROXIMATE_ACTIVATION, BIAS_NOT_SUMMED, INPUT_CHANGED, STALE_GRADIENT, Diagnosis
+from .record import (
+    APPROXIMATE_ACTIVATION,
+    BIAS_NOT_SUMMED,
+    ELEMENTS,
+    INPUT_CHANGED,
+    Diagnosis,
+)
 from .samples import Part, bias_alone, find_samples
 from .site import Site
+from .stale import find_stale
 from .updates import STEPS, as_step
 from .words import also
 
@@ -55,13 +62,16 @@ class TraceEvidence:
     @property
     def start(self) -> str:
         """The first place; not the one named before if what is not finite misled it."""
-        return self.enters_at if self.enters_at in self.local or not self.local else self.local[0]
+        finite = all(np.isfinite(array).all() for array in self.got.values())
+        return (
+            self.enters_at if not self.local or (finite and self.enters_at in self.local) else self.local[0]
+        )
 
     def explained(self, name: str) -> list[Found]:
         """All explanations of one quantity, with those that look at several quantities."""
         if name not in self._found:
             part = self.part(name)
-            more = [*_samples(self, part), *_by_elimination(self, part)]
+            more = [*_samples(self, part), *_stale(self, part)]
             found = explain(*(as_step(*part) if part.site.kind in STEPS else part), more)
             self._found[name] = [_doubted(self, part, f) for f in found]
         return self._found[name]
@@ -78,6 +88,13 @@ def diagnose_trace(case: Case, got: Mapping[str, Array], enters_at: str) -> list
     """Explain the error of an engine that delivered every quantity."""
     evidence = TraceEvidence(case, got, enters_at)
     found = [*_precision(evidence), *_convention(evidence)]
+    if not np.isfinite(got[evidence.start]).all():
+        return found + [d for d in _explanations(evidence) if d.cause == ELEMENTS]
+    return found + _explanations(evidence)
+
+
+def _explanations(evidence: TraceEvidence) -> list[Diagnosis]:
+    found = []
     for name in _places(evidence):
         for here in evidence.explained(name):
             found.append(_diagnosis(name, here, here.explanation.text + _elsewhere(evidence, name, here)))
@@ -105,27 +122,24 @@ def _samples(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
             yield (bias_alone(fault, dW) if only_bias else fault).explain(part.site)
 
 
-def _by_elimination(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
-    """Something is added to dW and db alike, although dz is right: probably an earlier gradient."""
-    local = {name: name.partition(".")[2] for name in evidence.local}
-    as_got = Uncertain(part.got, part.right.variance)
-    kind = part.site.kind
-    if kind in ("dW", "db") and any(f"dW.{n}" in local and f"db.{n}" in local for n in local.values()):
-        text = (
-            f"is not the gradient of this step, although dz.{part.site.layer} is right: "
-            "accumulated from an earlier step, not set to zero?"
-        )
-        yield Explanation(STALE_GRADIENT, text, as_got, None, GUESS)
-    if kind in STEPS and any(f"W_new.{n}" in local and f"b_new.{n}" in local for n in local.values()):
-        _, got, right = as_step(*part)
-        text = "is not made of this step's gradient alone: momentum, or a gradient of an earlier step?"
-        yield Explanation(STALE_GRADIENT, text, Uncertain(got, right.variance), None, GUESS)
+def _stale(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
+    """Something left from an earlier step, where both gradients or both parameters of a layer are wrong."""
+    pair = ("W_new", "b_new") if part.site.kind in STEPS else ("dW", "db")
+    both = [
+        names
+        for names in ([f"{kind}.{n + 1}" for kind in pair] for n in range(len(evidence.steps.parameters)))
+        if set(names) <= set(evidence.local)
+    ]
+    own = [names for names in both if part.site.name in names]
+    yield from find_stale(part, [evidence.part(name) for name in (own or both or [[]])[0]])
 
 
 def _doubted(evidence: TraceEvidence, part: Part, found: Found) -> Found:
     """Less sure of what other quantities speak against."""
     cause, sure = found.explanation.cause, found.confidence
-    if cause == APPROXIMATE_ACTIVATION and any(not n.startswith("a.") for n in evidence.local):
+    if cause == APPROXIMATE_ACTIVATION and any(
+        not n.startswith("a.") and n != "loss_new" for n in evidence.local
+    ):
         sure *= 0.8
     partner = f"dW.{part.site.layer}"
     if cause == INPUT_CHANGED and sure < SURE and f"db.{part.site.layer}" in evidence.local:
@@ -166,6 +180,8 @@ def _precision(evidence: TraceEvidence) -> Iterator[Diagnosis]:
         cause, text = said(case, bits, f"{start}{_and_others(local)} kept in")
         sure = 1.0 if strayed(got, of_bits(got, right, bits)) <= 1 else GUESS
         yield Diagnosis(cause, text, start, float(bits), sure)
+    if all(name.startswith("a.") or name == "loss_new" for name in local):
+        return  # a function of z that is a little off is an approximation, however it is made
     estimate = bits_from_errors(evidence.got, evidence.right, local, case)
     if estimate is not None:
         cause, text = said(case, estimate[0], f"{start}{_and_others(local)} computed with")
@@ -178,7 +194,7 @@ def _and_others(local: Sequence[str]) -> str:
 
 
 def _convention(evidence: TraceEvidence) -> Iterator[Diagnosis]:
-    depth = len(evidence.case.network.layers)
-    if evidence.start == "loss":
-        names = ("loss", f"da.{depth}")
+    """The loss and its derivative of another convention, and nothing else wrong by itself."""
+    names = ("loss", f"da.{len(evidence.case.network.layers)}")
+    if set(names) <= set(evidence.local) <= {*names, "loss_new"}:
         yield from find_convention(evidence.case, [evidence.part(n)[1:] for n in names], names)
