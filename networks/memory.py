@@ -13,13 +13,16 @@ def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) 
     """Bytes that a check of `traces` engines keeps alive at its peak, the comparison.
 
     By then there are the case's parameters and batch, up to three float64 copies
-    of them, every quantity of the float64 reference, and of each engine in its
-    dtype and in float64; judging a tensor takes six more of its size.
+    of them, every quantity and its rounding floor in float64, and of each engine
+    in its dtype and in float64; judging a tensor takes six more of its size. A
+    float64 case has a wider oracle: three arrays, the floor joined with their
+    error, and the pairs and slices that it works on.
     """
     item = int(find_dtype(dtype).storage.itemsize)
     given = network.parameter_count + batch_size * (network.inputs + network.widths[-1])
     sizes = [prod(quantity.shape) for quantity in network.quantities(batch_size)]
-    return (item + 3 * 8) * given + (8 + traces * (item + 8)) * sum(sizes) + 6 * 8 * max(sizes)
+    oracle = 16 + (32 + 40 if dtype == "float64" else 0)
+    return (item + 3 * 8) * given + (oracle + traces * (item + 8)) * sum(sizes) + 6 * 8 * max(sizes)
 
 
 def available_bytes() -> int | None:
