@@ -16,6 +16,7 @@ HINTS = {
     "B O": "of a sum where it should be of a mean?",
     "1/(B O)": "of a mean where it should be of a sum?",
     "lr": "the learning rate multiplied in too early?",
+    "1/lr": "divided by the learning rate?",
     "B/(B - 1)": "averaged over one sample less?",
 }
 
@@ -56,7 +57,7 @@ def _names(case: Case) -> Iterator[Name]:
             value = 1.0
             for text, power in used.items():
                 value *= bases[text] ** power
-            yield Name(_written(used), value, sum(map(abs, exponents)))
+            yield Name(_written(used), value, sum(map(abs, exponents)) + ("lr" in used))
     if case.batch_size > 2:
         B = case.batch_size
         yield Name("B/(B - 1)", B / (B - 1), 3)

@@ -56,7 +56,8 @@ def _along(axis: int, what: str, got: Array, right: Uncertain) -> Iterator[Expla
     if len(np.unique(order)) == count:
         if rows_are_elements and np.sum(order != np.arange(count)) <= count / 4:
             return  # a few elements in each other's place
-        yield Explanation(PERMUTATION, f"has its {what} {movement(order)}", predicted)
+        text = f"has its {what} {movement(order)}"
+        yield Explanation(PERMUTATION, text, predicted, detail=what)
     elif what == "samples":
         i = int(np.argmax(order != np.arange(count)))
         text = f"holds sample {order[i]} in the place of sample {i}"
@@ -100,4 +101,4 @@ def _shuffled(got: Array, right: Uncertain) -> Iterator[Explanation]:
     if np.sum(np.abs(got - right.value) > ELEMENT_LIMIT * np.sqrt(right.variance)) <= got.size / 4:
         return  # a few elements in each other's place
     text = "holds the right numbers in the wrong places"
-    yield Explanation(PERMUTATION, text, predicted, certainty=0.9)
+    yield Explanation(PERMUTATION, text, predicted, certainty=0.9, detail="elements")

@@ -13,7 +13,7 @@ from ..place import replayed
 from .conventions import find_convention
 from .explain import Found, alike, explain
 from .explanation import Explanation
-from .measure import SURE, strayed
+from .measure import BEYOND_NOISE, SURE, strayed
 from .precision import bits_from_errors, find_kept, of_bits, said
 from .record import (
     APPROXIMATE_ACTIVATION,
@@ -27,9 +27,6 @@ from .site import Site
 from .stale import find_stale
 from .updates import STEPS, as_step
 from .words import also
-
-GUESS = 0.6
-"""Confidence in an explanation by elimination."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +121,16 @@ def _samples(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
 
 def _stale(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
     """Something left from an earlier step, where both gradients or both parameters of a layer are wrong."""
-    pair = ("W_new", "b_new") if part.site.kind in STEPS else ("dW", "db")
-    both = [
-        names
-        for names in ([f"{kind}.{n + 1}" for kind in pair] for n in range(len(evidence.steps.parameters)))
-        if set(names) <= set(evidence.local)
-    ]
-    own = [names for names in both if part.site.name in names]
-    yield from find_stale(part, [evidence.part(name) for name in (own or both or [[]])[0]])
+    matrix, vector = ("W_new", "b_new") if part.site.kind in STEPS else ("dW", "db")
+    layers = [n for n, (_, b) in enumerate(evidence.steps.parameters, start=1) if b is not None]
+    wrong = {
+        n: [f"{kind}.{n}" for kind in (matrix, vector) if f"{kind}.{n}" in evidence.local] for n in layers
+    }
+    both = [n for n in layers if len(wrong[n]) == 2]
+    layer = part.site.layer if part.site.layer in both else both[0] if both else None
+    if layer is not None:
+        odd = any(len(names) == 1 for names in wrong.values())
+        yield from find_stale(part, [evidence.part(name) for name in wrong[layer]], odd)
 
 
 def _doubted(evidence: TraceEvidence, part: Part, found: Found) -> Found:
@@ -178,7 +177,7 @@ def _precision(evidence: TraceEvidence) -> Iterator[Diagnosis]:
     got, right = evidence.got[start], evidence.right[start]
     if bits is not None:
         cause, text = said(case, bits, f"{start}{_and_others(local)} kept in")
-        sure = 1.0 if strayed(got, of_bits(got, right, bits)) <= 1 else GUESS
+        sure = 1.0 if strayed(got, of_bits(got, right, bits)) <= 1 else BEYOND_NOISE
         yield Diagnosis(cause, text, start, float(bits), sure)
     if all(name.startswith("a.") or name == "loss_new" for name in local):
         return  # a function of z that is a little off is an approximation, however it is made
