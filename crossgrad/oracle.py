@@ -58,7 +58,10 @@ def consult(case: Case, wanted: str = "auto") -> Oracle:
     require_oracle(wanted, case.dtype)
     floor = rounding_floor(case)
     if wanted != "auto":
-        return Oracle(wanted, _expectations(wanted, case, floor))
+        try:
+            return Oracle(wanted, _expectations(wanted, case, floor))
+        except Unsupported as error:
+            raise InvalidInput(f"{error}: use --oracle auto") from None
     for name, seconds in _preferred(case):
         try:
             return Oracle(name, _expectations(name, case, floor, seconds))

@@ -20,8 +20,11 @@ from ...networks.batches import Batch
 from ...networks.cases import Case
 from ...networks.dtypes import Array
 from ...networks.parameters import DenseParameters, Parameters
+from ..base import require_rules
+from .activations import ACTIVATIONS
 from .cost import predicted_seconds
 from .enclosures import SHARPNESS, Enclosure
+from .losses import LOSSES
 from .step import Problem, Step
 
 LEAST_BITS = 113
@@ -75,9 +78,12 @@ def certify(case: Case, *, max_seconds: float | None = None) -> Certified:
 
     Raises
     ------
+    Unsupported
+        If this oracle has no rule for an activation or the loss.
     TooCostly
         If it would take longer than `max_seconds`, or absurdly many bits.
     """
+    require_rules("the oracle arb", case.network, case.loss, ACTIVATIONS, LOSSES)
     exact = exactly(case.parameters, case.batch)
     problem = Problem(case.network, case.loss, case.learning_rate, case.format, *exact)
     return certify_problem(problem, max_seconds=max_seconds)
