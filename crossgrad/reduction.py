@@ -37,7 +37,7 @@ from .smaller import (
     with_arrays,
     without_layers,
 )
-from .verdict import WRONG
+from .verdict import UNDECIDABLE, WRONG
 
 BUDGET = 400
 """Cases that a reduction tries at most."""
@@ -298,8 +298,8 @@ def _simpler_rate(case: Case) -> Iterator[Proposal]:
         )
 
 
-def disagreements(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run, tuple[Comparison, ...]]:
-    """Run an engine, and find what the oracle says is wrong, in data-flow order.
+def judged(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run, tuple[Comparison, ...]]:
+    """Run an engine and judge every quantity, in data-flow order.
 
     Raises
     ------
@@ -315,26 +315,36 @@ def disagreements(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run
         raise InvalidInput(
             f'nobody judges {case.dtype}: reduce needs an oracle, as in pip install "crossgrad[oracle]"'
         )
-    return run, tuple(c for c in compare_runs(case, [run], judge) if c.verdict in WRONG)
+    return run, compare_runs(case, [run], judge)
 
 
-def same_fault(engine: Engine, oracle: str, original: Comparison) -> StillWrong:
-    """Whether what is wrong first in a case is wrong in the way of `original`, the first of the whole case.
+def wrong_among(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    return [c for c in comparisons if c.verdict in WRONG]
 
-    The way is the stage of the step, the verdict, and whether the quantity was
-    there to be measured: a gradient that got a wrong shape only because the
-    case was cut is another fault. Not the quantity's kind: a wrong dz that
-    rounding noise hides shows first in the da below.
+
+def same_fault(engine: Engine, oracle: str, original: Sequence[Comparison]) -> StillWrong:
+    """Whether what is wrong first in a case may be what is wrong in the `original` one, all judged.
+
+    A fault is known by the stage of the step where it shows first, its verdict,
+    and whether the quantity was there to be measured: a gradient that got a
+    wrong shape only because the case was cut is another fault. Where rounding
+    noise hid earlier quantities of the original, it may show first in those.
     """
-    wanted = _way(original)
+    first = wrong_among(original)[0]
+    before = original[: original.index(first)]
+    verdict, measured, stage = _way(first)
+    stages = {stage} | {_way(c)[2] for c in before if c.verdict == UNDECIDABLE}
 
     def still_wrong(case: Case) -> bool:
-        _, wrong = disagreements(case, engine, oracle)
-        return bool(wrong) and _way(wrong[0]) == wanted
+        wrong = wrong_among(judged(case, engine, oracle)[1])
+        if not wrong:
+            return False
+        way = _way(wrong[0])
+        return way[:2] == (verdict, measured) and way[2] in stages
 
     return still_wrong
 
 
-def _way(comparison: Comparison) -> tuple[str, str, bool]:
+def _way(comparison: Comparison) -> tuple[str, bool, str]:
     kind, measured = comparison.quantity.partition(".")[0], comparison.judgement.index is not None
-    return STAGES[kind], comparison.verdict, measured
+    return comparison.verdict, measured, STAGES[kind]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from crossgrad.engines import Engine, EngineId
 from crossgrad.mutants import MUTANTS, Mutant, run_hooked, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.errors import InvalidInput
-from crossgrad.reduction import disagreements, reduce_case, same_fault
+from crossgrad.reduction import judged, reduce_case, same_fault, wrong_among
 from crossgrad.scripts import script
 from crossgrad.smaller import SAMPLES, arrays, bits, keeping, rounded, size, with_arrays, without_layers
+from crossgrad.verdict import Judgement
 
 from .conftest import load_or_skip, make_case
 from .test_plugins import add_distribution, crossgrad
@@ -254,11 +256,25 @@ def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
     (mutant,) = (m for m in MUTANTS if m.name == name)
     engine = Engine(EngineId("mutant", name, "cpu"), MutantBackend(mutant))
     case = make_case("20-24-24-24-10", batch_size=10)
-    _, wrong = disagreements(case, engine)
-    found = reduce_case(case, same_fault(engine, "auto", wrong[0]))
+    _, comparisons = judged(case, engine)
+    found = reduce_case(case, same_fault(engine, "auto", comparisons))
     assert shapes(found.case) == SMALLEST[name]
-    _, left = disagreements(found.case, engine)
-    assert left[0].quantity.partition(".")[0] == wrong[0].quantity.partition(".")[0]
+    before, after = (wrong_among(found) for found in (comparisons, judged(found.case, engine)[1]))
+    assert before[0].quantity.partition(".")[0] == after[0].quantity.partition(".")[0]
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [("undecidable", True), ("agree", False)])
+def test_a_fault_that_noise_hid_may_show_earlier(verdict: str, expected: bool) -> None:
+    """dW was wrong first: that dz is wrong in a smaller case is the same fault only if dz was in doubt."""
+    (mutant,) = (m for m in MUTANTS if m.name == "loss-derivative-doubled")
+    engine = Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant))
+    case = make_case("3-2", batch_size=2)
+    _, comparisons = judged(case, engine)
+    assert wrong_among(comparisons)[0].quantity == "da.1"
+    found = Judgement(verdict, index=(0, 0))
+    hidden = [replace(c, judgement=found) if c.quantity in ("da.1", "dz.1") else c for c in comparisons]
+    assert same_fault(engine, "auto", comparisons)(case)
+    assert same_fault(engine, "auto", hidden)(case) is expected
 
 
 def script_values(text: str) -> Mapping[str, Any]:

@@ -54,7 +54,7 @@ def reduce(
     from ..checking import plan_case
     from ..engines import select_engines
     from ..oracle import require_oracle
-    from ..reduction import disagreements
+    from ..reduction import judged, wrong_among
     from ..run import FAILED, OK
     from .inputs import parameters_from
 
@@ -72,9 +72,9 @@ def reduce(
     engines = select_engines([backend], None if device is None else [device]).engines
     broken, agreeing = False, list[str]()
     for engine in engines:
-        run, wrong = disagreements(case, engine, oracle)
-        if wrong:
-            raise typer.Exit(_reduce(case, engine, wrong, oracle, output) or exits.DISAGREE)
+        run, comparisons = judged(case, engine, oracle)
+        if wrong_among(comparisons):
+            raise typer.Exit(_reduce(case, engine, comparisons, oracle, output) or exits.DISAGREE)
         if run.status == OK:
             agreeing.append(str(engine.id) if len(engines) > 1 else engine.id.label)
         else:
@@ -87,16 +87,16 @@ def reduce(
 
 
 def _reduce(
-    case: "Case", engine: "Engine", wrong: "Sequence[Comparison]", oracle: str, output: Path | None
+    case: "Case", engine: "Engine", original: "Sequence[Comparison]", oracle: str, output: Path | None
 ) -> int:
     """Reduce, say to what, and deliver the script; return what `deliver` says."""
-    from ..reduction import BUDGET, disagreements, reduce_case, same_fault
+    from ..reduction import BUDGET, judged, reduce_case, same_fault, wrong_among
     from ..scripts import script
 
     with progress_bar() as progress:
-        still_wrong = _announced(same_fault(engine, oracle, wrong[0]), progress, BUDGET)
+        still_wrong = _announced(same_fault(engine, oracle, original), progress, BUDGET)
         found = reduce_case(case, still_wrong, budget=BUDGET)
-    _, left = disagreements(found.case, engine, oracle)
+    left = wrong_among(judged(found.case, engine, oracle)[1])
     names = [c.quantity for c in left]
     origin = f"Reduced from {case.name}: network {case.network}, batch {case.batch_size}, seed {case.seed}."
     text = script(found.case, engine.id, wrong=names, origin=origin, oracle=oracle)
