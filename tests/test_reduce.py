@@ -265,7 +265,7 @@ def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
 
 @pytest.mark.parametrize(("verdict", "expected"), [("undecidable", True), ("agree", False)])
 def test_a_fault_that_noise_hid_may_show_earlier(verdict: str, expected: bool) -> None:
-    """dW was wrong first: that dz is wrong in a smaller case is the same fault only if dz was in doubt."""
+    """With dW wrong first, that dz is wrong in a smaller case is the same fault only if dz was in doubt."""
     (mutant,) = (m for m in MUTANTS if m.name == "loss-derivative-doubled")
     engine = Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant))
     case = make_case("3-2", batch_size=2)
