@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """How often the first diagnosis names the planted fault.
 
-    python benchmarks/diagnosis.py [--cases 20] [--seed 5000] [--dtype float32 float64] [--show CAUSE]
+    python benchmarks/diagnosis.py [--cases 20] [--seed 5000] [--dtype float32 float64] [--show NAME]
 
 Every mutant of ``crossgrad/mutants`` runs on random small cases. Where the
 verdict calls a quantity wrong, the mutant is diagnosed twice: as an engine,
 with every quantity, and as a candidate, of which only the loss, dW and db are
-known. A mutant without a cause (``cause`` is None) is not recognisable: of it
-is counted how often a diagnosis claims more than half confidence in some cause.
+known. A mutant without a cause of its own (``cause`` is None) is counted apart:
+how often a diagnosis describes it by one of the other causes.
 
 Many mutants make the mistakes that the diagnosis looks for by their formula:
 for those this measures the machinery, not what it would do with a new mistake.
+It was tuned on seeds 0 to 39; the default seeds were not looked at meanwhile.
+Some misses are none: a db of one element that is missing is a db that is zero,
+and where inputs saturate the units, an earlier gradient equals the present one.
 
 Prints a table and writes ``benchmarks/results/diagnosis.json``.
 """
@@ -39,6 +42,9 @@ from crossgrad.verdict import WRONG, judge
 
 RESULTS = Path(__file__).parent / "results" / "diagnosis.json"
 VIEWS = ("engine", "candidate")
+
+Table = dict[str, dict[str, dict[str, float]]]
+"""By view and cause: counts and shares."""
 
 
 class Outcome(NamedTuple):
@@ -103,9 +109,9 @@ def _wrong(case: Case, oracle: Oracle, got: dict[str, Array]) -> list[str]:
     return [n for n in names if judge(got[n], oracle.expectations[n], case.format).verdict in WRONG]
 
 
-def table(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, float]]]:
+def table(outcomes: Sequence[Outcome]) -> Table:
     """By view and cause: how many, how often first, how often listed, how often unrecognised."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: Table = {}
     for view in VIEWS:
         rows = defaultdict(list)
         for outcome in outcomes:
@@ -114,7 +120,7 @@ def table(outcomes: Sequence[Outcome]) -> dict[str, dict[str, dict[str, float]]]
                 rows["all"].append(outcome)
         found[view] = {cause: _row(rows[cause]) for cause in sorted(rows)}
         unplanned = [o for o in outcomes if o.view == view and not o.planted]
-        claims = [o for o in unplanned if o.confidence >= 0.5 and o.named != "unrecognised"]
+        claims = [o for o in unplanned if o.named != "unrecognised"]
         found[view]["none"] = {"count": len(unplanned), "claims": len(claims)}
     return found
 
@@ -129,12 +135,14 @@ def _row(outcomes: Sequence[Outcome]) -> dict[str, float]:
     }
 
 
-def _print(result: dict[str, dict[str, dict[str, float]]], outcomes: Sequence[Outcome], show: str) -> None:
+def _print(result: Table, outcomes: Sequence[Outcome], show: str) -> None:
     for view, rows in result.items():
         print(f"{view:<26} {'runs':>6} {'first':>7} {'listed':>7} {'unrecognised':>13}")
         for cause, row in rows.items():
             if cause == "none":
-                print(f"  of {row['count']} without a recognisable cause, {row['claims']} are given one")
+                print(
+                    f"  of {row['count']} without a cause of their own, {row['claims']} are given another's"
+                )
             else:
                 print(
                     f"  {cause:<24} {row['count']:>6} {row['first']:>7.1%} {row['listed']:>7.1%} "
@@ -145,14 +153,7 @@ def _print(result: dict[str, dict[str, dict[str, float]]], outcomes: Sequence[Ou
     for (view, mutant, planted, named), count in misses.most_common(25):
         print(f"  {count:>4} {view:<10} {mutant:<36} {planted:<24} {named}")
     for o in outcomes:
-        if (
-            show
-            and (
-                show in (o.mutant, o.planted)
-                or (show == "none" and not o.planted and o.named != "unrecognised")
-            )
-            and not o.right
-        ):
+        if show in (o.mutant, str(o.planted)) and not o.right:
             print(o)
 
 
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--seed", type=int, default=5000, help="of the first case")
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
-    parser.add_argument("--show", default="", help="print every miss of this mutant or cause")
+    parser.add_argument("--show", default="", help="print every miss of this mutant or cause, or None")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     options = parser.parse_args()
     jobs = [(s, d) for d in options.dtype for s in range(options.seed, options.seed + options.cases)]

@@ -25,7 +25,7 @@ from .record import DETACHED, FACTOR, SAMPLE_DROPPED, SIGN, STALE_GRADIENT, Diag
 from .samples import Part, SampleFault, bias_alone, find_samples
 from .site import Site
 from .spoilt import changed_element, missed_element
-from .words import listed
+from .words import also, listed
 
 MOST_RUNS = 60
 MOST_OPERATIONS = 2e10
@@ -148,8 +148,8 @@ def _place(evidence: GradientEvidence, explanation: Explanation) -> str:
 
 
 def _said(evidence: GradientEvidence, explanation: Explanation) -> str:
-    names = evidence.gradients
-    return f"{names[0]} {explanation.text}" + (f"; so are {listed(names[1:])}" if len(names) > 1 else "")
+    first, *others = evidence.gradients
+    return f"{first} {explanation.text}{also(others)}"
 
 
 def _of_runs(evidence: GradientEvidence) -> Iterator[Diagnosis]:

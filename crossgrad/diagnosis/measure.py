@@ -87,6 +87,8 @@ def _every(step: int, tensor: Uncertain) -> Uncertain:
 def confidence(fits: Iterable[Fit]) -> float:
     """The share of the error that an explanation of one or several quantities removes, 0 to 1."""
     each = list(fits)
+    if not each:
+        return 0.0
     before, after = max(f.before for f in each), max(f.after for f in each)
     if not np.isfinite(after) or before <= NOISE:
         return 0.0

@@ -76,9 +76,10 @@ def find_samples(parts: Sequence[Part]) -> Iterator[SampleFault]:
 def bias_alone(fault: SampleFault, dW: Part) -> SampleFault:
     """Call it a fault of db, unless dW would look the same with these weights.
 
-    A sample alone is a sum that was forgotten, whatever dW says.
+    One sample alone, out of more than two, is a sum that was forgotten, whatever dW says.
     """
-    if np.sum(fault.weights) > 1 and strayed(dW.got, fault.explain(dW.site).predicted) <= 1:
+    alone = np.sum(fault.weights) == 1 and len(fault.weights) > 2
+    if not alone and strayed(dW.got, fault.explain(dW.site).predicted) <= 1:
         return fault
     return fault._replace(cause=BIAS_NOT_SUMMED)
 
