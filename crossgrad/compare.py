@@ -14,9 +14,12 @@ from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.spec import Quantity
 from .oracle import Oracle, WiderFloors, with_overflow
-from .place import place_of_error
+from .place import place_of_error, wrong_steps
 from .run import CANDIDATE_KINDS, OK, Run
 from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
+
+CLOSE = 2 / 3
+"""Share of the floor from which a second look is taken; correct runs stay below 0.6."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +47,21 @@ class Blame:
 
 def compare_runs(case: Case, runs: Sequence[Run], oracle: Oracle) -> tuple[Comparison, ...]:
     """Judge every successful run."""
-    delivered = {run.engine: _widened(run) for run in runs if run.status == OK}
+    finished = [run for run in runs if run.status == OK]
     wider = WiderFloors(case)
-    finished = [run for run in runs if run.engine in delivered]
-    if not all(np.isfinite(a).all() for quantities in delivered.values() for a in quantities.values()):
+    if not all(np.isfinite(array).all() for run in finished for array in _delivered(run).values()):
         oracle = with_overflow(oracle, case)
     if oracle.name == "none":
         return tuple(
             comparison
             for one, other in combinations(finished, 2)
-            for comparison in _judge_pair(case, one, other, delivered, oracle, wider)
+            for comparison in _judge_pair(case, one, other, oracle, wider)
         )
-    return tuple(
-        comparison
-        for run in finished
-        for comparison in _judge_run(
-            case, run, delivered[run.engine], oracle.expectations, f"oracle:{oracle.name}", wider
-        )
-    )
+    found: list[Comparison] = []
+    for run in finished:
+        judged = list(_judge_run(case, run, oracle.expectations, f"oracle:{oracle.name}", wider))
+        found += _second_look(case, run, judged)
+    return tuple(found)
 
 
 def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> tuple[Blame, ...]:
@@ -109,13 +109,12 @@ def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame])
 def _judge_run(
     case: Case,
     run: Run,
-    got: Mapping[str, Array],
     expectations: Mapping[str, Expectation],
     against: str,
     wider: WiderFloors,
 ) -> Iterator[Comparison]:
     for quantity in _expected_of(case, run.partial):
-        array = got.get(quantity.name)
+        array = _delivered(run).get(quantity.name)
         problem = _misfit(case, run, quantity.name, array)
         if array is None or problem is not None:
             yield Comparison(quantity.name, run.engine, against, Judgement(DISAGREE, problem))
@@ -126,20 +125,48 @@ def _judge_run(
         yield Comparison(quantity.name, run.engine, against, found)
 
 
+def _second_look(case: Case, run: Run, comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
+    """Replay the steps of a run that comes close to the floor: local noise is smaller than inherited noise.
+
+    A fault not far above the floor can fall below it, the run's own noise being
+    on the other side. Right quantities are no further from their replay than
+    rounding makes a single step. Not done to runs that are well within the
+    floor: compilers may keep more than they deliver.
+    """
+    close = any((c.judgement.over_floor or 0.0) > CLOSE for c in comparisons)
+    if not close or run.partial or any(c.verdict in WRONG for c in comparisons):
+        return comparisons
+    wrong = wrong_steps(case, _widened(run))
+    return [
+        replace(
+            c,
+            judgement=replace(wrong[c.quantity], verdict=DISAGREE, reason=_step_is_wrong(wrong[c.quantity])),
+        )
+        if c.quantity in wrong
+        else c
+        for c in comparisons
+    ]
+
+
+def _step_is_wrong(found: Judgement) -> str:
+    return (
+        f"within the floor, but {found.over_floor:.3g} times the noise of this step on the run's own inputs"
+    )
+
+
 def _judge_pair(
     case: Case,
     one: Run,
     other: Run,
-    delivered: Mapping[EngineId, Mapping[str, Array]],
     oracle: Oracle,
     wider: WiderFloors,
 ) -> Iterator[Comparison]:
     """Both sides make rounding errors: their difference has twice the variance of one."""
-    theirs = delivered[other.engine]
+    theirs = _widened(other)
     expectations = {
-        name: Expectation(theirs[name], expected.sigma * np.sqrt(2), stored=theirs[name])
+        name: Expectation(widened, expected.sigma * np.sqrt(2), stored=widened)
         for name, expected in oracle.expectations.items()
-        if name in theirs
+        if (widened := theirs.get(name)) is not None
     }
     missing = {
         q.name: problem
@@ -149,7 +176,7 @@ def _judge_pair(
     partial = replace(one, partial=one.partial or other.partial)
     for name, problem in missing.items():
         yield Comparison(name, one.engine, str(other.engine), Judgement(DISAGREE, problem))
-    judged = _judge_run(case, partial, delivered[one.engine], expectations, str(other.engine), wider)
+    judged = _judge_run(case, partial, expectations, str(other.engine), wider)
     yield from (comparison for comparison in judged if comparison.quantity not in missing)
 
 
@@ -170,6 +197,9 @@ def _misfit(case: Case, run: Run, name: str, array: Array | None) -> str | None:
     return None
 
 
+def _delivered(run: Run) -> Mapping[str, Array]:
+    return {} if run.trace is None else run.trace.quantities
+
+
 def _widened(run: Run) -> dict[str, Array]:
-    quantities = {} if run.trace is None else run.trace.quantities
-    return {name: np.asarray(array, np.float64) for name, array in quantities.items()}
+    return {name: np.asarray(array, np.float64) for name, array in _delivered(run).items()}

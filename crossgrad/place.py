@@ -13,7 +13,7 @@ import numpy as np
 from .floor import Steps, Uncertain
 from .networks.cases import Case
 from .networks.dtypes import Array
-from .verdict import Expectation, judge
+from .verdict import Expectation, Judgement, judge
 
 
 def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -> str:
@@ -26,9 +26,9 @@ def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -
     wrong
         Names of the quantities that disagree, in data-flow order; at least one.
     """
-    complete = all(quantity.name in got for quantity in case.quantities)
-    finite = complete and all(np.isfinite(array).all() for array in got.values())
-    return _first_wrong_step(case, got) or wrong[0] if finite else _inferred(case, wrong)
+    if not _complete(case, got):
+        return _inferred(case, wrong)
+    return next(iter(wrong_steps(case, got)), wrong[0])
 
 
 def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
@@ -66,15 +66,23 @@ def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
     return found
 
 
-def _first_wrong_step(case: Case, got: Mapping[str, Array]) -> str | None:
+def wrong_steps(case: Case, got: Mapping[str, Array]) -> dict[str, Judgement]:
+    """The quantities that are not what their own inputs make of them, in data-flow order."""
+    if not _complete(case, got):
+        return {}
     with np.errstate(over="ignore", invalid="ignore"):
         right = replayed(case, got)
-    for quantity in case.quantities:
-        expected = Expectation(right[quantity.name].value, np.sqrt(right[quantity.name].variance))
-        over = judge(got[quantity.name], expected, case.format).over_floor
-        if over is not None and not over <= 1:
-            return quantity.name
-    return None
+    judged = {
+        q.name: judge(
+            got[q.name], Expectation(right[q.name].value, np.sqrt(right[q.name].variance)), case.format
+        )
+        for q in case.quantities
+    }
+    return {name: j for name, j in judged.items() if j.over_floor is not None and not j.over_floor <= 1}
+
+
+def _complete(case: Case, got: Mapping[str, Array]) -> bool:
+    return all(q.name in got and np.isfinite(got[q.name]).all() for q in case.quantities)
 
 
 def _inferred(case: Case, wrong: Sequence[str]) -> str:

@@ -30,6 +30,9 @@ WRONG = frozenset({CONVENTION, NONFINITE_DISAGREE, DISAGREE})
 ELEMENT_LIMIT = 10.0
 """Standard deviations that one element may be off."""
 
+BLOCK = 1 << 15
+"""Elements judged at a time: a quarter of a megabyte of float64."""
+
 TENSOR_LIMIT = 3.0
 """Standard deviations that a large tensor's elements may be off in root mean square."""
 
@@ -100,31 +103,28 @@ def over_floor(error: Array, sigma: Array) -> float:
     The second limit comes down from the first, for one element, as ``1/sqrt(n)``:
     the mean of n squares strays that much less than one of them.
     """
-    return _over(np.abs(error).ravel() / sigma.ravel())
+    shares = np.abs(error).ravel() / sigma.ravel()
+    with np.errstate(over="ignore"):
+        return _over(float(np.max(shares)), float(np.dot(shares, shares)), shares.size)
 
 
 def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
-    """Judge one quantity, given in float64, against what it should be."""
+    """Judge one quantity, in any real dtype, against what it should be."""
     if not np.isfinite(got).all() or (expected.stored is not None and not np.isfinite(expected.stored).all()):
-        return _judge_nonfinite(got, expected)
+        return _judge_nonfinite(np.asarray(got, np.float64), expected)
     with np.errstate(over="ignore"):
-        error = got - expected.value
-        if expected.low is not None:
-            error -= expected.low
-        error = np.abs(error)
-        shares = error / expected.sigma
-        in_ulp = float(np.max(error / dtype.ulp(expected.value)))
-        over, silent = _over(shares.ravel()), _zeros_would_pass(expected)
-    index = _index(np.argmax(shares), error.shape)
-    largest, scale = float(np.max(error)), float(np.max(np.abs(expected.value)))
+        found = _measure(got, expected, dtype)
+    over = _over(found.share, found.squares, got.size)
+    drowned = over <= 1 and _drowned(found, expected)
+    index = _index(found.at, got.shape)
     return Judgement(
-        DISAGREE if not over <= 1 else UNDECIDABLE if silent else AGREE,
-        "rounding noise is as large as the quantity: zeros would pass" if silent and over <= 1 else None,
-        max_abs_error=largest,
-        max_ulp=in_ulp,
+        DISAGREE if not over <= 1 else UNDECIDABLE if drowned else AGREE,
+        "rounding noise is as large as the quantity: zeros would pass" if drowned else None,
+        max_abs_error=found.error,
+        max_ulp=found.ulp,
         over_floor=over,
-        digits=_digits(largest, scale),
-        scale=scale,
+        digits=_digits(found.error, found.scale),
+        scale=found.scale,
         index=index,
         got=float(got[index]),
         expected=float(expected.value[index]),
@@ -132,20 +132,69 @@ def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
     )
 
 
-def _over(shares: Array) -> float:
-    tensor_limit = TENSOR_LIMIT + (ELEMENT_LIMIT - TENSOR_LIMIT) / np.sqrt(shares.size)
-    with np.errstate(over="ignore"):
-        root_mean_square = np.sqrt(np.dot(shares, shares) / shares.size)
-    return float(max(np.max(shares) / ELEMENT_LIMIT, root_mean_square / tensor_limit))
+@dataclass
+class _Measured:
+    """What one pass over a quantity's elements finds.
+
+    Parameters
+    ----------
+    error, ulp, scale
+        Largest error, largest error in ulp of its element, largest expected magnitude.
+    share, at, squares
+        Largest error over sigma, the flat index where, and the sum of all their squares.
+    silent
+        Whether the largest element is within its own floor of zero.
+    """
+
+    error: float = 0.0
+    ulp: float = 0.0
+    scale: float = 0.0
+    share: float = -1.0
+    at: int = 0
+    squares: float = 0.0
+    silent: bool = False
 
 
-def _zeros_would_pass(expected: Expectation) -> bool:
-    """Whether a tensor of zeros would be within the floor of one that is not zero."""
-    value, sigma = expected.value.ravel(), expected.sigma.ravel()
-    largest = int(np.argmax(np.abs(value)))
-    if abs(value[largest]) > ELEMENT_LIMIT * sigma[largest]:
+def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
+    """Measure in blocks: a large quantity is then read once, and what is made of it stays in the cache."""
+    found = _Measured()
+    arrays = [a.ravel() for a in (got, expected.value, expected.sigma, expected.low) if a is not None]
+    for start in range(0, got.size, BLOCK):
+        mine, value, sigma, *low = (a[start : start + BLOCK] for a in arrays)
+        error = mine.astype(np.float64) - value
+        for part in low:
+            error -= part
+        np.abs(error, out=error)
+        shares = error / sigma
+        found.squares += float(np.dot(shares, shares))
+        at, largest = int(np.argmax(shares)), int(np.argmax(np.abs(value)))
+        if not shares[at] <= found.share:
+            found.share, found.at = float(shares[at]), start + at
+        if (scale := float(abs(value[largest]))) >= found.scale:
+            found.scale, found.silent = scale, scale <= ELEMENT_LIMIT * sigma[largest]
+        found.error = max(found.error, float(np.max(error)))
+        np.divide(error, dtype.ulp(value), out=error)
+        found.ulp = max(found.ulp, float(np.max(error)))
+    return found
+
+
+def _over(largest_share: float, squares: float, count: int) -> float:
+    tensor_limit = TENSOR_LIMIT + (ELEMENT_LIMIT - TENSOR_LIMIT) / np.sqrt(count)
+    # np.maximum, unlike max, keeps NaN.
+    return float(np.maximum(largest_share / ELEMENT_LIMIT, np.sqrt(squares / count) / tensor_limit))
+
+
+def _drowned(found: _Measured, expected: Expectation) -> bool:
+    """Whether noise did drown the quantity: zeros would pass, and less than one bit of it is right.
+
+    With an error above half of the quantity itself, both in units of sigma, even
+    half of it or twice as much would have been no further off.
+    """
+    if not (found.silent and found.scale):
         return False
-    return bool(value[largest]) and over_floor(value, sigma) <= 1
+    shares = np.abs(expected.value).ravel() / expected.sigma.ravel()
+    squares = float(np.dot(shares, shares))
+    return found.squares > squares / 4 and _over(float(np.max(shares)), squares, shares.size) <= 1
 
 
 def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
@@ -181,5 +230,5 @@ def _digits(error: float, scale: float) -> float | None:
     return 17.0 if not error else max(0.0, min(17.0, -log10(error / scale)))
 
 
-def _index(flat: object, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(flat), shape))  # type: ignore[call-overload]
+def _index(flat: int | np.intp, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))

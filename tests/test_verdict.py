@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.verdict import (
     AGREE,
+    BLOCK,
     DISAGREE,
     ELEMENT_LIMIT,
     NONFINITE_AGREE,
@@ -59,18 +60,32 @@ def test_nan_is_never_within_a_limit() -> None:
 
 def test_noise_as_large_as_the_quantity_is_undecidable() -> None:
     value = np.full(50, 1e-3)
-    assert judge(value, expectation(value, sigma=1e-3), FLOAT32).verdict == UNDECIDABLE
+    for wrong in (0 * value, -value, value / 2.01, 2 * value):
+        assert judge(wrong, expectation(value, sigma=1e-3), FLOAT32).verdict == UNDECIDABLE
+    assert judge(1.1 * value, expectation(value, sigma=1e-3), FLOAT32).verdict == AGREE
     assert judge(value, expectation(value, sigma=1e-5), FLOAT32).verdict == AGREE
     assert judge(value + 1, expectation(value, sigma=1e-3), FLOAT32).verdict == DISAGREE
 
 
-def test_what_agrees_would_not_agree_as_zeros() -> None:
-    """The promise behind `agree`: a detached layer, all zero, would have been seen."""
+def test_zeros_never_agree() -> None:
+    """The promise behind `agree`: a detached layer, all zero, does not get it, however loud the noise."""
     rng = np.random.default_rng(0)
-    for sigma in 10.0 ** np.arange(-8, 2):
+    for sigma in 10.0 ** np.arange(-8, 4):
         value = rng.standard_normal(20)
-        if judge(value, expectation(value, sigma), FLOAT32).verdict == AGREE:
-            assert judge(0 * value, expectation(value, sigma), FLOAT32).verdict == DISAGREE
+        assert judge(0 * value, expectation(value, sigma), FLOAT32).verdict in (DISAGREE, UNDECIDABLE)
+
+
+@pytest.mark.parametrize("place", [0, BLOCK - 1, BLOCK, 2 * BLOCK + 5])
+def test_blocks_join(place: int) -> None:
+    """A large quantity is judged in blocks: the worst element is found in any, the sums add up."""
+    rng = np.random.default_rng(place)
+    value, error = rng.standard_normal(2 * BLOCK + 6), rng.standard_normal(2 * BLOCK + 6)
+    error[place], value[place] = 9.5, 100.0
+    found = judge(value + 1e-3 * error, expectation(value), FLOAT32)
+    assert (found.index, found.scale) == ((place,), 100.0)
+    assert found.over_floor == pytest.approx(over_floor(error, np.ones_like(error)))
+    assert found.max_abs_error == pytest.approx(9.5e-3)
+    assert found.max_ulp == pytest.approx(np.max(np.abs(1e-3 * error) / FLOAT32.ulp(value)))
 
 
 def test_true_zeros_agree() -> None:
