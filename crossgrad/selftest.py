@@ -2,13 +2,16 @@
 
 A mutant (``crossgrad/mutants``) is a training step with one fault. It counts
 in a case if its exact values, run in float64, are further from the truth than
-the floor of the dtype, and if what it delivers in the dtype is not, bit for
-bit, what the step without the fault delivers: other faults leave nothing to be
-found. Which ones count is computed for each case, never declared.
+the floor of the dtype. Elements do not add to that distance whose delivered
+value differs by less than one standard deviation of noise from what the step
+without the fault delivers: the dtype swallowed the fault there, by saturation
+or underflow, and left nothing to be found. Which mutants count is computed for
+each case, never declared; how many were swallowed whole is in the figures.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist
 from typing import Any
@@ -24,10 +27,13 @@ from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .oracle import Oracle, consult, with_overflow
-from .run import OK, Run, run_engine
+from .run import OK, UNSUPPORTED, Run, run_engine
 from .verdict import UNDECIDABLE, WRONG, over_floor
 
 SCHEMA = "crossgrad.selftest/1"
+BANDS = (1.0, 1.25, 2.0, 10.0, float("inf"))
+"""Shifts, over the floor, for which detection is told apart."""
+
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
@@ -37,10 +43,9 @@ class Trial:
 
     Parameters
     ----------
-    shift
-        How far the fault moves the exact values, over the floor; it counts above 1.
-    visible
-        Whether any delivered bit differs from those of the step without the fault.
+    exact_shift, shift
+        How far the fault moves the exact values, over the floor: all of them, and
+        those alone that it moves in the dtype too. It counts if `shift` is above 1.
     place, true_place
         Where the error was said to enter, and the first quantity that the exact values show moved.
     recognised
@@ -51,8 +56,8 @@ class Trial:
     dtype: str
     mutant: str
     stage: str
+    exact_shift: float
     shift: float
-    visible: bool
     detected: bool
     place: str | None = None
     true_place: str | None = None
@@ -60,7 +65,11 @@ class Trial:
 
     @property
     def counts(self) -> bool:
-        return self.visible and not self.shift <= 1
+        return not self.shift <= 1
+
+    @property
+    def swallowed(self) -> bool:
+        return not self.exact_shift <= 1 and not self.counts
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class CorrectRun:
     engine: str
     wrong: tuple[str, ...]
     undecidable: int
+    drowned: int
+    """Those of the undecidable quantities whose largest error is no smaller than their largest element."""
     quantities: int
     largest_share: float
 
@@ -96,12 +107,18 @@ def try_mutants(case: Case, oracle: Oracle, mutants: Iterable[Mutant]) -> list[T
 
 
 def try_correct(case: Case, oracle: Oracle, engines: Iterable[Engine]) -> list[CorrectRun]:
-    """Run engines that are right on a case: whatever is called wrong is a false alarm."""
+    """Run engines that are right on a case: whatever is called wrong is a false alarm.
+
+    Engines that do not support the case are left out.
+    """
     found = []
     for engine in engines:
         run = run_engine(case, engine)
+        if run.status == UNSUPPORTED:
+            continue
         comparisons = compare_runs(case, [run], oracle)
         shares = [c.judgement.over_floor for c in comparisons if c.judgement.over_floor is not None]
+        undecidable = [c.judgement for c in comparisons if c.verdict == UNDECIDABLE]
         wrong = tuple(c.quantity for c in comparisons if c.verdict in WRONG)
         found.append(
             CorrectRun(
@@ -109,7 +126,8 @@ def try_correct(case: Case, oracle: Oracle, engines: Iterable[Engine]) -> list[C
                 case.dtype,
                 str(engine.id),
                 wrong if run.status == OK else (f"{run.status}: {run.message}",),
-                sum(c.verdict == UNDECIDABLE for c in comparisons),
+                len(undecidable),
+                sum((j.max_abs_error or 0.0) >= (j.scale or 0.0) for j in undecidable),
                 len(comparisons),
                 max(shares, default=0.0),
             )
@@ -171,19 +189,32 @@ def summary(trials: Sequence[Trial], correct: Sequence[CorrectRun]) -> dict[str,
 def _figures(trials: Sequence[Trial], correct: Sequence[CorrectRun], dtype: str) -> dict[str, Any]:
     counted = [t for t in trials if t.dtype == dtype and t.counts]
     seen = [t for t in counted if t.detected]
+    bands = {f"{low:g} to {high:g}": (low, high) for low, high in pairwise(BANDS)}
     told = [t for t in seen if t.recognised is not None]
     runs = [c for c in correct if c.dtype == dtype]
     return {
         "mutants": sum(t.dtype == dtype for t in trials),
+        "swallowed": sum(t.dtype == dtype and t.swallowed for t in trials),
         "counted": len(counted),
         "detected": _share(len(seen), len(counted)),
+        "detected_by_shift": {
+            name: _share(sum(_within(t, band) for t in seen), sum(_within(t, band) for t in counted))
+            for name, band in bands.items()
+        },
         "placed": _share(sum(t.place == t.true_place for t in seen), len(seen)),
         "recognised": _share(sum(bool(t.recognised) for t in told), len(told)),
         "correct_runs": len(runs),
         "false_alarms": _share(sum(bool(c.wrong) for c in runs), len(runs)),
         "undecidable": _share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
+        "drowned": _share(sum(c.drowned for c in runs), sum(c.undecidable for c in runs)),
         "largest_share_of_floor": max((c.largest_share for c in runs), default=0.0),
     }
+
+
+def _within(trial: Trial, band: tuple[float, float]) -> bool:
+    """Whether the shift is in the band; NaN, of a fault that made NaN, is in the last."""
+    low, high = band
+    return low <= trial.shift < high or (high == float("inf") and not trial.shift < low)
 
 
 def _share(hits: int, total: int) -> dict[str, float | int | None]:
@@ -198,13 +229,12 @@ def _try(ground: Ground, mutant: Mutant) -> Trial:
         trace = run_mutant(mutant, case)
     moved = {name: exact[name] - value for name, value in ground.wide.value.items()}
     judged = with_overflow(ground.oracle, case).expectations if _overflows(trace) else {}
+    decided = [name for name in moved if name not in judged or not judged[name].may_overflow]
+    exact_shift = max(_over(moved[name], ground.narrow.sigma[name]) for name in decided)
     shift = max(
-        _over(error, ground.narrow.sigma[name])
-        for name, error in moved.items()
-        if name not in judged or not judged[name].may_overflow
+        _over(_visible(ground, trace, name, moved[name]), ground.narrow.sigma[name]) for name in decided
     )
-    visible = any(trace.quantities[name].tobytes() != ground.right[name].tobytes() for name in moved)
-    trial = Trial(case.seed, case.dtype, mutant.name, mutant.stage, shift, visible, detected=False)
+    trial = Trial(case.seed, case.dtype, mutant.name, mutant.stage, exact_shift, shift, detected=False)
     run = Run(EngineId("mutant", mutant.name, "cpu"), OK, {}, trace)
     comparisons = compare_runs(case, [run], ground.oracle)
     if not any(c.verdict in WRONG for c in comparisons):
@@ -215,6 +245,16 @@ def _try(ground: Ground, mutant: Mutant) -> Trial:
     cause = found.diagnoses[0].cause
     recognised = None if mutant.cause is None else mutant.cause in (cause, BROADER.get(cause))
     return replace(trial, detected=True, place=found.enters_at, true_place=true_place, recognised=recognised)
+
+
+def _visible(ground: Ground, trace: Trace, name: str, moved: Array) -> Array:
+    """How far the fault moves a quantity exactly, without the elements that it does not move in the dtype."""
+    with np.errstate(invalid="ignore"):
+        delivered = np.asarray(trace.quantities[name], np.float64) - np.asarray(
+            ground.right[name], np.float64
+        )
+        hidden = np.abs(delivered) < ground.narrow.sigma[name]
+    return np.where(hidden, 0.0, moved)
 
 
 def _overflows(trace: Trace) -> bool:

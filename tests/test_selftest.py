@@ -30,12 +30,13 @@ def test_planted_faults_are_found_placed_and_named(tried) -> None:
 def test_what_does_not_count_is_computed(tried) -> None:
     trials, _ = tried
     assert any(not t.counts for t in trials)
-    assert all(t.counts == (t.visible and not t.shift <= 1) for t in trials)
+    assert all(t.shift <= t.exact_shift for t in trials)
+    assert all(t.counts == (t.shift > 1) and t.swallowed == (t.shift <= 1 < t.exact_shift) for t in trials)
 
 
 def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:
-    trial = Trial(1, "float32", "m", "backward", shift=9.0, visible=True, detected=False)
-    alarm = CorrectRun(2, "float32", "numpy", ("dW.1",), 0, 9, 1.5)
+    trial = Trial(1, "float32", "m", "backward", exact_shift=9.0, shift=9.0, detected=False)
+    alarm = CorrectRun(2, "float32", "numpy", ("dW.1",), 0, 0, 9, 1.5)
     figures = summary([trial, replace(trial, shift=0.5)], [alarm])
     assert figures["missed"] == [{"mutant": "m", "dtype": "float32", "seed": 1, "shift": 9.0}]
     assert [a["wrong"] for a in figures["false_alarms"]] == [["dW.1"]]
