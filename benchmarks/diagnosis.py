@@ -177,7 +177,7 @@ def main() -> None:
     if options.dry:
         return
     document = {
-        "environment": environment([]),
+        "environment": environment({}),
         "seeds": [options.seed, options.seed + options.cases - 1],
         "dtypes": options.dtype,
         "seconds": {"median": round(float(np.median(seconds)), 4), "largest": round(seconds[-1], 3)},

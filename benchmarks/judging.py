@@ -26,7 +26,7 @@ import numpy as np
 
 from crossgrad.backends.registry import load
 from crossgrad.checking import plan_case
-from crossgrad.environment import environment
+from crossgrad.environment import described, environment
 from crossgrad.networks.cases import Case
 from crossgrad.oracle import Oracle, consult
 from crossgrad.verdict import judge
@@ -47,7 +47,7 @@ def main() -> None:
     certified = [certifying(network, size) for network, size in CERTIFIED]
     found = {
         "date": str(date.today()),
-        "environment": environment([load("numpy"), load("torch")]),
+        "environment": environment(described("numpy", "torch")),
         "judged": judged,
         "certified": certified,
     }

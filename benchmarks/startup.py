@@ -45,8 +45,7 @@ def main() -> None:
             if number:  # the first round fills the disk cache
                 samples[name].append(spent)
 
-    from crossgrad.backends.registry import load
-    from crossgrad.environment import environment
+    from crossgrad.environment import described, environment
 
     ratios = {
         name: statistics.median(ours / base for ours, base in zip(values, samples[BASELINE], strict=True))
@@ -54,7 +53,7 @@ def main() -> None:
     }
     result = {
         "rounds": rounds,
-        "environment": environment([load(name) for name in ("numpy", "torch", "jax")]),
+        "environment": environment(described("numpy", "torch", "jax")),
         "seconds": {name: round(statistics.median(values), 3) for name, values in samples.items()},
         "ratio_to_import": {name: round(ratio, 3) for name, ratio in ratios.items()},
     }

@@ -46,8 +46,7 @@ def main() -> None:
     wanted = arguments()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(wanted.threads)
     # The libraries read these at import, so they are imported below.
-    from crossgrad.backends.registry import load
-    from crossgrad.environment import environment
+    from crossgrad.environment import described, environment
     from crossgrad.selftest import DTYPES, summary
 
     start, trials, correct = time.perf_counter(), [], []
@@ -61,7 +60,7 @@ def main() -> None:
     head = {
         "date": str(date.today()),
         "arguments": vars(wanted),
-        "environment": environment([load(name) for name in ("numpy", "torch", "jax")]),
+        "environment": environment(described("numpy", "torch", "jax")),
         "correct_runs_by_engine": Counter(run.engine for run in correct),
     }
     file.write_text(json.dumps(head | figures, indent=1) + "\n")

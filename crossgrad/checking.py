@@ -6,19 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .compare import Comparison, blame, compare_runs, with_conventions
-from .engines import EngineId, Selection, installed_backends, select_engines
+from .candidates import Candidate, CandidateFile
+from .engines import EngineId, installed_backends
 from .environment import environment
+from .execution import open_executor
+from .judging import judge_all
 from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
 from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
 from .networks.spec import Network
-from .oracle import consult, require_oracle
-from .report import CaseReport, Report
-from .run import FAILED, OK, Candidate, Run, run_candidate, run_engine
-from .verdict import AGREE, WRONG
+from .oracle import require_oracle
+from .report import Report
+from .workers.limits import Limits
 
 DEFAULT_DTYPES = ("float32", "float64")
 
@@ -38,11 +39,13 @@ def check(
     backends: Sequence[str] | None = None,
     devices: Sequence[str] | None = None,
     dtypes: Sequence[str] = DEFAULT_DTYPES,
-    candidates: Mapping[str, Candidate] | None = None,
+    candidates: Mapping[str, Candidate | CandidateFile] | None = None,
     oracle: str = "auto",
     mnist: Path | None = None,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
+    isolate: bool = False,
+    limits: Limits | None = None,
 ) -> Report:
     """Run every case on every engine and compare every quantity.
 
@@ -66,7 +69,7 @@ def check(
         Of ``float16 bfloat16 tf32 float32 float64``.
     candidates
         Functions ``fn(params, x, y) -> (loss, grads)`` on NumPy arrays, compared
-        like engines on loss, dW and db, under the names given.
+        like engines on loss, dW and db, under the names given; or `CandidateFile`.
     oracle
         Who judges: ``auto``, ``arb`` (certified), ``wide``, ``float64``, or ``none``,
         which compares engines with each other.
@@ -76,6 +79,12 @@ def check(
         Remarks that the report should carry.
     progress
         Called before each run.
+    isolate
+        Run each engine in a process of its own, which `limits` ends if it is late
+        or takes too much memory: an engine that crashes costs its own rows only.
+        Candidates that are functions run in this process all the same.
+    limits
+        Seconds for import, compilation and run, and memory, of an isolated engine.
 
     Raises
     ------
@@ -109,17 +118,46 @@ def check(
     places = None if devices is None else _sequence("devices", devices)
     traces = len(wanted or installed_backends()) + len(candidates or {})
     cases = [_case(entry, dtype, options, traces) for entry in entries for dtype in names]
-    selection = select_engines(wanted, places)
-    functions = _checked_candidates(candidates or {}, selection)
-    reports = []
-    for number, case in enumerate(cases):
-        announce = _announcer(progress, number, len(cases), len(selection.engines) + len(functions))
-        reports.append(_check_case(case, selection, functions, oracle, announce))
-    loaded = {engine.backend.name: engine.backend for engine in selection.engines if engine.backend}
+    report = check_cases(
+        cases,
+        backends=wanted,
+        devices=places,
+        candidates=candidates,
+        oracle=oracle,
+        notes=notes,
+        progress=progress,
+        isolate=isolate,
+        limits=limits,
+    )
+    return replace(report, seconds={**report.seconds, "total": time.perf_counter() - started})
+
+
+def check_cases(
+    cases: Sequence[Case],
+    *,
+    backends: Sequence[str] | None = None,
+    devices: Sequence[str] | None = None,
+    candidates: Mapping[str, Candidate | CandidateFile] | None = None,
+    oracle: str = "auto",
+    notes: Sequence[str] = (),
+    progress: Progress | None = None,
+    isolate: bool = False,
+    limits: Limits | None = None,
+) -> Report:
+    """As `check`, of cases that are there already."""
+    started = time.perf_counter()
+    for case in cases:
+        require_oracle(oracle, case.dtype)
+    with open_executor(backends, devices, candidates or {}, isolate, limits) as executor:
+        runs_a_case = len(executor.selection.engines) + len(candidates or {})
+        announce = _announcer(progress, len(cases) * runs_a_case)
+        reports = tuple(judge_all(cases, executor, oracle, announce))
+        surroundings = environment(executor.environment())
+        imports = executor.selection.import_seconds
     return Report(
-        tuple(reports),
-        environment(loaded.values()),
-        {f"import {name}": spent for name, spent in selection.import_seconds.items()}
+        reports,
+        surroundings,
+        {f"import {name}": spent for name, spent in imports.items()}
         | {"total": time.perf_counter() - started},
         tuple(notes),
     )
@@ -145,79 +183,13 @@ def _case(entry: Entry, dtype: str, options: Mapping[str, Any], traces: int) -> 
     return build_case(entry, dtype=dtype, **options)
 
 
-def _check_case(
-    case: Case,
-    selection: Selection,
-    candidates: Mapping[str, Candidate],
-    oracle: str,
-    announce: Callable[[EngineId], None],
-) -> CaseReport:
-    runs: list[Run] = []
-    for engine in selection.engines:
-        announce(engine.id)
-        runs.append(run_engine(case, engine))
-    for name, function in candidates.items():
-        announce(EngineId(name, "candidate", "cpu"))
-        runs.append(run_candidate(case, name, function))
-    judge = consult(case, oracle)
-    judged = compare_runs(case, runs, judge)
-    blames = blame(case, runs, judged)
-    comparisons = with_conventions(judged, blames)
-    return CaseReport(
-        name=case.name,
-        network=str(case.network),
-        loss=case.loss,
-        batch_size=case.batch_size,
-        learning_rate=case.learning_rate,
-        seed=case.seed,
-        dtype=case.dtype,
-        oracle=judge.name,
-        runs=tuple(replace(run, trace=None) for run in runs),
-        comparisons=comparisons,
-        blames=blames,
-        problems=tuple(_problems(runs, selection, comparisons)),
-    )
-
-
-def _problems(runs: Sequence[Run], selection: Selection, comparisons: Sequence[Comparison]) -> list[str]:
-    """What keeps a case from being in order although nothing disagrees."""
-    broken = {engine.id for engine in selection.engines if engine.backend is None}
-    found = [f"{run.engine}: {run.message}" for run in runs if run.status == FAILED or run.engine in broken]
-    succeeded = [run.engine for run in runs if run.status == OK]
-    for wanted, attribute in ((selection.named_backends, "label"), (selection.named_devices, "device")):
-        for name in wanted:
-            if not any(getattr(engine, attribute) == name for engine in succeeded):
-                reasons = {
-                    run.message for run in runs if getattr(run.engine, attribute) == name and run.message
-                }
-                found.append(f"{name} was asked for: {'; '.join(sorted(reasons)) or 'it did not run'}")
-    if not comparisons:
-        found.append("nothing was compared: an engine must succeed, and two of them where there is no oracle")
-    elif not any(c.verdict == AGREE or c.verdict in WRONG for c in comparisons):
-        wider = sorted({c.judgement.decidable_in for c in comparisons if c.judgement.decidable_in})
-        found.append(f"nothing was decidable: rounding noise drowns every quantity; try {' or '.join(wider)}")
-    return list(dict.fromkeys(found))
-
-
-def _checked_candidates(candidates: Mapping[str, Candidate], selection: Selection) -> Mapping[str, Candidate]:
-    taken = {engine.id.backend for engine in selection.engines}
-    for name, function in candidates.items():
-        if name in taken:
-            raise InvalidInput(f"candidate {name!r}: an engine has this name, choose another")
-        if not callable(function):
-            raise InvalidInput(f"candidate {name!r} is a {type(function).__name__}: expected a function")
-    return candidates
-
-
-def _announcer(
-    progress: Progress | None, case_number: int, cases: int, runs_a_case: int
-) -> Callable[[EngineId], None]:
-    done = case_number * runs_a_case
+def _announcer(progress: Progress | None, total: int) -> Callable[[EngineId], None]:
+    done = 0
 
     def announce(engine: EngineId) -> None:
         nonlocal done
         if progress is not None:
-            progress(str(engine), done, cases * runs_a_case)
+            progress(str(engine), done, total)
         done += 1
 
     return announce

@@ -1,7 +1,7 @@
 """Which engines a check runs: from names that a user gave to loaded backends."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .backends.base import Backend, BackendUnavailable, device_name
@@ -27,11 +27,21 @@ class EngineId:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that was asked for, with its backend, or the reason why it cannot run."""
+    """An engine that was asked for: its backend if it is in this process, or the reason why it cannot run."""
 
     id: EngineId
     backend: Backend | None
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is of a backend: its variants and devices, or the reason why there is none."""
+
+    variants: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    problem: str | None = None
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,28 @@ def parse_backend(text: str) -> tuple[str, str | None]:
     return name, variant or None
 
 
-def select_engines(backends: Sequence[str] | None, devices: Sequence[str] | None) -> Selection:
-    """Load the engines asked for: by default every installed one, on every device that it sees.
+def see_here(name: str) -> Seen:
+    """Load a backend into this process."""
+    try:
+        backend = load(name)
+    except BackendUnavailable as error:
+        return Seen(problem=str(error))
+    try:
+        return Seen(backend.variants, backend.devices(), backend=backend)
+    except Exception as error:
+        problem = f"{name} cannot say which devices it sees: {type(error).__name__}: {error}"
+        return Seen(backend.variants, problem=problem)
+
+
+def select_engines(
+    backends: Sequence[str] | None, devices: Sequence[str] | None, see: Callable[[str], Seen] = see_here
+) -> Selection:
+    """Find the engines asked for: by default every installed one, on every device that it sees.
+
+    Parameters
+    ----------
+    see
+        Loads a backend by name, here or in a process of its own, and says what there is of it.
 
     Raises
     ------
@@ -67,15 +97,13 @@ def select_engines(backends: Sequence[str] | None, devices: Sequence[str] | None
         If a backend, variant or device has an unknown name. Engines that are
         known but cannot be loaded are in the selection, with the problem.
     """
-    if backends is not None and not backends:
-        raise InvalidInput("no backend given: name at least one, or leave the option out for all")
-    wanted = [parse_backend(text) for text in backends or installed_backends()]
+    wanted = wanted_backends(backends)
     places = None if devices is None else list(dict.fromkeys(device_name(text) for text in devices))
     seconds: dict[str, float] = {}
     engines: dict[EngineId, Engine] = {}
     for name, variant in wanted:
         start = time.perf_counter()
-        for engine in _engines_of(name, variant, places):
+        for engine in _engines_of(name, variant, places, see(name)):
             engines[engine.id] = engine
         seconds.setdefault(name, time.perf_counter() - start)
     return Selection(
@@ -86,26 +114,25 @@ def select_engines(backends: Sequence[str] | None, devices: Sequence[str] | None
     )
 
 
+def wanted_backends(backends: Sequence[str] | None) -> list[tuple[str, str | None]]:
+    """Name and variant of each backend asked for; by default those that are installed."""
+    if backends is not None and not backends:
+        raise InvalidInput("no backend given: name at least one, or leave the option out for all")
+    return [parse_backend(text) for text in backends or installed_backends()]
+
+
 def installed_backends() -> list[str]:
     """Names of the engines whose packages are installed; oracles judge and are not among them."""
     return [name for name, listing in listings().items() if listing.installed and not listing.oracle]
 
 
-def _engines_of(name: str, variant: str | None, places: list[str] | None) -> list[Engine]:
-    try:
-        backend = load(name)
-    except BackendUnavailable as error:
-        absent = [EngineId(name, variant or "default", place) for place in places or ["cpu"]]
-        return [Engine(engine, None, str(error)) for engine in absent]
-    chosen = variant or backend.variants[0]
-    if chosen not in backend.variants:
-        raise unknown(f"variant of {name}", chosen, backend.variants)
-    try:
-        seen = backend.devices()
-    except Exception as error:
-        problem = f"{name} cannot say which devices it sees: {type(error).__name__}: {error}"
-        return [Engine(EngineId(name, chosen, place), None, problem) for place in places or ["cpu"]]
-    return [Engine(EngineId(name, chosen, place), backend) for place in places or seen]
+def _engines_of(name: str, variant: str | None, places: list[str] | None, seen: Seen) -> list[Engine]:
+    if seen.variants and variant is not None and variant not in seen.variants:
+        raise unknown(f"variant of {name}", variant, seen.variants)
+    chosen = variant or next(iter(seen.variants), "default")
+    if seen.problem is not None:
+        return [Engine(EngineId(name, chosen, place), None, seen.problem) for place in places or ["cpu"]]
+    return [Engine(EngineId(name, chosen, place), seen.backend) for place in places or seen.devices]
 
 
 def _label(name: str, variant: str | None, engines: dict[EngineId, Engine]) -> str:

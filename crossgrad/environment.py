@@ -2,18 +2,17 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .backends.base import Backend
-from .backends.registry import find_listing
+from .backends.registry import find_listing, load
 from .versions import package_version
 
 
-def environment(backends: Iterable[Backend]) -> dict[str, Any]:
-    """Describe this machine and the backends that took part."""
-    found = {backend.name: backend for backend in backends}
+def environment(backends: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe this machine and the backends that took part, each by name as `describe` does."""
     return {
         "crossgrad": package_version("crossgrad"),
         "python": platform.python_version(),
@@ -23,15 +22,19 @@ def environment(backends: Iterable[Backend]) -> dict[str, Any]:
         "thread_variables": {
             name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ
         },
-        "backends": {
-            name: {
-                "version": package_version(find_listing(name).distribution),
-                "devices": list(backend.devices()),
-                **_settings(backend),
-            }
-            for name, backend in found.items()
-        },
+        "backends": dict(backends),
     }
+
+
+def describe(backend: Backend) -> dict[str, Any]:
+    """Version, devices and settings of a backend, as they are in the process that it runs in."""
+    version = package_version(find_listing(backend.name).distribution)
+    return {"version": version, "devices": list(backend.devices()), **_settings(backend)}
+
+
+def described(*names: str) -> dict[str, Any]:
+    """What `environment` wants of these backends, loaded into this process."""
+    return {name: describe(load(name)) for name in names}
 
 
 def _settings(backend: Backend) -> dict[str, Any]:

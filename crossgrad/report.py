@@ -36,6 +36,8 @@ class CaseReport:
     problems
         Reasons for the verdict ``failed``: engines that broke or that were
         asked for and are missing, or nothing that could be decided.
+    judge_seconds
+        What the oracle, the comparisons and the diagnosis took.
     """
 
     name: str
@@ -50,6 +52,7 @@ class CaseReport:
     comparisons: tuple[Comparison, ...]
     blames: tuple[Blame, ...]
     problems: tuple[str, ...]
+    judge_seconds: float = 0.0
 
     @property
     def verdict(self) -> str:

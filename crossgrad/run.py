@@ -6,19 +6,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .backends.base import BackendUnavailable, Trace, Unsupported
+from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
+from .candidates import Candidate
 from .engines import Engine, EngineId
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.parameters import numeric_array
 
 OK, FAILED, MISSING, UNSUPPORTED = "ok", "failed", "missing", "unsupported"
+OUT_OF_MEMORY, TIMEOUT, CRASHED, PROTOCOL_ERROR = "out-of-memory", "timeout", "crashed", "protocol-error"
+
+STATUSES = (OK, FAILED, MISSING, UNSUPPORTED, OUT_OF_MEMORY, TIMEOUT, CRASHED, PROTOCOL_ERROR)
+BROKEN = frozenset((FAILED, OUT_OF_MEMORY, TIMEOUT, CRASHED, PROTOCOL_ERROR))
+"""Statuses of engines that were to run the case and did not come through it."""
+
+PHASES = ("prepare", "put", "step", "trace")
+"""What an engine does with a case, in this order; `prepare` is where it compiles."""
+
+Announce = Callable[[str], None]
+"""Called with the name of each phase as it begins."""
 
 CANDIDATE_KINDS = ("loss", "dW", "db")
 """What a candidate delivers; engines deliver every quantity."""
-
-Candidate = Callable[..., Any]
-"""``fn(params, x, y) -> (loss, grads)`` on NumPy arrays; params and grads are lists of ``(W, b)``."""
 
 
 @dataclass(frozen=True)
@@ -33,46 +42,62 @@ class Run:
     partial: bool = False
     """Whether only the quantities of `CANDIDATE_KINDS` are expected."""
 
+    stderr: str | None = None
+    """The last that the engine's process wrote before it ended, where it had one."""
 
-def run_engine(case: Case, engine: Engine) -> Run:
+
+def run_engine(
+    case: Case,
+    engine: Engine,
+    announce: Announce = lambda phase: None,
+    prepare: Callable[[Backend, Case, str, str], Program] | None = None,
+) -> Run:
     """Run `case` on `engine`.
 
     The trace holds the loss and gradients of the timed core, `Program.step`,
     and everything else from `Program.trace`: what is checked is what is timed.
+
+    Parameters
+    ----------
+    prepare
+        Called in place of ``backend.prepare(case, variant, device)``, to keep programs.
     """
     seconds: dict[str, float] = {}
     if engine.backend is None:
         return Run(engine.id, MISSING, seconds, message=engine.problem)
     try:
-        with _timed(seconds, "prepare"):
-            program = engine.backend.prepare(case, engine.id.variant, engine.id.device)
-        with _timed(seconds, "put"):
+        with _timed(seconds, "prepare", announce):
+            prepare = prepare or type(engine.backend).prepare
+            program = prepare(engine.backend, case, engine.id.variant, engine.id.device)
+        with _timed(seconds, "put", announce):
             values = program.put(case.parameters, case.batch)
             program.synchronize()
-        with _timed(seconds, "step"):
+        with _timed(seconds, "step", announce):
             result = program.step(values)
             program.synchronize()
-        with _timed(seconds, "trace"):
+        with _timed(seconds, "trace", announce):
             trace = _engine_trace(program.trace(values).quantities, program.gradients(result))
     except Unsupported as error:
         return Run(engine.id, UNSUPPORTED, seconds, message=str(error))
     except BackendUnavailable as error:
         return Run(engine.id, MISSING, seconds, message=str(error))
     except Exception as error:
-        return Run(engine.id, FAILED, seconds, message=_summary(error))
+        return Run(engine.id, _status_of(error), seconds, message=summary_of(error))
     return Run(engine.id, OK, seconds, trace)
 
 
-def run_candidate(case: Case, name: str, function: Candidate) -> Run:
+def run_candidate(
+    case: Case, name: str, function: Candidate, announce: Announce = lambda phase: None
+) -> Run:
     """Run a user's gradient function on copies of the case's arrays."""
     engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
     params = [(W.copy(), None if b is None else b.copy()) for W, b in case.parameters]
     try:
-        with _timed(seconds, "step"):
+        with _timed(seconds, "step", announce):
             result = function(params, case.batch.x.copy(), case.batch.y.copy())
         trace = _candidate_trace(result, len(case.parameters))
     except Exception as error:
-        return Run(engine, FAILED, seconds, message=_summary(error), partial=True)
+        return Run(engine, _status_of(error), seconds, message=summary_of(error), partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
 
 
@@ -104,13 +129,20 @@ def _candidate_trace(result: Any, layers: int) -> Trace:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], phase: str, announce: Announce) -> Iterator[None]:
+    announce(phase)
     start = time.perf_counter()
     yield
     seconds[phase] = time.perf_counter() - start
 
 
-def _summary(error: Exception) -> str:
+def _status_of(error: Exception) -> str:
+    """Whether an engine broke, or ran out of memory: each framework has an exception of its own for that."""
+    exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return OUT_OF_MEMORY if exhausted or "RESOURCE_EXHAUSTED" in str(error) else FAILED
+
+
+def summary_of(error: BaseException) -> str:
     """The error in one line: frameworks put pages into theirs."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

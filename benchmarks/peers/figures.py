@@ -5,8 +5,7 @@ from datetime import date
 from statistics import fmean
 from typing import Any
 
-from crossgrad.backends.registry import load
-from crossgrad.environment import environment
+from crossgrad.environment import described, environment
 from crossgrad.selftest import share_with_interval
 
 from .checker import REIMPLEMENTED, Checker, installed_version
@@ -28,7 +27,7 @@ def document(
         "schema": SCHEMA,
         "date": date.today().isoformat(),
         **settings,
-        "environment": environment([load(name) for name in ("numpy", "torch", "jax")]),
+        "environment": environment(described("numpy", "torch", "jax")),
         "packages": {
             name: installed_version(name)
             for name in ("numpy", "torch", "jax", "jaxlib", "chex", "python-flint", "ml_dtypes")

@@ -1,0 +1,93 @@
+"""Tensors between processes: through an anonymous file, by name, dtype, shape and place.
+
+The file has no name (memfd on Linux, an unlinked temporary file elsewhere):
+when the last process that holds it ends, however it ends, its memory is free.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..networks.dtypes import Array
+from .protocol import ProtocolError
+
+KINDS = "biufc"
+"""Kinds of NumPy dtypes that may cross; bfloat16, which NumPy does not know, has a name."""
+
+BFLOAT16 = "bfloat16"
+
+Layout = list[list[Any]]
+"""For each array ``[name, dtype, shape, offset]``."""
+
+
+def anonymous_file() -> int:
+    """Open memory that processes share; return its descriptor."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("crossgrad")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def write_arrays(file: int, arrays: Mapping[str, Array]) -> Layout:
+    """Write `arrays` one after the other; return where they are. What was there before is gone."""
+    os.ftruncate(file, 0)
+    layout: Layout = []
+    offset = 0
+    for name, array in arrays.items():
+        content = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        layout.append([name, _dtype_name(array.dtype), list(array.shape), offset])
+        while content:
+            written = os.pwrite(file, content, offset)
+            content, offset = content[written:], offset + written
+    return layout
+
+
+def read_arrays(file: int, layout: Any) -> dict[str, Array]:
+    """Copy out the arrays of a layout.
+
+    Raises
+    ------
+    ProtocolError
+        If the layout is malformed, or names what the file does not hold.
+    """
+    try:
+        return {str(name): _read(file, *place) for name, *place in layout}
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ProtocolError(f"a layout of arrays that makes no sense: {error}") from None
+
+
+def _read(file: int, dtype_name: str, shape: list[int], offset: int) -> Array:
+    dtype = _dtype(dtype_name)
+    if any(length < 0 for length in shape) or offset < 0:
+        raise ValueError(f"shape {shape} at {offset}")
+    size = prod(shape) * dtype.itemsize
+    if offset + size > os.fstat(file).st_size:
+        raise ValueError(f"{size} bytes at {offset} are beyond the end")
+    content = bytearray(size)
+    filled = 0
+    while filled < size:
+        count = os.preadv(file, [memoryview(content)[filled:]], offset + filled)
+        if not count:
+            raise ValueError("the file became shorter")
+        filled += count
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return BFLOAT16 if dtype.name == BFLOAT16 else dtype.str
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    if name == BFLOAT16:
+        import ml_dtypes
+
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
+    dtype = np.dtype(name)
+    if dtype.kind not in KINDS:
+        raise TypeError(f"dtype {name!r}")
+    return dtype

@@ -1,0 +1,53 @@
+"""How long, and in how much memory, an engine may work before it is ended."""
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Self
+
+from ..networks.errors import InvalidInput
+
+IMPORT, COMPILE, RUN = "import", "compile", "run"
+
+PHASE_OF = {"load": IMPORT, "prepare": COMPILE, "put": RUN, "step": RUN, "trace": RUN}
+"""Which limit counts in what a worker says it is at."""
+
+DUMP = 0.2
+"""Seconds in which a process that is late may write where it is."""
+
+GRACE = 1.0
+"""Seconds between asking a process to end and ending it."""
+
+FINAL = 2.0
+"""Seconds after SIGKILL until a process that the system does not let go is given up."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Wall-clock seconds for each phase, and bytes of resident memory; no `memory` means no limit.
+
+    The phases are: importing an engine's framework, compiling a case, and
+    running it (moving values, the step, the trace), each of which is timed anew.
+    """
+
+    importing: float = 120.0
+    compiling: float = 300.0
+    running: float = 300.0
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for seconds in (self.importing, self.compiling, self.running):
+            if not (seconds > 0 and isfinite(seconds)):
+                raise InvalidInput(f"timeout {seconds!r}: expected a number of seconds above 0")
+        if self.memory is not None and self.memory <= 0:
+            raise InvalidInput(f"memory limit {self.memory!r}: expected a number of bytes above 0")
+
+    def with_timeout(self, seconds: float | None) -> Self:
+        """These limits, with one time for all phases if `seconds` is given."""
+        if seconds is None:
+            return self
+        return replace(self, importing=seconds, compiling=seconds, running=seconds)
+
+    def seconds_for(self, step: str) -> float:
+        """The limit of what a worker says it is at."""
+        by_phase = {IMPORT: self.importing, COMPILE: self.compiling, RUN: self.running}
+        return by_phase[PHASE_OF[step]]

@@ -1,0 +1,236 @@
+"""Many workers in a thread of their own: queues, deadlines, and one replacement for each that dies.
+
+A lane is one engine: what its processes load, the cases that wait for it, and
+its processes, one or several. Callers get futures. Whatever becomes of a
+process, its future gets a `Run`: nothing that an engine does raises here, and
+nothing is waited for longer than its limit and the few seconds of its end.
+"""
+
+import os
+import selectors
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engines import EngineId
+from ..networks.cases import Case
+from ..run import PROTOCOL_ERROR, Run
+from .limits import Limits
+from .protocol import ProtocolError
+from .wire import Description, Message, description_of, run_of
+from .worker import Ending, Worker
+
+TICK = 0.05
+"""Seconds between two looks at clocks and memory."""
+
+LOADING_TRIES = 2
+"""How often a lane's processes may fail to load in a row before the lane is given up."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    ticket: int
+    case: Case
+    engine: EngineId
+    partial: bool
+    future: "Future[Run]"
+
+    def ended(self, ending: Ending, stderr: str | None) -> None:
+        self.future.set_result(
+            Run(self.engine, ending.status, {}, None, ending.reason, self.partial, stderr=stderr or None)
+        )
+
+
+@dataclass
+class _Place:
+    """Where a lane has a process, or will have one when there is work."""
+
+    worker: Worker | None = None
+    loaded: bool = False
+    task: _Task | None = None
+
+
+@dataclass
+class Lane:
+    """One engine's processes and the cases that wait for them."""
+
+    loads: Mapping[str, Any]
+    places: list[_Place]
+    description: "Future[Description]" = field(default_factory=Future)
+    tasks: deque[_Task] = field(default_factory=deque)
+    failures: int = 0
+    ended: Ending | None = None
+    """Set if the lane is given up."""
+
+
+class Pool:
+    """Processes that run engines. Use it as a context manager: leaving it ends them all.
+
+    Parameters
+    ----------
+    jobs
+        Processes a lane, at most.
+    """
+
+    def __init__(self, limits: Limits, jobs: int = 1) -> None:
+        self._limits, self._jobs = limits, jobs
+        self._lanes: list[Lane] = []
+        self._orders: deque[Callable[[], None]] = deque()
+        self._tickets = 0
+        self._closing = False
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="crossgrad-pool", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def open(self, **loads: str) -> Lane:
+        """Start a process that loads an engine (``backend=``) or a candidate (``file= function= name=``)."""
+        lane = Lane(loads, [_Place() for _ in range(self._jobs)])
+
+        def start() -> None:
+            self._lanes.append(lane)
+            self._start(lane, lane.places[0])
+
+        self._order(start)
+        return lane
+
+    def submit(self, lane: Lane, case: Case, engine: EngineId, partial: bool = False) -> "Future[Run]":
+        """Queue a case; the future's run says what became of it."""
+        if self._closing:
+            raise RuntimeError("the pool of workers is closed")
+        task = _Task(self._tickets, case, engine, partial, Future())
+        self._tickets += 1
+        self._order(lambda: lane.tasks.append(task))
+        return task.future
+
+    def close(self) -> None:
+        """End every process and everything that they started; runs under way are given up."""
+        if not self._closing:
+            self._closing = True
+            self._order(lambda: None)
+        self._thread.join()
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        with suppress(BlockingIOError, OSError):
+            os.write(self._wake, b"!")
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._turn()
+        finally:
+            self._end()
+
+    def _turn(self) -> None:
+        """Wait for something to happen, or a tick; then see to every process."""
+        events = self._selector.select(TICK)
+        for key, _ in events:
+            if key.fd == self._woken:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+        while self._orders:
+            self._orders.popleft()()
+        for lane in self._lanes:
+            for place in lane.places:
+                self._see_to(lane, place)
+            self._hand_out(lane)
+
+    def _see_to(self, lane: Lane, place: _Place) -> None:
+        worker = place.worker
+        if worker is None:
+            return
+        for answer in worker.read():
+            try:
+                self._take(lane, place, worker, answer)
+            except ProtocolError as error:
+                worker.end(PROTOCOL_ERROR, f"the process of the engine sent {error}")
+        worker.watch()
+        if worker.silent:
+            with suppress(KeyError):
+                self._selector.unregister(worker.messages)
+        if worker.ending is not None and worker.gone:
+            self._bury(lane, place, worker, worker.ending)
+
+    def _take(self, lane: Lane, place: _Place, worker: Worker, answer: Message) -> None:
+        """Take an answer for what it is: a description after loading, a run after a case."""
+        if answer["is"] == "loaded" and not place.loaded:
+            found = description_of(answer)
+            place.loaded, lane.failures = True, 0
+            if not lane.description.done():
+                lane.description.set_result(found)
+            return
+        task = place.task
+        if answer["is"] != "ran" or task is None or answer.get("ticket") != task.ticket:
+            raise ProtocolError(f"{answer['is']!r} that nobody asked for")
+        run = run_of(answer, task.engine, worker.result_file)
+        place.task = None
+        task.future.set_result(run)
+
+    def _bury(self, lane: Lane, place: _Place, worker: Worker, ending: Ending) -> None:
+        """Let go of a process that has ended; say so to whoever waits for it."""
+        with suppress(KeyError):
+            self._selector.unregister(worker.messages)
+        worker.close()
+        if place.task is not None:
+            place.task.ended(ending, worker.tail)
+        elif not place.loaded:
+            lane.failures += 1
+            if not lane.description.done() or lane.failures >= LOADING_TRIES:
+                self._give_up(lane, ending, worker.tail)
+        place.worker, place.task, place.loaded = None, None, False
+
+    def _give_up(self, lane: Lane, ending: Ending, stderr: str) -> None:
+        lane.ended = ending
+        if not lane.description.done():
+            lane.description.set_result(
+                Description(status=ending.status, problem=ending.reason, stderr=stderr)
+            )
+
+    def _hand_out(self, lane: Lane) -> None:
+        if lane.ended is not None:
+            while lane.tasks:
+                lane.tasks.popleft().ended(lane.ended, None)
+        for place in lane.places:
+            if not lane.tasks:
+                return
+            if place.worker is None:
+                self._start(lane, place)
+            elif place.loaded and place.task is None and place.worker.ending is None:
+                place.task = task = lane.tasks.popleft()
+                place.worker.run(
+                    task.case, task.ticket, variant=task.engine.variant, device=task.engine.device
+                )
+
+    def _start(self, lane: Lane, place: _Place) -> None:
+        place.worker = Worker(lane.loads, self._limits)
+        self._selector.register(place.worker.messages, selectors.EVENT_READ)
+
+    def _end(self) -> None:
+        workers = [place.worker for lane in self._lanes for place in lane.places if place.worker]
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.close()
+        self._selector.close()
+        for descriptor in (self._woken, self._wake):
+            os.close(descriptor)
+        closed = RuntimeError("the pool of workers was closed")
+        for lane in self._lanes:
+            waiting = [place.task for place in lane.places if place.task] + list(lane.tasks)
+            futures: list[Future[Any]] = [lane.description, *(task.future for task in waiting)]
+            for future in futures:
+                if not future.done():
+                    future.set_exception(closed)

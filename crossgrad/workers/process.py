@@ -1,0 +1,180 @@
+"""What runs in a worker's process: one engine, or one function of the user's, case after case.
+
+The process is started by `worker.Worker` in a session of its own, with five
+descriptors: messages in, messages out, a pipe whose end of file says that the
+parent has gone, and anonymous memory for the case and for its results.
+"""
+
+import faulthandler
+import os
+import signal
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .protocol import VERSION, Inbox, pack
+
+READ_SIZE = 1 << 16
+PROGRAMS_KEPT = 8
+"""Compiled programs that a warm worker keeps for cases of the same shapes and rules."""
+
+
+def main(inbound: int, outbound: int, life: int, case_file: int, result_file: int) -> None:
+    """Answer messages until the parent closes the pipe."""
+    _guard(life)
+    _quieten()
+    channel = _Channel(inbound, outbound)
+    channel.send({"is": "hello", "version": VERSION, "pid": os.getpid()})
+    worker: Any = None
+    while (message := channel.receive()) is not None:
+        if message["do"] == "load":
+            worker, answer = _load(message, case_file, result_file, channel.send)
+        else:
+            answer = worker.run(message)
+        channel.send(answer)
+
+
+class _Channel:
+    def __init__(self, inbound: int, outbound: int) -> None:
+        self._inbound, self._outbound = inbound, outbound
+        self._inbox, self._waiting = Inbox(), list[dict[str, Any]]()
+
+    def send(self, message: dict[str, Any]) -> None:
+        content = memoryview(pack(message))
+        while content:
+            content = content[os.write(self._outbound, content) :]
+
+    def receive(self) -> dict[str, Any] | None:
+        while not self._waiting:
+            data = os.read(self._inbound, READ_SIZE)
+            if not data:
+                return None
+            self._waiting += self._inbox.feed(data)
+        return self._waiting.pop(0)
+
+
+def _guard(life: int) -> None:
+    """Leave a process behind that ends this one, and all that it started, when the parent has gone.
+
+    A thread could not: an engine that hangs in C may hold the interpreter's
+    lock. Forking is safe here, before any thread or framework; the child does
+    nothing but wait, and the group's end is its own.
+    """
+    if os.fork():
+        os.close(life)
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.closerange(0, life)
+    os.closerange(life + 1, 256)
+    os.read(life, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _quieten() -> None:
+    """Send what engines print to stderr, where the parent keeps the last of it; make crashes speak."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
+def _load(
+    message: dict[str, Any], case_file: int, result_file: int, send: Callable[[dict[str, Any]], None]
+) -> "tuple[_Worker, dict[str, Any]]":
+    start = time.perf_counter()
+    worker = _CandidateWorker if message.get("function") else _EngineWorker
+    loaded = worker(message, case_file, result_file, send)
+    answer = {"is": "loaded", "variants": (), "devices": (), "environment": None, "problem": None}
+    return loaded, answer | loaded.describe() | {"seconds": time.perf_counter() - start}
+
+
+class _Worker:
+    def __init__(
+        self,
+        message: dict[str, Any],
+        case_file: int,
+        result_file: int,
+        send: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._message, self._send = message, send
+        self._case_file, self._result_file = case_file, result_file
+
+    def describe(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def run(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Run the case that the message describes, and describe what came of it."""
+        from .wire import case_of, run_message
+
+        case = case_of(message["case"], self._case_file)
+        run = self._run(case, message)
+        return {"is": "ran", "ticket": message["ticket"], **run_message(run, self._result_file)}
+
+    def _run(self, case: Any, message: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def _announce(self, phase: str) -> None:
+        self._send({"is": "phase", "phase": phase})
+
+
+class _EngineWorker(_Worker):
+    """Runs an engine, and keeps its compiled programs: JAX compiles once a shape."""
+
+    def describe(self) -> dict[str, Any]:
+        from ..backends.base import BackendUnavailable
+        from ..backends.registry import load
+        from ..environment import describe
+        from ..run import summary_of
+
+        self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._backend: Any = None
+        try:
+            backend = load(self._message["backend"])
+        except BackendUnavailable as error:
+            return {"problem": str(error)}
+        try:
+            devices, environment = backend.devices(), describe(backend)
+        except Exception as error:
+            return {"problem": f"{backend.name} cannot say which devices it sees: {summary_of(error)}"}
+        self._backend = backend
+        return {"variants": backend.variants, "devices": devices, "environment": environment}
+
+    def _run(self, case: Any, message: dict[str, Any]) -> Any:
+        from ..engines import Engine, EngineId
+        from ..run import run_engine
+
+        engine = EngineId(self._message["backend"], message["variant"], message["device"])
+        return run_engine(case, Engine(engine, self._backend), self._announce, self._prepared)
+
+    def _prepared(self, backend: Any, case: Any, variant: str, device: str) -> Any:
+        """A program for the case, from an earlier one of the same shapes and rules if there is one."""
+        key = (case.network, case.batch_size, case.loss, case.learning_rate, case.dtype, variant, device)
+        if key not in self._programs:
+            self._programs[key] = backend.prepare(case, variant, device)
+        self._programs.move_to_end(key)
+        while len(self._programs) > PROGRAMS_KEPT:
+            self._programs.popitem(last=False)
+        return self._programs[key]
+
+
+class _CandidateWorker(_Worker):
+    """Runs a function out of a user's file."""
+
+    def describe(self) -> dict[str, Any]:
+        from ..candidates import CandidateFile
+        from ..run import summary_of
+
+        file = CandidateFile(self._message["name"], Path(self._message["file"]), self._message["function"])
+        try:
+            self._function = file.load()
+        except Exception as error:
+            return {"problem": summary_of(error)}
+        return {"variants": ("candidate",), "devices": ("cpu",)}
+
+    def _run(self, case: Any, message: dict[str, Any]) -> Any:
+        from ..run import run_candidate
+
+        return run_candidate(case, self._message["name"], self._function, self._announce)

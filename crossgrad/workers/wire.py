@@ -1,0 +1,127 @@
+"""Cases, runs and descriptions of engines as messages, and back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..backends.base import Trace
+from ..engines import EngineId
+from ..networks.batches import Batch
+from ..networks.cases import Case
+from ..networks.parameters import DenseParameters
+from ..networks.spec import Dense, Network
+from ..run import MISSING, OK, STATUSES, Run
+from .arrays import read_arrays, write_arrays
+from .protocol import ProtocolError
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a worker found when it imported its engine, or why it could not.
+
+    Parameters
+    ----------
+    environment
+        Version, devices and settings, for the report.
+    status, problem
+        The status of every run of an engine that is not there, and the reason in words.
+    stderr
+        The last that the process wrote, if it ended.
+    """
+
+    variants: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    environment: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+    status: str = OK
+    problem: str | None = None
+    stderr: str | None = None
+
+
+def case_message(case: Case, file: int) -> Message:
+    """Describe a case; its numbers go into `file`."""
+    arrays = {"x": case.batch.x, "y": case.batch.y}
+    for number, (W, b) in enumerate(case.parameters, start=1):
+        arrays |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
+    return {
+        "name": case.name,
+        "inputs": case.network.inputs,
+        "layers": [asdict(layer) for layer in case.network.layers],
+        "loss": case.loss,
+        "learning_rate": case.learning_rate,
+        "seed": case.seed,
+        "dtype": case.dtype,
+        "arrays": write_arrays(file, arrays),
+    }
+
+
+def case_of(message: Message, file: int) -> Case:
+    """The case that a message describes, bit for bit."""
+    arrays = read_arrays(file, message["arrays"])
+    layers = tuple(Dense(**layer) for layer in message["layers"])
+    return Case(
+        name=message["name"],
+        network=Network(message["inputs"], layers),
+        parameters=tuple(
+            DenseParameters(arrays[f"W.{n}"], arrays.get(f"b.{n}")) for n in range(1, len(layers) + 1)
+        ),
+        batch=Batch(arrays["x"], arrays["y"]),
+        loss=message["loss"],
+        learning_rate=message["learning_rate"],
+        seed=message["seed"],
+        dtype=message["dtype"],
+    )
+
+
+def run_message(run: Run, file: int) -> Message:
+    """Describe a run; what it delivered goes into `file`."""
+    return {
+        "status": run.status,
+        "seconds": dict(run.seconds),
+        "message": run.message,
+        "partial": run.partial,
+        "arrays": None if run.trace is None else write_arrays(file, run.trace.quantities),
+    }
+
+
+def run_of(message: Message, engine: EngineId, file: int) -> Run:
+    """The run that a worker reports.
+
+    Raises
+    ------
+    ProtocolError
+        If the message does not describe one.
+    """
+    try:
+        status, seconds, text = message["status"], message["seconds"], message["message"]
+        arrays, partial = message["arrays"], message["partial"]
+        if status not in STATUSES or not isinstance(text, str | None):
+            raise ProtocolError(f"a run with status {status!r}")
+        spent = {str(phase): float(value) for phase, value in seconds.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProtocolError(f"a run that makes no sense: {error!r}") from None
+    trace = None if arrays is None else Trace(read_arrays(file, arrays))
+    return Run(engine, status, spent, trace, text, bool(partial))
+
+
+def description_of(message: Message) -> Description:
+    """The description that a worker sends of its engine.
+
+    Raises
+    ------
+    ProtocolError
+        If the message does not hold one.
+    """
+    try:
+        return Description(
+            variants=tuple(str(name) for name in message["variants"]),
+            devices=tuple(str(name) for name in message["devices"]),
+            environment=message["environment"],
+            seconds=float(message["seconds"]),
+            status=OK if message["problem"] is None else MISSING,
+            problem=message["problem"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"a description that makes no sense: {error!r}") from None

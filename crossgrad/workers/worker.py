@@ -1,0 +1,231 @@
+"""The parent's handle of one worker's process: what it says, when it is late, and how it is ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..networks.cases import Case
+from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
+from .arrays import anonymous_file
+from .limits import DUMP, FINAL, GRACE, PHASE_OF, Limits
+from .protocol import VERSION, Inbox, ProtocolError, pack
+from .wire import Message, case_message
+
+READ_SIZE = 1 << 16
+READ_AT_ONCE = 1 << 22
+TAIL = 4096
+"""Bytes of an engine's stderr that are kept to explain its end."""
+
+IDLE = "idle"
+_START = "import sys; sys.path[:] = {path!r}; from crossgrad.workers.process import main; main({descriptors})"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a worker does no more work: a status of a run, and the reason in words."""
+
+    status: str
+    reason: str
+
+
+class Worker:
+    """A process in a session of its own, which runs one engine or one candidate.
+
+    Parameters
+    ----------
+    loads
+        What the process is to load, as ``process`` understands it.
+
+    Attributes
+    ----------
+    messages
+        Descriptor to wait for; when there is something to read, call `read`.
+    phase
+        What it is at: one of `limits.PHASE_OF`, or ``idle``.
+    ending
+        Set once the worker will do no more work.
+    """
+
+    def __init__(self, loads: Mapping[str, Any], limits: Limits) -> None:
+        self._limits = limits
+        self._case_file, self.result_file = anonymous_file(), anonymous_file()
+        inbound, self._to_worker = os.pipe()
+        self.messages, outbound = os.pipe()
+        life, self._life = os.pipe()
+        self._stderr, errors = os.pipe()
+        theirs = [inbound, outbound, life, self._case_file, self.result_file]
+        command = _START.format(path=sys.path, descriptors=", ".join(map(str, theirs)))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+        for descriptor in (inbound, outbound, life, errors):
+            os.close(descriptor)
+        for descriptor in (self.messages, self._stderr):
+            os.set_blocking(descriptor, False)
+        self._inbox, self._tail, self._greeted = Inbox(), b"", False
+        self.ending: Ending | None = None
+        self._silent_since: float | None = None
+        self._signals: list[tuple[float, int]] = []
+        self._given_up: float | None = None
+        self._deadline: float | None = None
+        self._enter("load")
+        self._send({"do": "load", **loads})
+
+    @property
+    def gone(self) -> bool:
+        """Whether its process has ended, or the system will not let go of it."""
+        if self._process.poll() is not None:
+            return True
+        return self._given_up is not None and time.monotonic() > self._given_up
+
+    @property
+    def silent(self) -> bool:
+        """Whether its end of the messages' pipe is closed: nothing more will come."""
+        return self._silent_since is not None
+
+    @property
+    def tail(self) -> str:
+        """The last that the engine wrote to stderr or stdout."""
+        return self._tail.decode(errors="replace").strip()
+
+    def run(self, case: Case, ticket: int, **where: str) -> None:
+        """Start on a case."""
+        self._enter("put")
+        self._send({"do": "run", "ticket": ticket, "case": case_message(case, self._case_file), **where})
+
+    def read(self) -> list[Message]:
+        """Answers that have come in since; what is no message ends the worker."""
+        self._listen()
+        answers: list[Message] = []
+        content, closed = _drained(self.messages)
+        if closed and self._silent_since is None:
+            self._silent_since = time.monotonic()
+        try:
+            for message in self._inbox.feed(content):
+                if self._is_answer(message):
+                    answers.append(message)
+        except (ProtocolError, ValueError, KeyError, TypeError) as error:
+            self.end(PROTOCOL_ERROR, f"the process of the engine sent {error}")
+        return [] if self.ending is not None else answers
+
+    def watch(self) -> None:
+        """See what the clock, the memory and the system say of the worker, and act on it."""
+        now, code = time.monotonic(), self._process.poll()
+        if self.ending is None:
+            if code is not None:
+                self._listen()  # what it wrote last may have come in after the last reading
+                self.ending = Ending(CRASHED, f"{_exit_in_words(code)} in {self.phase}")
+            elif self._deadline is not None and now > self._deadline:
+                limit = self._limits.seconds_for(self.phase)
+                self.end(TIMEOUT, f"{self.phase} took longer than {limit:g} s")
+            elif self._silent_since is not None and now > self._silent_since + GRACE:
+                self.end(PROTOCOL_ERROR, "the process of the engine closed its pipe")
+            elif self._limits.memory is not None and _resident(self._process.pid) > self._limits.memory:
+                limit = self._limits.memory / 2**20
+                self.end(OUT_OF_MEMORY, f"{self.phase} took more than {limit:,.0f} MiB of memory")
+        while self._signals and now >= self._signals[0][0]:
+            self._kill(self._signals.pop(0)[1])
+
+    def end(self, status: str, reason: str) -> None:
+        """Give the worker up: let one that is late say where it is, ask it to end, then end it."""
+        if self.ending is not None:
+            return
+        self.ending = Ending(status, reason)
+        asked = time.monotonic()
+        if status == TIMEOUT:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGUSR1)
+            asked += DUMP
+            self._signals = [(asked, signal.SIGTERM), (asked + GRACE, signal.SIGKILL)]
+        else:
+            self._signals = [(asked, signal.SIGKILL)]
+        self._given_up = asked + GRACE + FINAL
+
+    def kill(self) -> None:
+        """End the process and everything that it started, now."""
+        self._kill(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill, and let go of the process and its descriptors."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(FINAL)
+        for descriptor in (
+            self._to_worker, self.messages, self._stderr, self._life, self._case_file, self.result_file
+        ):  # fmt: skip
+            os.close(descriptor)
+
+    def _listen(self) -> None:
+        self._tail = (self._tail + _drained(self._stderr)[0])[-TAIL:]
+
+    def _is_answer(self, message: Message) -> bool:
+        if message["is"] == "hello":
+            if message["version"] != VERSION:
+                raise ProtocolError(f"messages of version {message['version']!r}, not {VERSION}")
+            self._greeted = True
+        elif not self._greeted:
+            raise ProtocolError(f"{message['is']!r} before its version")
+        elif message["is"] == "phase":
+            self._enter(message["phase"])
+        else:
+            self.phase, self._deadline = IDLE, None
+            return True
+        return False
+
+    def _enter(self, phase: str) -> None:
+        if phase not in PHASE_OF:
+            raise ProtocolError(f"unknown phase {phase!r}")
+        self.phase = phase
+        self._deadline = time.monotonic() + self._limits.seconds_for(phase)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        content = memoryview(pack(message))
+        with suppress(BrokenPipeError):  # it has ended: `watch` finds out how
+            while content:
+                content = content[os.write(self._to_worker, content) :]
+
+    def _kill(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+def _drained(descriptor: int) -> tuple[bytes, bool]:
+    """What can be read without waiting, at most `READ_AT_ONCE`; and whether the other end is closed."""
+    found = b""
+    with suppress(BlockingIOError):
+        while len(found) < READ_AT_ONCE:
+            data = os.read(descriptor, READ_SIZE)
+            if not data:
+                return found, True
+            found += data
+    return found, False
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process holds, as far as the system tells."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _exit_in_words(code: int) -> str:
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"signal {-code}"
