@@ -10,6 +10,7 @@ from typing import Any
 from .compare import Blame, Comparison
 from .diagnosis import Diagnosis
 from .engines import EngineId
+from .escape import terminal
 from .run import Run
 from .verdict import SEVERITY, WRONG, Judgement
 
@@ -93,7 +94,7 @@ class Report:
     def raise_if_disagree(self) -> None:
         """Raise `GradientsDisagree`, listing field by field what is not in order, unless `ok`."""
         if not self.ok:
-            raise GradientsDisagree("\n".join(self._complaints()))
+            raise GradientsDisagree("\n".join(map(terminal, self._complaints())))
 
     def _complaints(self) -> list[str]:
         lines = [f"verdict: {self.verdict}"]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .engines import EngineId
+from .escape import python_string, terminal
 from .floor import rounding_floor
 from .idioms import by_hand, call_by_hand, can_say, part_of
 from .networks.cases import Case
@@ -111,7 +112,7 @@ def _heading(case: Case, engine: EngineId, origin: str, why: str) -> list[str]:
         "Exit code 1: the disagreement shows; 0: it does not.",
         why,
     ]
-    return [f"# {line}" for line in wrap(" ".join(sentences), WIDTH - 2)]
+    return [f"# {line}" for line in wrap(terminal(" ".join(sentences)), WIDTH - 2)]
 
 
 def _versions(more: str) -> str:
@@ -135,7 +136,7 @@ for name, sigma in noise.items():
     print(f"{{name}}: WRONG; its largest difference is {{error.max():.3g}},")
     print(f"    {{over:.3g}} times what rounding explains; {{name}}{{[*map(int, worst)] or ''}}:")
     print(f"    got {{got[name][worst]!s}}, expected {{right[name][worst]!s}}")
-print("{engine} is wrong" if wrong else "no disagreement")
+print({python_string(f"{engine} is wrong")} if wrong else "no disagreement")
 sys.exit(1 if wrong else 0)""".splitlines()
 
 
@@ -168,10 +169,10 @@ report = crossgrad.check(
     batch=batch,
     loss="{case.loss}",
     learning_rate={case.learning_rate!r},
-    backends=["{engine.label}"],
-    devices=["{engine.device}"],
+    backends=[{python_string(engine.label)}],
+    devices=[{python_string(engine.device)}],
     dtypes=["{case.dtype}"],
-    oracle="{oracle}",
+    oracle={python_string(oracle)},
 )
 {_versions('"crossgrad", crossgrad.__version__')}
 for name, facts in report.environment["backends"].items():
@@ -187,7 +188,7 @@ for c in report.comparisons:
 for problem in report.cases[0].problems:
     print(problem)
 wrong = any(c.verdict in {sorted(WRONG)!r} for c in report.comparisons)
-print("{engine} is wrong" if wrong else "no disagreement")
+print({python_string(f"{engine} is wrong")} if wrong else "no disagreement")
 sys.exit(1 if wrong else 0 if report.ok else 3)""".splitlines()
 
 

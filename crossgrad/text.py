@@ -1,4 +1,8 @@
-"""Reports for people: tables on a terminal, plain text in a pipe or file."""
+"""Reports for people: tables on a terminal, plain text in a pipe or file.
+
+Names and messages may come from files and engines: each is escaped as it
+becomes a `Text`, and a plain string would be read as Rich's markup.
+"""
 
 import io
 import sys
@@ -11,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .compare import Comparison
+from .escape import terminal
 from .networks.cases import Case
 from .report import CaseReport, Report, describe, describe_blame, worst_verdict
 from .run import OK, Run
@@ -28,11 +33,11 @@ def report_text(report: Report, to_file: bool = False) -> str:
     buffer = io.StringIO()
     console = _console(buffer, to_file)
     for note in report.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(_shown(f"note: {note}", "yellow"))
     for case in report.cases:
         console.print(_case_table(case))
         for line in _details(case):
-            console.print(Text(f"  {line}", style="red"), soft_wrap=True)
+            console.print(_shown(f"  {line}", "red"), soft_wrap=True)
         console.print()
     return buffer.getvalue()
 
@@ -95,7 +100,7 @@ def closing_line(report: Report) -> str:
         what = "all agree" + "".join(
             f", but {soft.count(verdict)} {verdict}" for verdict in dict.fromkeys(soft)
         )
-    return (
+    return terminal(
         f"{_count(len(report.cases), 'case')}, {_count(len(engines), 'engine')} "
         f"({', '.join(engines) or 'none ran'}), {_count(compared, 'comparison')}: {what} "
         f"[{report.seconds['total']:.1f} s]"
@@ -106,9 +111,9 @@ def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
     """A plain table as text: first column names, others values."""
     table = _table(title)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(_shown(column), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(_shown(cell, keep="\n") for cell in row))
     buffer = io.StringIO()
     _console(buffer, to_file=False).print(table)
     return buffer.getvalue()
@@ -122,8 +127,12 @@ def case_title(case: Case | CaseReport) -> str:
     )
 
 
+def _shown(text: str, style: str = "", keep: str = "") -> Text:
+    return Text(terminal(text, keep=keep), style=style)
+
+
 def _table(title: str) -> Table:
-    return Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    return Table(title=_shown(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def _console(buffer: io.StringIO, to_file: bool) -> Console:
@@ -146,26 +155,28 @@ def _case_table(case: CaseReport) -> Table:
     return table
 
 
-def _row(case: CaseReport, run: Run) -> list[Text | str]:
+def _row(case: CaseReport, run: Run) -> list[Text]:
     spent = f"{1000 * sum(run.seconds.values()):.0f} ms" if run.seconds else ""
     compared = case.comparisons_of(run.engine)
     if run.status != OK or not compared:
         status = run.status if run.status != OK else "not compared"
-        return [run.engine.label, run.engine.device, "", "", "", "", "", Text(status, style="yellow"), spent]
+        engine = [_shown(run.engine.label), _shown(run.engine.device)]
+        return [*engine, *5 * [Text()], _shown(status, "yellow"), _shown(spent)]
     worst = max(compared, key=_badness)
     other = worst.against if worst.engine == run.engine else str(worst.engine)
     verdict = worst_verdict(compared)
     found = worst.judgement
+    style = "bold red" if verdict in WRONG else "green" if verdict == AGREE else "yellow"
     return [
-        run.engine.label,
-        run.engine.device,
-        worst.quantity,
-        other,
-        "" if found.max_ulp is None else f"{found.max_ulp:.3g}",
-        "" if found.over_floor is None else f"{found.over_floor:.2g}",
-        "" if found.digits is None else f"{found.digits:.1f}",
-        Text(verdict, style="bold red" if verdict in WRONG else "green" if verdict == AGREE else "yellow"),
-        spent,
+        _shown(run.engine.label),
+        _shown(run.engine.device),
+        _shown(worst.quantity),
+        _shown(other),
+        _shown("" if found.max_ulp is None else f"{found.max_ulp:.3g}"),
+        _shown("" if found.over_floor is None else f"{found.over_floor:.2g}"),
+        _shown("" if found.digits is None else f"{found.digits:.1f}"),
+        _shown(verdict, style),
+        _shown(spent),
     ]
 
 

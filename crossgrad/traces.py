@@ -10,6 +10,7 @@ import numpy as np
 
 from .checking import plan_case
 from .engines import select_engines
+from .escape import terminal
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.spec import Network
@@ -56,7 +57,7 @@ class Traces:
             case_title(case), ["quantity", "shape", *(str(run.engine) for run in finished)], rows
         )
         missing = [f"{run.engine}: {run.status}: {run.message}" for run in self.runs if run.status != OK]
-        return table + "".join(f"{line}\n" for line in missing)
+        return table + "".join(f"{terminal(line)}\n" for line in missing)
 
     def to_json(self) -> str:
         """Every element of every quantity, in full precision, in data-flow order."""

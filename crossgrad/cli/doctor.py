@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import exits
-from .output import say
+from .output import say, write
 
 
 def doctor(
@@ -25,5 +25,6 @@ def doctor(
     from ..text import closing_line, report_text
 
     report = check("article")
-    say("\n" + report_text(report) + closing_line(report) + "\n")
+    write("\n" + report_text(report))
+    say(closing_line(report) + "\n")
     raise typer.Exit(exits.of_verdict(report.verdict))

@@ -1,20 +1,32 @@
-"""Where results go: the terminal, or a file that may turn out to be unwritable."""
+"""Where results go: the terminal, or a file that may turn out to be unwritable.
+
+What is said in sentences is escaped here, as names in it may come from files;
+what is rendered (tables, JSON, scripts) was escaped where it was made.
+"""
 
 import sys
 from pathlib import Path
 
 import typer
 
+from ..escape import terminal
 from . import exits
 
 
 def error(message: str) -> None:
-    """Say on stderr what went wrong."""
-    typer.echo(f"error: {message}", err=True)
+    """Say on stderr what went wrong; lines after the first are indented, so that no name forges one."""
+    first, *rest = terminal(message, keep="\n").split("\n")
+    lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in rest)]
+    typer.echo("error: " + "\n".join(lines), err=True)
 
 
 def say(text: str) -> None:
-    """Write to stdout; if its reader has gone (``| head``), leave quietly."""
+    """Write sentences to stdout."""
+    write(terminal(text, keep="\n"))
+
+
+def write(text: str) -> None:
+    """Write to stdout what is rendered; if its reader has gone (``| head``), leave quietly."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -23,7 +35,7 @@ def say(text: str) -> None:
 
 
 def deliver(text: str, output: Path | None) -> int:
-    """Write `text` to `output`, or to stdout if there is none or it cannot be written.
+    """Write `text`, rendered, to `output`, or to stdout if there is none or it cannot be written.
 
     Returns
     -------
@@ -31,13 +43,13 @@ def deliver(text: str, output: Path | None) -> int:
         The exit code: `exits.BAD_INPUT` if the file could not be written, else `exits.OK`.
     """
     if output is None:
-        say(text)
+        write(text)
         return exits.OK
     try:
         # A name that came from the file system may hold bytes that are no UTF-8.
         output.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as problem:
-        say(text)
+        write(text)
         reason = getattr(problem, "strerror", None) or problem
         error(f"cannot write {output}: {reason}; the result is above instead")
         return exits.BAD_INPUT

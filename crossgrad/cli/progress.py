@@ -16,12 +16,15 @@ def progress_bar(quiet: bool = False) -> Iterator["Progress | None"]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress as Bar
+
+    from ..escape import terminal
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def show(description: str, done: int, total: int) -> None:
-            bar.update(task, description=description, completed=done, total=total)
+            bar.update(task, description=escape(terminal(description)), completed=done, total=total)
 
         yield show

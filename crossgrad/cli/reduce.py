@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..escape import terminal
 from . import exits, options
 from .output import deliver, error, say
 from .progress import progress_bar
@@ -82,7 +83,8 @@ def reduce(
             error(f"{engine.id}: {run.status}: {run.message}")
     if agreeing:
         verb = "agrees" if len(agreeing) == 1 else "agree"
-        say(f"nothing to reduce: {' and '.join(agreeing)} {verb} on {case.name} {case.dtype}\n")
+        where = terminal(f"{case.name} {case.dtype}")
+        say(f"nothing to reduce: {' and '.join(agreeing)} {verb} on {where}\n")
     raise typer.Exit(exits.OK if agreeing and not broken else exits.ENGINE_FAILED)
 
 
@@ -132,7 +134,7 @@ def _summary(case: "Case", engine: "Engine", found: "Reduced", wrong: "Sequence[
         *(f"    {_difference(comparison)}" for comparison in wrong),
         "",
     ]
-    return [part for line in lines for part in line.splitlines() or [""]]
+    return [terminal(line) for line in lines]
 
 
 def _size(case: "Case") -> str:
