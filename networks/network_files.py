@@ -15,21 +15,20 @@ from the model below; editors that know it complete and check such files.
 TOML rather than YAML: YAML reads ``1e-5`` as a string.
 """
 
-import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InvalidInput
 from .files import read_whole
+from .problems import Location, does_not_describe
 from .rules import ACTIVATIONS, require_rule
 from .spec import LARGEST_COUNT, Dense, Network
 
 SIZE_LIMIT = 2**20
-SHOWN_PROBLEMS = 20
 
 
 def _known_activation(name: str) -> str:
@@ -76,11 +75,7 @@ def load_network(path: str | Path) -> Network:
     try:
         table = NetworkTable.model_validate(document)
     except ValidationError as error:
-        problems = [f"{_place(item['loc'])}: {_reason(item)}" for item in error.errors()]
-        lines = [f"{path} does not describe a network:", *problems[:SHOWN_PROBLEMS]]
-        if len(problems) > SHOWN_PROBLEMS:
-            lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
-        raise InvalidInput("\n  ".join(lines)) from None
+        raise does_not_describe(path, "a network", error, _known_keys) from None
     return Network(
         table.inputs, tuple(Dense(layer.units, layer.activation, layer.bias) for layer in table.layers)
     )
@@ -92,22 +87,5 @@ def network_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in location)
-    return text.removeprefix(".")
-
-
-def _key(part: str) -> str:
-    """A key as TOML writes it: bare if it can be, else quoted; shortened if it is long."""
-    return part if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", part) else shortened(part)
-
-
-def _reason(item: Any) -> str:
-    if item["type"] == "extra_forbidden":
-        table = DenseTable if len(item["loc"]) > 1 else NetworkTable
-        return f"unknown key, known are {', '.join(table.model_fields)}"
-    if item["type"] == "missing":
-        return "is missing"
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    return f"{item['msg'][0].lower()}{item['msg'][1:]}, got {shortened(item['input'])}"
+def _known_keys(location: Location) -> Iterable[str]:
+    return (DenseTable if len(location) > 1 else NetworkTable).model_fields

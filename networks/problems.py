@@ -1,0 +1,53 @@
+"""What is wrong with a document that a user wrote, key by key."""
+
+import re
+from collections.abc import Callable, Iterable
+from reprlib import repr as shortened
+from typing import Any
+
+from pydantic import ValidationError
+
+from .errors import InvalidInput
+
+SHOWN_PROBLEMS = 20
+
+Location = tuple[int | str, ...]
+
+
+def does_not_describe(
+    source: object, what: str, error: ValidationError, known: Callable[[Location], Iterable[str]]
+) -> InvalidInput:
+    """The error for a document that does not have the form of a model.
+
+    Parameters
+    ----------
+    source, what
+        Where the document comes from, and what it should describe: ``"a network"``.
+    known
+        The keys that the table around a location may have.
+    """
+    problems = [f"{_place(item['loc'])}: {_reason(item, known)}" for item in error.errors()]
+    lines = [f"{source} does not describe {what}:", *problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
+    return InvalidInput("\n  ".join(lines))
+
+
+def _place(location: Location) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in location)
+    return text.removeprefix(".")
+
+
+def _key(part: str) -> str:
+    """A key as TOML writes it: bare if it can be, else quoted; shortened if it is long."""
+    return part if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", part) else shortened(part)
+
+
+def _reason(item: Any, known: Callable[[Location], Iterable[str]]) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"unknown key, known are {', '.join(known(item['loc']))}"
+    if item["type"] == "missing":
+        return "is missing"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}, got {shortened(item['input'])}"
