@@ -11,8 +11,10 @@ from .engines import EngineId, installed_backends
 from .environment import environment
 from .execution import open_executor
 from .judging import judge_all
+from .networks.batches import as_batch
 from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
+from .networks.cost import require_affordable
 from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
@@ -46,6 +48,7 @@ def check(
     progress: Progress | None = None,
     isolate: bool = False,
     limits: Limits | None = None,
+    allow_large: bool = False,
 ) -> Report:
     """Run every case on every engine and compare every quantity.
 
@@ -85,6 +88,8 @@ def check(
         Candidates that are functions run in this process all the same.
     limits
         Seconds for import, compilation and run, and memory, of an isolated engine.
+    allow_large
+        Take networks and batches that would run for hours too; what does not fit into memory is refused.
 
     Raises
     ------
@@ -117,7 +122,7 @@ def check(
     wanted = None if backends is None else _sequence("backends", backends)
     places = None if devices is None else _sequence("devices", devices)
     traces = len(wanted or installed_backends()) + len(candidates or {})
-    cases = [_case(entry, dtype, options, traces) for entry in entries for dtype in names]
+    cases = [_case(entry, dtype, options, traces, allow_large) for entry in entries for dtype in names]
     report = check_cases(
         cases,
         backends=wanted,
@@ -163,9 +168,16 @@ def check_cases(
     )
 
 
-def plan_case(network: str | Path | Network, dtype: str, mnist: Path | None = None, **options: Any) -> Case:
-    """The case that `network` and the options of `check` describe; refused if it cannot fit into memory."""
-    return _case(find_entry(network, mnist), find_dtype(dtype).name, options, traces=1)
+def plan_case(
+    network: str | Path | Network,
+    dtype: str,
+    mnist: Path | None = None,
+    *,
+    allow_large: bool = False,
+    **options: Any,
+) -> Case:
+    """The case that `network` and the options of `check` describe; refused if it is too large."""
+    return _case(find_entry(network, mnist), find_dtype(dtype).name, options, 1, allow_large)
 
 
 def _sequence(what: str, value: Any) -> Sequence[Any]:
@@ -177,10 +189,18 @@ def _sequence(what: str, value: Any) -> Sequence[Any]:
     return value
 
 
-def _case(entry: Entry, dtype: str, options: Mapping[str, Any], traces: int) -> Case:
-    size = options.get("batch_size") or entry.batch_size
+def _case(entry: Entry, dtype: str, options: Mapping[str, Any], traces: int, allow_large: bool) -> Case:
+    size = _samples(entry, options)
     require_memory(entry.network, size, dtype, traces)
+    require_affordable(entry.network, size, allow_large=allow_large)
     return build_case(entry, dtype=dtype, **options)
+
+
+def _samples(entry: Entry, options: Mapping[str, Any]) -> int:
+    """Samples in the batch, for estimates: what was given is checked when the case is made of it."""
+    if options.get("batch") is not None and options.get("batch_size") is None:
+        return max(1, as_batch(options["batch"]).x.size // entry.network.inputs)
+    return options.get("batch_size") or entry.batch_size
 
 
 def _announcer(progress: Progress | None, total: int) -> Callable[[EngineId], None]:

@@ -101,13 +101,14 @@ def trace_engines(
     devices: Sequence[str] | None = None,
     dtype: str = "float64",
     mnist: Path | None = None,
+    allow_large: bool = False,
     **options: Any,
 ) -> Traces:
     """Run one case on every engine asked for and keep every quantity.
 
     Parameters are those of `crossgrad.check`, with one network and one dtype.
     """
-    case = plan_case(network, dtype, mnist, **options)
+    case = plan_case(network, dtype, mnist, allow_large=allow_large, **options)
     selection = select_engines(backends, devices)
     return Traces(case, tuple(run_engine(case, engine) for engine in selection.engines))
 

@@ -8,6 +8,9 @@ expected and shows the way out.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 80
+"""Characters that a message quotes of one value."""
+
 
 class InvalidInput(ValueError):
     """Something that the user gave cannot be used as it is."""
@@ -28,4 +31,10 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> InvalidInput:
     names = list(known)
     near = get_close_matches(got.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return InvalidInput(f"unknown {kind} {got!r}: {hint}known are {', '.join(names)}")
+    return InvalidInput(f"unknown {kind} {shortened(repr(got))}: {hint}known are {', '.join(names)}")
+
+
+def shortened(value: object) -> str:
+    """A value as text that fits into a sentence: the middle of a long one is left out."""
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 4 :]}"

@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 
 from .dtypes import find_dtype
-from .errors import InvalidInput
+from .errors import InvalidInput, shortened
 from .spec import Network, require_count
 
 
@@ -43,9 +43,9 @@ def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -
     needed, available = estimated_bytes(network, batch_size, dtype, traces), available_bytes()
     if available is not None and needed > available:
         raise InvalidInput(
-            f"network {network} with {network.parameter_count:,} parameters at batch {batch_size} in {dtype} "
-            f"needs about {_gib(needed)} for {traces} engines, and {_gib(available)} are available: "
-            "use a narrower network, a smaller batch or fewer engines"
+            f"network {shortened(network)} with {network.parameter_count:,} parameters "
+            f"at batch {batch_size} in {dtype} needs about {_gib(needed)} for {traces} engines, "
+            f"and {_gib(available)} are available: use a narrower network, a smaller batch or fewer engines"
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from .errors import InvalidInput
+from .errors import InvalidInput, shortened
 from .rules import ACTIVATIONS, require_rule
 
 LARGEST_COUNT = 10**12
@@ -96,7 +96,7 @@ class Network:
         widths = [_width(part, text) for part in re.split(r"(?<=[^-])-", text.strip())]
         if len(widths) < 2:
             raise InvalidInput(
-                f"network {text!r} has one width: expected inputs and layers, as in 784-100-10"
+                f"network {shortened(repr(text))} has one width: expected inputs and layers, as in 784-100-10"
             )
         return cls(widths[0], tuple(Dense(units) for units in widths[1:]))
 
@@ -136,8 +136,8 @@ class Network:
 def _width(part: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,13}", part.strip()) or not 1 <= int(part) <= LARGEST_COUNT:
         raise InvalidInput(
-            f"network {text!r}: the width {part.strip()!r} is not a whole number "
-            f"from 1 to {LARGEST_COUNT:,}; expected widths joined by '-', as in 784-100-10"
+            f"network {shortened(repr(text))}: the width {shortened(repr(part.strip()))} is not "
+            f"a whole number from 1 to {LARGEST_COUNT:,}; expected widths joined by '-', as in 784-100-10"
         )
     return int(part)
 

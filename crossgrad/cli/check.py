@@ -40,6 +40,7 @@ def check(
     ] = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
+    allow_large: options.AllowLarge = False,
     form: options.FormatOption = options.Format.text,
     output: options.Output = None,
     details: Annotated[
@@ -60,7 +61,7 @@ def check(
     with progress_bar(quiet) as progress:
         report = run_check(
             chosen,
-            params=parameters_from(params, chosen),
+            params=parameters_from(params, chosen, allow_large),
             loss=loss,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -70,6 +71,7 @@ def check(
             dtypes=dtype or DEFAULT_DTYPES,
             oracle=oracle,
             mnist=mnist,
+            allow_large=allow_large,
             notes=notes,
             progress=progress,
         )

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..networks.catalogue import find_entry
+from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
@@ -19,10 +20,14 @@ def default_networks(mnist: Path | None) -> tuple[list[str], tuple[str, ...]]:
     return ["article", "digits"], ()
 
 
-def parameters_from(path: Path | None, networks: Sequence[str]) -> Parameters | None:
-    """Read the parameter file that goes with the one network of a command."""
+def parameters_from(
+    path: Path | None, networks: Sequence[str], allow_large: bool = False
+) -> Parameters | None:
+    """Read the parameter file that goes with the one network of a command, if that is not too large."""
     if path is None:
         return None
     if len(networks) != 1:
         raise InvalidInput(f"--params {path} goes with one network, but {len(networks)} are to be run")
-    return load_parameters(path, find_entry(networks[0]).network)
+    network = find_entry(networks[0]).network
+    require_affordable(network, 1, allow_large=allow_large)
+    return load_parameters(path, network)

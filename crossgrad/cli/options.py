@@ -45,6 +45,9 @@ Params = Annotated[
     Path | None,
     typer.Option("--params", metavar="FILE", help="Take the parameters from this safetensors file."),
 ]
+AllowLarge = Annotated[
+    bool, typer.Option("--allow-large", help="Take networks and batches that would run for hours too.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the result to this file.")

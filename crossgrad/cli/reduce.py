@@ -46,6 +46,7 @@ def reduce(
     ] = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
+    allow_large: options.AllowLarge = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="SCRIPT.py", help="Write the script to this file."),
@@ -63,7 +64,8 @@ def reduce(
         network,
         dtype,
         mnist,
-        params=parameters_from(params, [network]),
+        allow_large=allow_large,
+        params=parameters_from(params, [network], allow_large),
         loss=loss,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -21,6 +21,7 @@ def trace(
     seed: options.Seed = 0,
     mnist: options.Mnist = None,
     params: options.Params = None,
+    allow_large: options.AllowLarge = False,
     form: options.FormatOption = options.Format.text,
     output: options.Output = None,
 ) -> None:
@@ -30,7 +31,7 @@ def trace(
 
     traces = trace_engines(
         network,
-        params=parameters_from(params, [network]),
+        params=parameters_from(params, [network], allow_large),
         loss=loss,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -39,6 +40,7 @@ def trace(
         devices=device,
         dtype=dtype,
         mnist=mnist,
+        allow_large=allow_large,
     )
     text = traces.to_json() + "\n" if form is options.Format.json else traces.to_text()
     code = deliver(text, output)
