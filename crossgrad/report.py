@@ -205,7 +205,12 @@ def _engine_dict(engine: EngineId) -> dict[str, Any]:
 
 
 def _run_dict(run: Run) -> dict[str, Any]:
-    return {"status": run.status, "message": run.message, "seconds": dict(run.seconds)}
+    return {
+        "status": run.status,
+        "message": run.message,
+        "stderr": run.stderr,
+        "seconds": dict(run.seconds),
+    }
 
 
 def _judgement_dict(found: Judgement) -> dict[str, Any]:

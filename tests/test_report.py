@@ -114,12 +114,13 @@ def test_an_engine_that_breaks_costs_its_own_row(valid_report, monkeypatch: pyte
         broken = Engine(EngineId("broken", "only", "cpu"), Broken())
         return replace(selection, engines=(broken, *selection.engines))
 
-    monkeypatch.setattr("crossgrad.checking.select_engines", with_broken)
-    monkeypatch.setattr("crossgrad.checking.environment", lambda backends: ENVIRONMENT)
+    monkeypatch.setattr("crossgrad.execution.select_engines", with_broken)
+    described = {"version": "0", "devices": ["cpu"]}
+    monkeypatch.setattr("crossgrad.execution.describe", lambda backend: described)
     report = crossgrad.check("3-2", backends=["numpy"], dtypes=["float32"])
     (case,) = valid_report(report.to_json())["cases"]
     assert [(run["status"], run["message"]) for run in case["runs"]] == [
-        ("failed", "MemoryError: pages"),
+        ("out-of-memory", "MemoryError: pages"),
         ("ok", None),
     ]
     assert report.verdict == "failed"

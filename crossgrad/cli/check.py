@@ -41,6 +41,10 @@ def check(
     mnist: options.Mnist = None,
     params: options.Params = None,
     allow_large: options.AllowLarge = False,
+    candidate: options.Candidates = None,
+    isolate: options.Isolate = True,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     form: options.FormatOption = options.Format.text,
     output: options.Output = None,
     details: Annotated[
@@ -54,8 +58,7 @@ def check(
     """Run networks on every engine and compare every quantity, forward and backward."""
     from ..checking import DEFAULT_DTYPES
     from ..checking import check as run_check
-    from ..text import closing_line, details_text, report_text
-    from .inputs import default_networks, parameters_from
+    from .inputs import candidates_from, default_networks, limits_from, parameters_from
 
     chosen, notes = (networks, ()) if networks else default_networks(mnist)
     with progress_bar(quiet) as progress:
@@ -74,7 +77,12 @@ def check(
             allow_large=allow_large,
             notes=notes,
             progress=progress,
+            candidates=candidates_from(candidate),
+            isolate=isolate,
+            limits=limits_from(timeout, memory_limit),
         )
+    from ..text import closing_line, details_text, report_text
+
     if form is options.Format.json:
         code = deliver(report.to_json() + "\n", output)
     else:

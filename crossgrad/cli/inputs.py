@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..candidates import CandidateFile
 from ..networks.catalogue import find_entry
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
+from ..networks.memory import available_bytes
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
+from ..workers.limits import Limits
+
+SHARE_OF_MEMORY = 0.9
+"""Of what is available when a command starts: what each engine's process may take."""
 
 
 def default_networks(mnist: Path | None) -> tuple[list[str], tuple[str, ...]]:
@@ -31,3 +37,25 @@ def parameters_from(
     network = find_entry(networks[0]).network
     require_affordable(network, 1, allow_large=allow_large)
     return load_parameters(path, network)
+
+
+def candidates_from(texts: Sequence[str] | None) -> dict[str, CandidateFile]:
+    """The candidates that a command names, by name."""
+    found: dict[str, CandidateFile] = {}
+    for candidate in map(CandidateFile.parse, texts or ()):
+        if candidate.name in found:
+            raise InvalidInput(
+                f"two candidates are called {candidate.name!r}: "
+                f"give one a name of its own, as in other={candidate.file.name}"
+            )
+        found[candidate.name] = candidate
+    return found
+
+
+def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
+    """The limits of the engines' processes that a command's options stand for."""
+    if memory_gib is not None and not 0 < memory_gib < 2**30:
+        raise InvalidInput(f"memory limit {memory_gib!r}: expected a number of GiB above 0")
+    available = available_bytes()
+    default = None if available is None else int(SHARE_OF_MEMORY * available)
+    return Limits(memory=default if memory_gib is None else int(memory_gib * 2**30)).with_timeout(timeout)

@@ -48,6 +48,37 @@ Params = Annotated[
 AllowLarge = Annotated[
     bool, typer.Option("--allow-large", help="Take networks and batches that would run for hours too.")
 ]
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candidate",
+        metavar="[NAME=]FILE.py[:FUNCTION]",
+        help="Your fn(params, x, y) -> (loss, grads), checked like an engine; repeatable.",
+    ),
+]
+Isolate = Annotated[
+    bool,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="Run each engine in a process of its own, or all in this one, for debuggers.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        help="For each of import, compilation and run of an engine. Default: 120, 300, 300.",
+    ),
+]
+MemoryLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-limit",
+        metavar="GIB",
+        help="Of each engine's process. Default: nine tenths of what is available.",
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the result to this file.")

@@ -1,0 +1,313 @@
+"""Engines in processes of their own: whatever one does, it costs its own rows and nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import crossgrad
+from crossgrad.backends.registry import load
+from crossgrad.candidates import CandidateFile
+from crossgrad.execution import Isolated
+from crossgrad.networks.errors import InvalidInput
+from crossgrad.report import CaseReport
+from crossgrad.run import OK, run_engine
+from crossgrad.workers.arrays import anonymous_file, read_arrays, write_arrays
+from crossgrad.workers.limits import Limits
+from crossgrad.workers.protocol import Inbox, ProtocolError, pack
+
+from .conftest import make_case
+from .test_plugins import add_distribution
+
+ROGUE = Path(__file__).parent / "rogue" / "crossgrad_rogue.py"
+LIMITS = Limits(importing=60, compiling=2, running=2, memory=2**29)
+MARK = "CROSSGRAD_TEST_MARK"
+
+
+@pytest.fixture(scope="session")
+def rogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the rogue engine, as an installer leaves it."""
+    folder = tmp_path_factory.mktemp("rogue")
+    places = {"rogue": "crossgrad_rogue:RogueBackend"}
+    return add_distribution(folder, "crossgrad_rogue", places, {"crossgrad_rogue": ROGUE.read_text()})
+
+
+@pytest.fixture
+def marked(rogue: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The rogue engine in reach; afterwards no process that was started, by whomever, is left."""
+    mark = uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    monkeypatch.syspath_prepend(str(rogue))
+    yield mark
+    deadline = time.monotonic() + 5
+    while (left := marked_processes(mark)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+
+
+def marked_processes(mark: str) -> list[int]:
+    """Every process whose environment has the mark, but for this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if f"{MARK}={mark}".encode() in environ and state != "Z" and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def check_rogue(vice: str, limits: Limits = LIMITS) -> tuple[CaseReport, float]:
+    start = time.monotonic()
+    report = crossgrad.check(
+        "3-4-2",
+        backends=["numpy", f"rogue:{vice}"],
+        dtypes=["float64"],
+        oracle="wide",
+        isolate=True,
+        limits=limits,
+    )
+    return report.cases[0], time.monotonic() - start
+
+
+def row(case: CaseReport, backend: str):
+    return next(run for run in case.runs if run.engine.backend == backend)
+
+
+VICES = {
+    "hang": ("timeout", "step took longer than 2 s"),
+    "hang-in-prepare": ("timeout", "prepare took longer than 2 s"),
+    "hang-in-c": ("timeout", "step took longer than 2 s"),
+    "ignore-sigterm": ("timeout", "step took longer than 2 s"),
+    "crash": ("crashed", "signal 11 (SIGSEGV) in step"),
+    "crash-in-prepare": ("crashed", "signal 11 (SIGSEGV) in prepare"),
+    "leave": ("crashed", "exit 3 in step"),
+    "leave-politely": ("crashed", "exit 4 in step"),
+    "fail": ("failed", "RuntimeError: planted failure"),
+    "allocate": ("out-of-memory", "step took more than 512 MiB of memory"),
+    "fork": ("ok", None),
+    "fork-and-crash": ("crashed", "signal 11 (SIGSEGV) in step"),
+    "chatter": ("ok", None),
+    "babble": ("protocol-error", "the process of the engine sent bytes that are no message"),
+    "close-everything": ("protocol-error", "the process of the engine closed its pipe"),
+    "meddle": ("ok", None),
+    "text": ("failed", "InvalidInput: dW.1 has dtype <U32"),
+    "wrong-shape": ("ok", None),
+    "too-few": ("ok", None),
+    "nan": ("ok", None),
+    "non-contiguous": ("ok", None),
+    "read-only": ("ok", None),
+    "spoil-inputs": ("ok", None),
+}
+AGREEING = {"fork", "chatter", "meddle", "non-contiguous", "read-only"}
+WRONG = {"wrong-shape", "too-few", "nan"}
+
+
+@pytest.mark.parametrize("vice", VICES)
+def test_a_vice_costs_its_own_row(vice: str, marked: str) -> None:
+    case, _ = check_rogue(vice)
+    status, message = VICES[vice]
+    run = row(case, "rogue")
+    assert (run.status, (run.message or "").startswith(message or "")) == (status, True), run
+    assert row(case, "numpy").status == OK
+    verdicts = {
+        name: {c.verdict for c in case.comparisons if c.engine.backend == name} for name in ("numpy", "rogue")
+    }
+    assert verdicts["numpy"] == {"agree"}
+    assert bool(verdicts["rogue"]) == (status == OK)
+    if status != OK:
+        assert case.verdict == "failed"
+    if vice in AGREEING:
+        assert verdicts["rogue"] == {"agree"}
+    if vice in WRONG:
+        assert verdicts["rogue"] & {"disagree", "nonfinite-disagree"}
+
+
+@pytest.mark.parametrize("vice", ["hang", "hang-in-c", "ignore-sigterm"])
+def test_a_deadline_is_kept(vice: str, marked: str) -> None:
+    """From the moment that the step begins: the limit, and 5 s at most for the end."""
+    limits = Limits(importing=60, compiling=60, running=0.5)
+    with Isolated([f"rogue:{vice}"], None, {}, limits) as executor:
+        assert executor.selection.engines
+        start = time.monotonic()
+        (run,) = executor.start(make_case("3-4-2", "float64"))(lambda engine: None)
+        assert run.status == "timeout"
+        assert time.monotonic() - start < 5.5
+
+
+@pytest.mark.parametrize(
+    ("vice", "status"), [("hang", "timeout"), ("crash", "crashed"), ("leave", "crashed"), ("fail", "missing")]
+)
+def test_a_vice_at_import(vice: str, status: str, marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSGRAD_ROGUE_IMPORT", vice)
+    case, _ = check_rogue("well-behaved", Limits(importing=4))
+    assert row(case, "rogue").status == status
+    assert row(case, "numpy").status == OK or vice == "hang"  # a slow machine may miss 4 s for NumPy too
+
+
+def test_the_engine_says_where_it_hung(marked: str) -> None:
+    case, _ = check_rogue("hang")
+    assert "crossgrad_rogue.py" in str(row(case, "rogue").stderr)
+
+
+def test_a_dead_worker_is_replaced(marked: str) -> None:
+    """A case after one that crashed runs in a new process; other lanes never notice."""
+    with Isolated(["rogue:crash", "numpy"], None, {}, LIMITS) as executor:
+        finishes = [executor.start(make_case("3-2", "float64", seed=seed)) for seed in range(3)]
+        runs = [finish(lambda engine: None) for finish in finishes]
+    assert [[run.status for run in pair] for pair in runs] == [["crashed", "ok"]] * 3
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_numbers_cross_bit_for_bit(dtype: str) -> None:
+    case = make_case("5-4-3", dtype)
+    with Isolated(["numpy"], None, {}, LIMITS) as executor:
+        (run,) = executor.start(case)(lambda engine: None)
+        (engine,) = executor.selection.engines
+    here = run_engine(case, type(engine)(engine.id, load("numpy")))
+    assert run.trace is not None
+    assert here.trace is not None
+    assert {k: a.tobytes() for k, a in run.trace.quantities.items()} == {
+        k: a.tobytes() for k, a in here.trace.quantities.items()
+    }
+    assert {a.dtype for a in run.trace.quantities.values()} == {case.format.storage}
+
+
+def test_isolated_and_in_process_agree_on_everything() -> None:
+    options = {"backends": ["numpy"], "dtypes": ["float32"]}
+    one, other = (crossgrad.check("4-3-2", isolate=isolate, **options).to_dict() for isolate in (True, False))
+    for report in (one, other):
+        report.pop("seconds")
+        for case in report["cases"]:
+            for run in case["runs"]:
+                run.pop("seconds")
+    assert one == other
+
+
+def test_a_candidate_file_runs_in_a_worker(tmp_path: Path, marked: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import os, ctypes\n"
+        "def gradients(params, x, y):\n    ctypes.string_at(0)\n"
+        "def wrong(params, x, y):\n    return 0.0, [(0 * W, 0 * b) for W, b in params]\n"
+    )
+    candidates = {
+        found.name: found
+        for text in (
+            f"{tmp_path}/mine.py",
+            f"zeros={tmp_path}/mine.py:wrong",
+            f"none={tmp_path}/mine.py:nothing",
+        )
+        for found in [CandidateFile.parse(text)]
+    }
+    report = crossgrad.check(
+        "3-2", backends=["numpy"], dtypes=["float64"], candidates=candidates, isolate=True, oracle="wide"
+    )
+    found = {run.engine.backend: run.status for run in report.cases[0].runs}
+    assert found == {"numpy": "ok", "mine": "crashed", "zeros": "ok", "none": "failed"}
+    assert {c.verdict for c in report.comparisons if c.engine.backend == "zeros"} == {"disagree"}
+
+
+@pytest.mark.parametrize("text", ["mine", "=mine.py", "mine.py:not a name", "absent.py", "a=b=c.py:"])
+def test_candidates_that_cannot_be(text: str) -> None:
+    with pytest.raises(InvalidInput, match="candidate"):
+        CandidateFile.parse(text)
+
+
+def test_the_parent_gone_the_workers_go(rogue: Path, tmp_path: Path) -> None:
+    """SIGKILL of the parent, while an engine hangs with the interpreter's lock held."""
+    mark = uuid4().hex
+    code = "import crossgrad; crossgrad.check('3-2', backends=['numpy', 'rogue:hang-in-c'], isolate=True)"
+    environ = os.environ | {MARK: mark, "PYTHONPATH": f"{rogue}{os.pathsep}{os.pathsep.join(sys.path)}"}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environ)
+    deadline = time.monotonic() + 60
+    while len(marked_processes(mark)) < 5 and time.monotonic() < deadline:  # two workers, each with its guard
+        time.sleep(0.05)
+    time.sleep(1)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while (left := marked_processes(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)), max_size=4), st.data()
+)
+def test_messages_arrive_whole_however_they_are_cut(messages: list, data: st.DataObject) -> None:
+    stream = b"".join(map(pack, messages))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    inbox, found = Inbox(), []
+    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found += inbox.feed(stream[start:end])
+    assert found == messages
+
+
+@given(st.binary(min_size=12))
+def test_garbage_is_no_message(garbage: bytes) -> None:
+    with suppress(ProtocolError):
+        assert not list(Inbox().feed(garbage))
+
+
+@given(st.integers(0, 60), st.integers(1, 255))
+def test_a_changed_byte_is_no_message(place: int, change: int) -> None:
+    """Refused, or waited for where the length grew: never understood."""
+    frame = bytearray(pack({"is": "phase", "phase": "a phase with a long name"}))
+    frame[place % len(frame)] ^= change
+    with suppress(ProtocolError):
+        assert not list(Inbox().feed(bytes(frame)))
+
+
+@pytest.mark.parametrize(
+    "array", [np.float32(3), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3).T, np.ones(3, "?")]
+)
+def test_arrays_cross(array: np.ndarray) -> None:
+    file = anonymous_file()
+    try:
+        found = read_arrays(file, write_arrays(file, {"it": np.asarray(array)}))["it"]
+    finally:
+        os.close(file)
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        [["a", "<f8", [10], 0]],
+        [["a", "<f8", [-1], 0]],
+        [["a", "<f8", [1], -8]],
+        [["a", "O", [1], 0]],
+        [["a", "<f8", [2**62], 0]],
+        [["a", "nonsense", [1], 0]],
+        [["a"]],
+        "text",
+        7,
+    ],
+)
+def test_layouts_that_make_no_sense(layout: object) -> None:
+    file = anonymous_file()
+    try:
+        write_arrays(file, {"a": np.ones(2)})
+        with pytest.raises(ProtocolError):
+            read_arrays(file, layout)
+    finally:
+        os.close(file)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_timeouts_that_cannot_be(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match="timeout"):
+        Limits().with_timeout(seconds)
