@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .candidates import Candidate, CandidateFile
 from .engines import EngineId, installed_backends
-from .environment import environment
-from .execution import open_executor
-from .judging import judge_all
+from .execution import Executor, open_executor
 from .networks.batches import as_batch
 from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
@@ -19,9 +16,10 @@ from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
 from .networks.spec import Network
-from .oracle import require_oracle
-from .report import Report
 from .workers.limits import Limits
+
+if TYPE_CHECKING:
+    from .report import Report
 
 DEFAULT_DTYPES = ("float32", "float64")
 
@@ -49,7 +47,7 @@ def check(
     isolate: bool = False,
     limits: Limits | None = None,
     allow_large: bool = False,
-) -> Report:
+) -> "Report":
     """Run every case on every engine and compare every quantity.
 
     Parameters
@@ -117,24 +115,16 @@ def check(
         "batch": batch,
     }
     names = list(dict.fromkeys(find_dtype(dtype).name for dtype in dtypes))
-    for name in names:
-        require_oracle(oracle, name)
     wanted = None if backends is None else _sequence("backends", backends)
     places = None if devices is None else _sequence("devices", devices)
     traces = len(wanted or installed_backends()) + len(candidates or {})
-    cases = [_case(entry, dtype, options, traces, allow_large) for entry in entries for dtype in names]
-    report = check_cases(
-        cases,
-        backends=wanted,
-        devices=places,
-        candidates=candidates,
-        oracle=oracle,
-        notes=notes,
-        progress=progress,
-        isolate=isolate,
-        limits=limits,
-    )
-    return replace(report, seconds={**report.seconds, "total": time.perf_counter() - started})
+    with open_executor(wanted, places, candidates or {}, isolate, limits) as executor:
+        from .oracle import require_oracle  # heavy, like the numbers below: meanwhile engines start
+
+        for name in names:
+            require_oracle(oracle, name)
+        cases = [_case(entry, dtype, options, traces, allow_large) for entry in entries for dtype in names]
+        return _report(cases, executor, oracle, notes, progress, started)
 
 
 def check_cases(
@@ -148,24 +138,41 @@ def check_cases(
     progress: Progress | None = None,
     isolate: bool = False,
     limits: Limits | None = None,
-) -> Report:
+) -> "Report":
     """As `check`, of cases that are there already."""
+    from .oracle import require_oracle
+
     started = time.perf_counter()
     for case in cases:
         require_oracle(oracle, case.dtype)
     with open_executor(backends, devices, candidates or {}, isolate, limits) as executor:
-        runs_a_case = len(executor.selection.engines) + len(candidates or {})
-        announce = _announcer(progress, len(cases) * runs_a_case)
-        reports = tuple(judge_all(cases, executor, oracle, announce))
-        surroundings = environment(executor.environment())
-        imports = executor.selection.import_seconds
-    return Report(
-        reports,
-        surroundings,
-        {f"import {name}": spent for name, spent in imports.items()}
-        | {"total": time.perf_counter() - started},
-        tuple(notes),
-    )
+        return _report(cases, executor, oracle, notes, progress, started)
+
+
+def _report(
+    cases: Sequence[Case],
+    executor: Executor,
+    oracle: str,
+    notes: Sequence[str],
+    progress: Progress | None,
+    started: float,
+) -> "Report":
+    from .environment import environment
+    from .judging import judge_all
+    from .report import Report
+
+    done = 0
+
+    def announce(engine: EngineId) -> None:
+        nonlocal done
+        if progress is not None:
+            progress(str(engine), done, len(cases) * executor.runs_a_case)
+        done += 1
+
+    reports = tuple(judge_all(cases, executor, oracle, announce))
+    imports = {f"import {name}": spent for name, spent in executor.selection.import_seconds.items()}
+    surroundings = environment(executor.environment())
+    return Report(reports, surroundings, imports | {"total": time.perf_counter() - started}, tuple(notes))
 
 
 def plan_case(
@@ -201,15 +208,3 @@ def _samples(entry: Entry, options: Mapping[str, Any]) -> int:
     if options.get("batch") is not None and options.get("batch_size") is None:
         return max(1, as_batch(options["batch"]).x.size // entry.network.inputs)
     return options.get("batch_size") or entry.batch_size
-
-
-def _announcer(progress: Progress | None, total: int) -> Callable[[EngineId], None]:
-    done = 0
-
-    def announce(engine: EngineId) -> None:
-        nonlocal done
-        if progress is not None:
-            progress(str(engine), done, total)
-        done += 1
-
-    return announce

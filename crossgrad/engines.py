@@ -42,6 +42,8 @@ class Seen:
     devices: tuple[str, ...] = ()
     problem: str | None = None
     backend: Backend | None = None
+    seconds: float | None = None
+    """What its import took, where that is not the time that the caller waited."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,10 @@ def select_engines(
     engines: dict[EngineId, Engine] = {}
     for name, variant in wanted:
         start = time.perf_counter()
-        for engine in _engines_of(name, variant, places, see(name)):
+        seen = see(name)
+        for engine in _engines_of(name, variant, places, seen):
             engines[engine.id] = engine
-        seconds.setdefault(name, time.perf_counter() - start)
+        seconds.setdefault(name, time.perf_counter() - start if seen.seconds is None else seen.seconds)
     return Selection(
         tuple(engines.values()),
         named_backends=tuple(_label(*parse_backend(text), engines) for text in backends or ()),

@@ -5,16 +5,20 @@ between the two the caller may work on something else, such as the case's oracle
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from itertools import product
 from typing import Any, Protocol, Self
 
+from .backends.base import device_name
 from .candidates import Candidate, CandidateFile
-from .engines import Engine, EngineId, Seen, Selection, select_engines, wanted_backends
+from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
-from .run import FAILED, MISSING, OK, Run, run_candidate, run_engine, summary_of
+from .run import FAILED, Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
+from .workers.wire import settled
 
 Began = Callable[[EngineId], None]
 """Called with each engine as it begins, or as its result is waited for."""
@@ -36,6 +40,9 @@ class Executor(Protocol):
 
     @property
     def selection(self) -> Selection: ...
+
+    @property
+    def runs_a_case(self) -> int: ...
 
     def start(self, case: Case) -> Finish: ...
 
@@ -67,6 +74,10 @@ class InProcess:
     def selection(self) -> Selection:
         return self._selection
 
+    @property
+    def runs_a_case(self) -> int:
+        return len(self._selection.engines) + len(self._candidates)
+
     def start(self, case: Case) -> Finish:
         def finish(began: Began) -> tuple[Run, ...]:
             runs: list[Run] = []
@@ -93,7 +104,9 @@ class InProcess:
 class Isolated:
     """Each engine in a process of its own; all start at once, so that their imports overlap.
 
-    Candidates that are functions, not files, run in this process.
+    Cases are queued before the engines have said what they see, for the first
+    variant and device of each where none was named: no engine waits for the
+    import of another. Candidates that are functions, not files, run in this process.
     """
 
     def __init__(
@@ -105,54 +118,57 @@ class Isolated:
         jobs: int = 1,
     ) -> None:
         wanted = wanted_backends(backends)
+        places = [""] if devices is None else [device_name(text) for text in devices]
         self.ahead = 4 * jobs
+        self._wanted, self._candidates = (backends, devices), dict(candidates)
+        self._selection: Selection | None = None
+        self._lanes: dict[EngineId, Lane] = {}
+        self._lane_of: dict[EngineId, EngineId] = {}
         self._pool = Pool(limits, jobs)
-        self._lanes: dict[str, list[Lane]] = {}
-        self._lane_of: dict[EngineId, Lane] = {}
-        self._ended: dict[EngineId, Run] = {}
-        try:
-            for name, _ in dict.fromkeys(wanted):
-                self._lanes.setdefault(name, []).append(self._pool.open(backend=name))
-            self._candidates = dict(candidates)
-            self._candidate_lanes = {
-                name: self._pool.open(name=name, file=str(found.file), function=found.function)
-                for name, found in candidates.items()
-                if isinstance(found, CandidateFile)
-            }
-            self._wanted = (backends, devices)
-            self._selection: Selection | None = None
-        except BaseException:
-            self._pool.close()
-            raise
+        for (name, variant), place in product(wanted, places):
+            self._open(EngineId(name, variant or "", place))
+        for name, found in candidates.items():
+            if isinstance(found, CandidateFile):
+                loads = {"name": name, "file": str(found.file), "function": found.function}
+                self._lanes[candidate_id(name)] = self._pool.open(**loads)
 
     @property
     def selection(self) -> Selection:
         """The engines; waits until their processes have said what they see."""
         if self._selection is None:
-            self._selection = select_engines(*self._wanted, self._see)
-            _require_free(self._candidates, self._selection)
-            for engine in self._selection.engines:
-                self._assign(engine)
+            selection = select_engines(*self._wanted, self._see)
+            _require_free(self._candidates, selection)
+            for engine in selection.engines:
+                self._lane_of[engine.id] = self._lane_for(engine.id)
+            self._selection = selection
         return self._selection
 
+    @property
+    def runs_a_case(self) -> int:
+        return len(self.selection.engines) + len(self._candidates)
+
     def start(self, case: Case) -> Finish:
-        started: list[tuple[EngineId, Callable[[], Run]]] = [
-            (engine.id, self._started(case, engine.id)) for engine in self.selection.engines
-        ]
-        for name, candidate in self._candidates.items():
-            started.append((candidate_id(name), self._started_candidate(case, name, candidate)))
+        started = {at: self._submit(at, case) for at in self._lanes}
 
         def finish(began: Began) -> tuple[Run, ...]:
-            runs = []
-            for engine, wait in started:
-                began(engine)
-                runs.append(wait())
+            for engine in self.selection.engines:
+                at = self._lane_of[engine.id]
+                if at not in started:  # a device that only the engine's own process told of
+                    started[at] = self._submit(at, case)
+            runs: list[Run] = []
+            for engine in self.selection.engines:
+                began(engine.id)
+                runs.append(started[self._lane_of[engine.id]].result())
+            for name, candidate in self._candidates.items():
+                began(candidate_id(name))
+                waiting = started.get(candidate_id(name))
+                runs.append(waiting.result() if waiting else _run_here(case, name, candidate))
             return tuple(runs)
 
         return finish
 
     def environment(self) -> dict[str, Any]:
-        found = {name: lanes[0].description.result() for name, lanes in self._lanes.items()}
+        found = {at.backend: lane.description.result() for at, lane in self._lanes.items()}
         return {name: dict(seen.environment) for name, seen in found.items() if seen.environment is not None}
 
     def __enter__(self) -> Self:
@@ -161,44 +177,25 @@ class Isolated:
     def __exit__(self, *exception: object) -> None:
         self._pool.close()
 
+    def _open(self, at: EngineId) -> None:
+        if at not in self._lanes:
+            self._lanes[at] = self._pool.open(backend=at.backend)
+
+    def _submit(self, at: EngineId, case: Case) -> "Future[Run]":
+        return self._pool.submit(self._lanes[at], case, at, partial="function" in self._lanes[at].loads)
+
     def _see(self, name: str) -> Seen:
-        found = self._lanes[name][0].description.result()
-        return Seen(found.variants, found.devices, found.problem)
+        found = next(lane for at, lane in self._lanes.items() if at.backend == name).description.result()
+        return Seen(found.variants, found.devices, found.problem, seconds=found.seconds)
 
-    def _assign(self, engine: Engine) -> None:
-        """Give an engine one of the lanes that loaded its backend, or another."""
-        lanes = self._lanes[engine.id.backend]
-        described = lanes[0].description.result()
-        if engine.problem is not None:
-            status = MISSING if described.status == OK else described.status
-            self._ended[engine.id] = Run(
-                engine.id, status, {}, message=engine.problem, stderr=described.stderr
-            )
-            return
-        taken = set(map(id, self._lane_of.values()))
-        free = [lane for lane in lanes if id(lane) not in taken]
-        if not free:
-            lanes.append(self._pool.open(backend=engine.id.backend))
-            free = lanes[-1:]
-        self._lane_of[engine.id] = free[0]
-
-    def _started(self, case: Case, engine: EngineId) -> Callable[[], Run]:
-        if engine in self._ended:
-            return lambda: self._ended[engine]
-        return self._pool.submit(self._lane_of[engine], case, engine).result
-
-    def _started_candidate(
-        self, case: Case, name: str, candidate: Candidate | CandidateFile
-    ) -> Callable[[], Run]:
-        if name not in self._candidate_lanes:
-            return lambda: _run_here(case, name, candidate)
-        lane = self._candidate_lanes[name]
-        found = lane.description.result()
-        if found.problem is not None:
-            status = found.status if found.stderr is not None else FAILED
-            run = Run(candidate_id(name), status, {}, None, found.problem, partial=True, stderr=found.stderr)
-            return lambda: run
-        return self._pool.submit(lane, case, candidate_id(name), partial=True).result
+    def _lane_for(self, engine: EngineId) -> EngineId:
+        """The lane that runs an engine: opened under its name, or for the first variant or device."""
+        for at, lane in self._lanes.items():
+            first = lane.description.result() if at.backend == engine.backend else None
+            if first is not None and settled(at, first) == engine:
+                return at
+        self._open(engine)
+        return engine
 
 
 def open_executor(

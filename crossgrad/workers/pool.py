@@ -21,7 +21,7 @@ from ..networks.cases import Case
 from ..run import PROTOCOL_ERROR, Run
 from .limits import Limits
 from .protocol import ProtocolError
-from .wire import Description, Message, description_of, run_of
+from .wire import Description, Message, description_of, run_of, settled
 from .worker import Ending, Worker
 
 TICK = 0.05
@@ -31,13 +31,15 @@ LOADING_TRIES = 2
 """How often a lane's processes may fail to load in a row before the lane is given up."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Task:
+    """A case that waits for an engine, of which variant and device may still be open."""
+
     ticket: int
     case: Case
     engine: EngineId
     partial: bool
-    future: "Future[Run]"
+    future: "Future[Run]" = field(default_factory=Future)
 
     def ended(self, ending: Ending, stderr: str | None) -> None:
         self.future.set_result(
@@ -107,10 +109,13 @@ class Pool:
         return lane
 
     def submit(self, lane: Lane, case: Case, engine: EngineId, partial: bool = False) -> "Future[Run]":
-        """Queue a case; the future's run says what became of it."""
+        """Queue a case; the future's run says what became of it.
+
+        An empty variant or device of `engine` means the first that its process finds.
+        """
         if self._closing:
             raise RuntimeError("the pool of workers is closed")
-        task = _Task(self._tickets, case, engine, partial, Future())
+        task = _Task(self._tickets, case, engine, partial)
         self._tickets += 1
         self._order(lambda: lane.tasks.append(task))
         return task.future
@@ -171,6 +176,8 @@ class Pool:
             place.loaded, lane.failures = True, 0
             if not lane.description.done():
                 lane.description.set_result(found)
+            if found.problem is not None:
+                lane.ended = Ending(found.status, found.problem)
             return
         task = place.task
         if answer["is"] != "ran" or task is None or answer.get("ticket") != task.ticket:
@@ -200,9 +207,12 @@ class Pool:
             )
 
     def _hand_out(self, lane: Lane) -> None:
+        if lane.description.done():
+            for task in lane.tasks:
+                task.engine = settled(task.engine, lane.description.result())
         if lane.ended is not None:
             while lane.tasks:
-                lane.tasks.popleft().ended(lane.ended, None)
+                lane.tasks.popleft().ended(lane.ended, lane.description.result().stderr)
         for place in lane.places:
             if not lane.tasks:
                 return

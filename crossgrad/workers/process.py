@@ -87,7 +87,14 @@ def _load(
     start = time.perf_counter()
     worker = _CandidateWorker if message.get("function") else _EngineWorker
     loaded = worker(message, case_file, result_file, send)
-    answer = {"is": "loaded", "variants": (), "devices": (), "environment": None, "problem": None}
+    answer = {
+        "is": "loaded",
+        "variants": (),
+        "devices": (),
+        "environment": None,
+        "status": "ok",
+        "problem": None,
+    }
     return loaded, answer | loaded.describe() | {"seconds": time.perf_counter() - start}
 
 
@@ -134,11 +141,12 @@ class _EngineWorker(_Worker):
         try:
             backend = load(self._message["backend"])
         except BackendUnavailable as error:
-            return {"problem": str(error)}
+            return {"status": "missing", "problem": str(error)}
         try:
             devices, environment = backend.devices(), describe(backend)
         except Exception as error:
-            return {"problem": f"{backend.name} cannot say which devices it sees: {summary_of(error)}"}
+            problem = f"{backend.name} cannot say which devices it sees: {summary_of(error)}"
+            return {"status": "missing", "problem": problem}
         self._backend = backend
         return {"variants": backend.variants, "devices": devices, "environment": environment}
 
@@ -171,7 +179,7 @@ class _CandidateWorker(_Worker):
         try:
             self._function = file.load()
         except Exception as error:
-            return {"problem": summary_of(error)}
+            return {"status": "failed", "problem": summary_of(error)}
         return {"variants": ("candidate",), "devices": ("cpu",)}
 
     def _run(self, case: Any, message: dict[str, Any]) -> Any:

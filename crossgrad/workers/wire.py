@@ -10,7 +10,7 @@ from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.parameters import DenseParameters
 from ..networks.spec import Dense, Network
-from ..run import MISSING, OK, STATUSES, Run
+from ..run import OK, STATUSES, Run
 from .arrays import read_arrays, write_arrays
 from .protocol import ProtocolError
 
@@ -38,6 +38,15 @@ class Description:
     status: str = OK
     problem: str | None = None
     stderr: str | None = None
+
+
+def settled(engine: EngineId, found: Description) -> EngineId:
+    """The engine, with the first variant and device that there are where it names none."""
+    return EngineId(
+        engine.backend,
+        engine.variant or next(iter(found.variants), "default"),
+        engine.device or next(iter(found.devices), "cpu"),
+    )
 
 
 def case_message(case: Case, file: int) -> Message:
@@ -120,7 +129,7 @@ def description_of(message: Message) -> Description:
             devices=tuple(str(name) for name in message["devices"]),
             environment=message["environment"],
             seconds=float(message["seconds"]),
-            status=OK if message["problem"] is None else MISSING,
+            status=str(message["status"]),
             problem=message["problem"],
         )
     except (KeyError, TypeError, ValueError) as error:
