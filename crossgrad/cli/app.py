@@ -13,6 +13,7 @@ from .doctor import doctor
 from .output import error
 from .reduce import reduce
 from .selftest import selftest
+from .sweep import sweep
 from .trace import trace
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor, selftest, reduce):
+for command in (check, trace, doctor, selftest, reduce, sweep):
     app.command()(command)
 
 

@@ -32,12 +32,7 @@ def check(
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     seed: options.Seed = 0,
-    oracle: Annotated[
-        str,
-        typer.Option(
-            "--oracle", metavar="NAME", help="Who judges: auto, arb (certified), wide, float64 or none."
-        ),
-    ] = "auto",
+    oracle: options.Oracle = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
     allow_large: options.AllowLarge = False,

@@ -37,6 +37,12 @@ LearningRate = Annotated[
     typer.Option("--learning-rate", metavar="LR", help="Of the SGD step. Default: the network's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Of the drawn parameters and data.")]
+Oracle = Annotated[
+    str,
+    typer.Option(
+        "--oracle", metavar="NAME", help="Who judges: auto, arb (certified), wide, float64 or none."
+    ),
+]
 Mnist = Annotated[
     Path | None,
     typer.Option("--mnist", metavar="DIR", help="Use the original MNIST files in this folder as data."),

@@ -20,6 +20,11 @@ def error(message: str) -> None:
     typer.echo("error: " + "\n".join(lines), err=True)
 
 
+def note(sentence: str) -> None:
+    """Say on stderr what is no result and no error."""
+    typer.echo(terminal(sentence), err=True)
+
+
 def say(text: str) -> None:
     """Write sentences to stdout."""
     write(terminal(text, keep="\n"))
