@@ -1,6 +1,6 @@
 """``crossgrad check``: run networks on every engine and compare every quantity."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ def check(
             show_default=False,
         ),
     ] = None,
+    case: options.CaseIds = None,
     backend: options.Backends = None,
     device: options.Devices = None,
     dtype: Annotated[
@@ -51,31 +52,45 @@ def check(
     ] = False,
 ) -> None:
     """Run networks on every engine and compare every quantity, forward and backward."""
-    from ..checking import DEFAULT_DTYPES
+    from ..checking import DEFAULT_DTYPES, check_cases
     from ..checking import check as run_check
-    from .inputs import candidates_from, default_networks, limits_from, parameters_from
+    from ..engines import wanted_backends
+    from .inputs import candidates_from, cases_from, default_networks, limits_from, parameters_from
 
-    chosen, notes = (networks, ()) if networks else default_networks(mnist)
-    with progress_bar(quiet) as progress:
-        report = run_check(
-            chosen,
-            params=parameters_from(params, chosen, allow_large),
-            loss=loss,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-            backends=backend,
-            devices=device,
-            dtypes=dtype or DEFAULT_DTYPES,
-            oracle=oracle,
-            mnist=mnist,
-            allow_large=allow_large,
-            notes=notes,
-            progress=progress,
-            candidates=candidates_from(candidate),
-            isolate=isolate,
-            limits=limits_from(timeout, memory_limit),
-        )
+    engines: dict[str, Any] = {
+        "backends": backend,
+        "devices": device,
+        "candidates": candidates_from(candidate),
+        "oracle": oracle,
+        "isolate": isolate,
+        "limits": limits_from(timeout, memory_limit),
+    }
+    if case:
+        others = {
+            "NETWORK": networks, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
+            "--learning-rate": learning_rate, "--seed": seed, "--mnist": mnist, "--params": params,
+        }  # fmt: skip
+        traces = len(wanted_backends(backend)) + len(candidate or ())
+        cases = cases_from(case, traces, allow_large, others)
+        with progress_bar(quiet) as progress:
+            report = check_cases(cases, progress=progress, **engines)
+    else:
+        chosen, notes = (networks, ()) if networks else default_networks(mnist)
+        with progress_bar(quiet) as progress:
+            report = run_check(
+                chosen,
+                params=parameters_from(params, chosen, allow_large),
+                loss=loss,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+                dtypes=dtype or DEFAULT_DTYPES,
+                mnist=mnist,
+                allow_large=allow_large,
+                notes=notes,
+                progress=progress,
+                **engines,
+            )
     from ..text import closing_line, details_text, report_text
 
     if form is options.Format.json:

@@ -1,17 +1,21 @@
 """What the commands' arguments stand for, where that takes more than a name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..candidates import CandidateFile
 from ..networks.catalogue import find_entry
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
-from ..networks.memory import available_bytes
+from ..networks.memory import available_bytes, require_memory
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
 from ..workers.limits import Limits
+
+if TYPE_CHECKING:
+    from ..networks.cases import Case
 
 SHARE_OF_MEMORY = 0.9
 """Of what is available when a command starts: what each engine's process may take."""
@@ -37,6 +41,30 @@ def parameters_from(
     network = find_entry(networks[0]).network
     require_affordable(network, 1, allow_large=allow_large)
     return load_parameters(path, network)
+
+
+def cases_from(
+    ids: Sequence[str], traces: int, allow_large: bool, others: Mapping[str, object]
+) -> list["Case"]:
+    """The cases that a command names by their ids, which say all that `others` could.
+
+    Parameters
+    ----------
+    traces
+        Engines that run each, for the estimate of its memory.
+    others
+        Options that choose a case, by name, and what was given for them.
+    """
+    from ..sweep.ids import CaseId
+
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise InvalidInput(f"--case {ids[0]} says all of the case: leave out {', '.join(given)}")
+    found = [CaseId.parse(text) for text in dict.fromkeys(ids)]
+    for case_id in found:
+        require_affordable(case_id.network, case_id.batch, allow_large=allow_large)
+        require_memory(case_id.network, case_id.batch, case_id.dtype, traces)
+    return [case_id.case() for case_id in found]
 
 
 def candidates_from(texts: Sequence[str] | None) -> dict[str, CandidateFile]:

@@ -43,6 +43,10 @@ Oracle = Annotated[
         "--oracle", metavar="NAME", help="Who judges: auto, arb (certified), wide, float64 or none."
     ),
 ]
+CaseIds = Annotated[
+    list[str] | None,
+    typer.Option("--case", metavar="ID", help="A sweep's case by its id, instead of NETWORK; repeatable."),
+]
 Mnist = Annotated[
     Path | None,
     typer.Option("--mnist", metavar="DIR", help="Use the original MNIST files in this folder as data."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..escape import terminal
+from ..networks.errors import InvalidInput
 from . import exits, options
 from .output import deliver, error, say
 from .progress import progress_bar
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 
 def reduce(
-    network: Annotated[
-        str,
-        typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 784-100-10, or a .toml file."),
-    ],
     backend: Annotated[
         str, typer.Option("-b", "--backend", metavar="NAME[:VARIANT]", help="The engine that is wrong.")
     ],
+    network: Annotated[
+        str | None,
+        typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 784-100-10, or a .toml file."),
+    ] = None,
+    case_id: Annotated[
+        str | None,
+        typer.Option("--case", metavar="ID", help="A sweep's case by its id, instead of NETWORK."),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -34,8 +39,11 @@ def reduce(
         ),
     ] = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="float16, bfloat16, tf32, float32 or float64.")
-    ] = "float32",
+        str | None,
+        typer.Option(
+            "--dtype", metavar="NAME", help="float16, bfloat16, tf32, float32 or float64. Default: float32."
+        ),
+    ] = None,
     loss: options.Loss = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
@@ -58,19 +66,28 @@ def reduce(
     from ..oracle import require_oracle
     from ..reduction import judged, wrong_among
     from ..run import FAILED, OK
-    from .inputs import parameters_from
+    from .inputs import cases_from, parameters_from
 
-    case = plan_case(
-        network,
-        dtype,
-        mnist,
-        allow_large=allow_large,
-        params=parameters_from(params, [network], allow_large),
-        loss=loss,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
+    if case_id is not None:
+        others = {
+            "NETWORK": network, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
+            "--learning-rate": learning_rate, "--seed": seed, "--mnist": mnist, "--params": params,
+        }  # fmt: skip
+        (case,) = cases_from([case_id], 1, allow_large, others)
+    elif network is not None:
+        case = plan_case(
+            network,
+            dtype or "float32",
+            mnist,
+            allow_large=allow_large,
+            params=parameters_from(params, [network], allow_large),
+            loss=loss,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
+    else:
+        raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
     engines = select_engines([backend], None if device is None else [device]).engines
     broken, agreeing = False, list[str]()

@@ -27,7 +27,7 @@ def summary_text(path: Path, info: RunInfo, found: Summary, *, every: bool = Fal
         _listed("did not come through", found.broken, shown),
         _problems(found.problems, shown),
     ]
-    if not every and max(map(len, (found.mismatches, found.broken, found.problems))) > SHOWN:
+    if not every and max(len(found.mismatches), len(found.broken), len(found.problems)) > SHOWN:
         parts.append(terminal(f"all of them: crossgrad show {shlex.quote(str(path))} --failed") + "\n")
     return "\n".join(part for part in parts if part)
 
