@@ -10,9 +10,12 @@ from ..networks.errors import InvalidInput
 from . import exits
 from .check import check
 from .doctor import doctor
+from .merge import merge
 from .output import error
 from .reduce import reduce
+from .runs import runs
 from .selftest import selftest
+from .show import show
 from .sweep import sweep
 from .trace import trace
 
@@ -23,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor, selftest, reduce, sweep):
+for command in (check, trace, doctor, selftest, reduce, sweep, runs, show, merge):
     app.command()(command)
 
 

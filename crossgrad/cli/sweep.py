@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import exits, options
-from .output import note, say, write
+from .output import note
 from .progress import sweep_progress
+from .summaries import show_summary
 
 if TYPE_CHECKING:
     from ..execution import Executor
@@ -143,7 +144,7 @@ def sweep(
         raise typer.Exit(exits.INTERRUPTED) from None
     if outcome.stopped:
         note(f"stopped at {_counted(outcome.failures, 'failure')}; {_way_on(path)}")
-    raise typer.Exit(_show(path, form, quiet))
+    raise typer.Exit(show_summary(path, form, quiet))
 
 
 def _run(run: "RunWriter", executor: "Executor", max_failures: int | None, quiet: bool) -> "Session":
@@ -157,22 +158,6 @@ def _run(run: "RunWriter", executor: "Executor", max_failures: int | None, quiet
         )
     with sweep_progress(quiet) as progress:
         return run_sweep(run, execute, len(run.info.engines), max_failures=max_failures, progress=progress)
-
-
-def _show(path: Path, form: options.Format, quiet: bool) -> int:
-    """Write the summary and return the exit code that it stands for."""
-    from ..sweep.store import read_info, read_records
-    from ..sweep.summary import summarise
-    from ..sweep.text import closing_line, summary_text
-
-    info = read_info(path)
-    found = summarise(info, read_records(path, lambda sentence: None))
-    if form is options.Format.json:
-        write(found.model_dump_json(indent=1) + "\n")
-    else:
-        write("" if quiet else summary_text(path, info, found) + "\n")
-        say(closing_line(path, found) + "\n")
-    return exits.of_verdict(found.verdict)
 
 
 def _way_on(path: Path) -> str:

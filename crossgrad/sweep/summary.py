@@ -13,7 +13,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .ids import CaseId
-from .records import BROKEN_STATES, MISMATCH, STATES, EngineRecord, Number, Record, State, number
+from .records import (
+    BROKEN_STATES,
+    MISMATCH,
+    NOT_IN_ORDER,
+    STATES,
+    EngineRecord,
+    Number,
+    Record,
+    State,
+    number,
+)
 from .store import RunInfo
 
 SHOWN_CLOSEST = 5
@@ -57,7 +67,7 @@ class Summary(_Figures):
     by_engine: dict[str, dict[str, int]] = Field(description="States by engine.")
     by_dtype: dict[str, dict[str, int]]
     by_depth: dict[str, dict[str, int]] = Field(description="States by number of layers.")
-    closest: list[Place] = Field(description="What is in order, and closest to its floor.")
+    closest: list[Place] = Field(description="What is in order, and closest to its floor: a case once.")
     mismatches: list[Place]
     broken: list[Place] = Field(description="Engines that did not come through a case.")
     problems: list[Problem]
@@ -118,7 +128,11 @@ class _Counts:
             self._by_dtype.setdefault(case_id.dtype, Counter())[engine.state] += 1
             self._by_depth.setdefault(case_id.depth, Counter())[engine.state] += 1
             self._spent(engine.engine, engine.seconds)
-            self._remember(record.id, engine)
+            if engine.state == MISMATCH:
+                self._mismatches.append(self._place(record.id, engine))
+            elif engine.state in BROKEN_STATES:
+                self._broken.append(self._place(record.id, engine))
+        self._look_closer(record)
         known = {f"{engine.engine}: {engine.message}" for engine in record.engines if engine.message}
         self._problems += [
             Problem(id=record.id, problem=text) for text in record.problems if text not in known
@@ -141,17 +155,19 @@ class _Counts:
             seconds=dict(sorted(self._seconds.items())),
         )
 
-    def _remember(self, case_id: str, engine: EngineRecord) -> None:
-        if engine.state == MISMATCH:
-            self._mismatches.append(self._place(case_id, engine))
-        elif engine.state in BROKEN_STATES:
-            self._broken.append(self._place(case_id, engine))
-        elif (over := number(engine.over_floor)) is not None and over == over:
-            key = (over, case_id, engine.engine)
-            if len(self._closest) < SHOWN_CLOSEST:
-                heapq.heappush(self._closest, (*key, self._place(case_id, engine)))
-            elif key > self._closest[0][:3]:
-                heapq.heapreplace(self._closest, (*key, self._place(case_id, engine)))
+    def _look_closer(self, record: Record) -> None:
+        """Keep the record's engine that comes closest to the floor, if few others came closer."""
+        found = [
+            (over, record.id, engine.engine, engine)
+            for engine in record.engines
+            if engine.state not in NOT_IN_ORDER and (over := number(engine.over_floor)) is not None
+        ]
+        if not found:
+            return
+        over, _, name, engine = max(found, key=lambda entry: entry[:3])
+        heapq.heappush(self._closest, (over, record.id, name, self._place(record.id, engine)))
+        if len(self._closest) > SHOWN_CLOSEST:
+            heapq.heappop(self._closest)
 
     def _place(self, case_id: str, engine: EngineRecord) -> Place:
         return Place(

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..escape import terminal
 from ..run import PHASES
 from ..text import render_table
+from .listing import Listed
 from .records import STATES, Number, number
 from .store import RunInfo
 from .summary import Place, Problem, Summary
@@ -15,21 +16,55 @@ SHOWN = 10
 """Cases that are listed by default."""
 
 
-def summary_text(path: Path, info: RunInfo, found: Summary, *, every: bool = False) -> str:
-    """The summary, with the first cases that are not in order, or every one."""
-    shown = None if every else SHOWN
+def summary_text(path: Path, info: RunInfo, found: Summary) -> str:
+    """The summary, with the first cases that are not in order."""
     parts = [
         _engines(path, info, found),
         _states("dtype", found.by_dtype),
         _states("layers", found.by_depth),
         _closest(found.closest),
+        *_failures(found, SHOWN),
+    ]
+    if max(len(found.mismatches), len(found.broken), len(found.problems)) > SHOWN:
+        parts.append(terminal(f"all of them: crossgrad show {shlex.quote(str(path))} --failed") + "\n")
+    return "\n".join(part for part in parts if part)
+
+
+def failures_text(found: Summary) -> str:
+    """Every case that is not in order."""
+    return "\n".join(part for part in _failures(found, None) if part) or "nothing failed\n"
+
+
+def runs_text(runs: Sequence[Listed]) -> str:
+    """A table of runs, and why some of them cannot be read."""
+    rows = [
+        [
+            str(run.path),
+            run.created,
+            f"{run.done:,}/{run.planned:,}",
+            f"{run.failures:,}",
+            _shards(run.shards),
+            ", ".join(run.engines),
+        ]
+        for run in runs
+        if run.problem is None
+    ]
+    table = render_table("", ["run", "begun", "cases", "failures", "shards", "engines"], rows) if rows else ""
+    lines = [f"{run.path}: {run.damaged:,} damaged lines passed over" for run in runs if run.damaged]
+    lines += [run.problem for run in runs if run.problem is not None]
+    return table + "".join(terminal(line) + "\n" for line in lines)
+
+
+def _failures(found: Summary, shown: int | None) -> list[str]:
+    return [
         _listed("disagreeing, worst first", found.mismatches, shown),
         _listed("did not come through", found.broken, shown),
         _problems(found.problems, shown),
     ]
-    if not every and max(len(found.mismatches), len(found.broken), len(found.problems)) > SHOWN:
-        parts.append(terminal(f"all of them: crossgrad show {shlex.quote(str(path))} --failed") + "\n")
-    return "\n".join(part for part in parts if part)
+
+
+def _shards(shards: Sequence[str]) -> str:
+    return "all" if list(shards) == ["1/1"] else " ".join(shards)
 
 
 def closing_line(path: Path, found: Summary) -> str:

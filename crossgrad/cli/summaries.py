@@ -1,0 +1,22 @@
+"""The summary of a run, as several commands end."""
+
+from pathlib import Path
+
+from . import exits, options
+from .output import say, write
+
+
+def show_summary(path: Path, form: options.Format, quiet: bool) -> int:
+    """Write the summary of a run and return the exit code that it stands for."""
+    from ..sweep.store import read_info, read_records
+    from ..sweep.summary import summarise
+    from ..sweep.text import closing_line, summary_text
+
+    info = read_info(path)
+    found = summarise(info, read_records(path, lambda sentence: None))
+    if form is options.Format.json:
+        write(found.model_dump_json(indent=1) + "\n")
+    else:
+        write("" if quiet else summary_text(path, info, found) + "\n")
+        say(closing_line(path, found) + "\n")
+    return exits.of_verdict(found.verdict)
