@@ -57,7 +57,7 @@ def _scales(value: Any) -> str:
     if _is_number(value) or _has_form(value, _NUMBER):
         low, high = bounds(str(value))
         if 1 / LARGEST_SCALE <= low <= high <= LARGEST_SCALE:
-            return f"{low!r}..{high!r}" if low < high else repr(low)
+            return "..".join(repr(n).removesuffix(".0") for n in dict.fromkeys((low, high)))
     raise ValueError(
         f"expected a number or a range such as 0.1..12, "
         f"from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE:g}, got {_quoted(value)}"

@@ -40,7 +40,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
     rows = [
         [
             str(run.path),
-            run.created,
+            run.created[:16].replace("T", " "),
             f"{run.done:,}/{run.planned:,}",
             f"{run.failures:,}",
             _shards(run.shards),
@@ -49,7 +49,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
         for run in runs
         if run.problem is None
     ]
-    table = render_table("", ["run", "begun", "cases", "failures", "shards", "engines"], rows) if rows else ""
+    table = render_table("", ["run", "begun (UTC)", "cases", "failures", "shards", "engines"], rows) if rows else ""
     lines = [f"{run.path}: {run.damaged:,} damaged lines passed over" for run in runs if run.damaged]
     lines += [run.problem for run in runs if run.problem is not None]
     return table + "".join(terminal(line) + "\n" for line in lines)
@@ -88,7 +88,7 @@ def _engines(path: Path, info: RunInfo, found: Summary) -> str:
     parent = found.seconds.get("parent")
     table = render_table("", ["engine", *states, *(f"{phase} (s)" for phase in PHASES)], rows)
     judging = f"drawing and judging: {_figure(sum(parent.values()))} s\n" if parent else ""
-    title = f"{path} · {found.done:,} of {found.planned:,} cases · begun {info.created}"
+    title = f"{path} · {found.done:,} of {found.planned:,} cases · begun {info.created[:16].replace("T", " ")} UTC"
     return terminal(title) + "\n" + table + judging
 
 
