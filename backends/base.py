@@ -91,6 +91,9 @@ class Backend(ABC):
             If the device, or a tool that the variant needs, is not on this machine.
         """
 
+    def forget(self) -> None:  # noqa: B027 - most frameworks keep nothing of a program that is gone
+        """Let go of what was kept for programs that are no longer in use; called between cases."""
+
     def environment(self) -> dict[str, Any]:
         """Versions and settings that can change results, for the report."""
         return {}

@@ -163,8 +163,9 @@ class _EngineWorker(_Worker):
         if key not in self._programs:
             self._programs[key] = backend.prepare(case, variant, device)
         self._programs.move_to_end(key)
-        while len(self._programs) > PROGRAMS_KEPT:
-            self._programs.popitem(last=False)
+        if len(self._programs) > PROGRAMS_KEPT:
+            self._programs = OrderedDict([self._programs.popitem()])
+            backend.forget()
         return self._programs[key]
 
 
