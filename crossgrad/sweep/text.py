@@ -40,7 +40,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
     rows = [
         [
             str(run.path),
-            run.created[:16].replace("T", " "),
+            _minute(run.created),
             f"{run.done:,}/{run.planned:,}",
             f"{run.failures:,}",
             _shards(run.shards),
@@ -49,7 +49,11 @@ def runs_text(runs: Sequence[Listed]) -> str:
         for run in runs
         if run.problem is None
     ]
-    table = render_table("", ["run", "begun (UTC)", "cases", "failures", "shards", "engines"], rows) if rows else ""
+    table = (
+        render_table("", ["run", "begun (UTC)", "cases", "failures", "shards", "engines"], rows)
+        if rows
+        else ""
+    )
     lines = [f"{run.path}: {run.damaged:,} damaged lines passed over" for run in runs if run.damaged]
     lines += [run.problem for run in runs if run.problem is not None]
     return table + "".join(terminal(line) + "\n" for line in lines)
@@ -61,6 +65,10 @@ def _failures(found: Summary, shown: int | None) -> list[str]:
         _listed("did not come through", found.broken, shown),
         _problems(found.problems, shown),
     ]
+
+
+def _minute(created: str) -> str:
+    return created[:16].replace("T", " ")
 
 
 def _shards(shards: Sequence[str]) -> str:
@@ -88,7 +96,7 @@ def _engines(path: Path, info: RunInfo, found: Summary) -> str:
     parent = found.seconds.get("parent")
     table = render_table("", ["engine", *states, *(f"{phase} (s)" for phase in PHASES)], rows)
     judging = f"drawing and judging: {_figure(sum(parent.values()))} s\n" if parent else ""
-    title = f"{path} · {found.done:,} of {found.planned:,} cases · begun {info.created[:16].replace("T", " ")} UTC"
+    title = f"{path} · {found.done:,} of {found.planned:,} cases · begun {_minute(info.created)} UTC"
     return terminal(title) + "\n" + table + judging
 
 
