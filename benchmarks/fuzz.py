@@ -2,7 +2,7 @@
 """Coverage-guided fuzzing of everything that crossgrad reads, with atheris.
 
     pip install atheris
-    python benchmarks/fuzz.py --minutes 10 [--target network|parameters|cli]
+    python benchmarks/fuzz.py --minutes 10 [--target NAME]
 
 Each target runs in a process of its own, one after the other, for so many
 minutes; one that hangs, dies or eats the memory is a finding, and is started
@@ -85,7 +85,8 @@ def _fuzz(name: str, minutes: float) -> dict[str, Any]:
             total += Counter(stats["counts"])
             findings += stats["findings"]
             if done.returncode:
-                findings += _deaths(folder, done.returncode, log)
+                print(log[-2000:], file=sys.stderr)
+                findings += _deaths(folder, done.returncode)
             edges = max([edges, *map(int, re.findall(r"cov: (\d+)", log))])
             corpus = len(list((folder / "corpus").iterdir()))
     known = {finding["where"]: finding for finding in reversed(findings)}
@@ -99,14 +100,14 @@ def _fuzz(name: str, minutes: float) -> dict[str, Any]:
     }
 
 
-def _deaths(folder: Path, code: int, log: str) -> list[dict[str, Any]]:
+def _deaths(folder: Path, code: int) -> list[dict[str, Any]]:
     """What ended a process: libFuzzer leaves the input in a file named after the reason."""
     files = [file for file in folder.iterdir() if re.match("crash-|timeout-|oom-", file.name)]
     found = []
     for file in files:
-        found.append(_finding(file.name, log[-2000:], file.read_bytes()))
+        found.append(_finding(file.name.partition("-")[0], f"exit code {code}", file.read_bytes()))
         file.unlink()
-    return found or [_finding(f"exit code {code}", log[-2000:], b"")]
+    return found or [_finding("ended", f"exit code {code}", b"")]
 
 
 def _finding(where: str, text: str, data: bytes) -> dict[str, str]:
@@ -138,7 +139,7 @@ def _run_target(name: str, minutes: float, folder: Path) -> NoReturn:
         except BaseException as problem:
             outcome, where = "failed", _place(problem)
             if where not in findings:
-                findings[where] = _finding(where, traceback.format_exc()[-3000:], data)
+                findings[where] = _finding(where, _trace(problem), data)
                 saved = 0.0
         counts[outcome] += 1
         if time.monotonic() - saved > 1:
@@ -154,6 +155,13 @@ def _run_target(name: str, minutes: float, folder: Path) -> NoReturn:
         atheris.Setup(["fuzz", str(corpus), f"-dict={folder / 'words'}", *limits, *span], one)
         atheris.Fuzz()
     raise SystemExit
+
+
+def _trace(problem: BaseException) -> str:
+    """The traceback without the machine's paths."""
+    frames = traceback.extract_tb(problem.__traceback__)[-8:]
+    lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.line}" for frame in frames]
+    return "\n".join([*lines, f"{type(problem).__name__}: {str(problem)[:500]}"])
 
 
 def _place(problem: BaseException) -> str:

@@ -25,7 +25,7 @@ from .engines import Engine, EngineId
 from .floor import Floor, rounding_floor
 from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
 from .networks.cases import Case
-from .networks.dtypes import Array
+from .networks.dtypes import Array, find_dtype
 from .oracle import Oracle, consult, with_overflow
 from .run import OK, UNSUPPORTED, Run, run_engine
 from .verdict import UNDECIDABLE, WRONG, over_floor
@@ -148,6 +148,7 @@ def selftest(
     """Try every mutant and every engine on `cases` random cases a dtype, drawn from `seed` on."""
     trials: list[Trial] = []
     correct: list[CorrectRun] = []
+    dtypes = [find_dtype(dtype).name for dtype in dtypes]  # an unknown one is refused before anything runs
     for number, (dtype, offset) in enumerate((d, n) for d in dtypes for n in range(cases)):
         if progress is not None:
             progress(f"{dtype} seed {seed + offset}", number, cases * len(dtypes))

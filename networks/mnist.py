@@ -50,10 +50,14 @@ def mnist_batch(folder: Path, network: Network, batch_size: int, seed: int) -> B
 
 def _find(folder: Path, stem: str) -> Path:
     names = [stem, stem + ".gz", stem.replace("-idx", ".idx"), stem.replace("-idx", ".idx") + ".gz"]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    if not folder.is_dir():
+    try:
+        found = [folder / name for name in names if (folder / name).is_file()]
+        there = folder.is_dir()
+    except OSError as error:  # no folder can have this name, or nobody may look into it
+        raise unreadable(folder, error) from None
+    if found:
+        return found[0]
+    if not there:
         raise InvalidInput(f"{folder} is no folder: expected one that holds the original MNIST files")
     raise InvalidInput(f"no {stem} in {folder}: expected one of {', '.join(names)}")
 

@@ -6,18 +6,22 @@ tensor twice, so the header is checked and the bytes are read by type here.
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .dtypes import Array, find_dtype
-from .errors import InvalidInput
+from .errors import InvalidInput, shortened
 from .files import read_whole
 from .parameters import DenseParameters, Parameters, check_parameters
 from .spec import Network
 
 HEADER_LIMIT = 2**20
+SHOWN_NAMES = 10
 _READABLE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 
@@ -85,20 +89,23 @@ def _array(path: str | Path, name: str, view: dict[str, Any]) -> Array:
     dtype = _READABLE.get(view["dtype"])
     if dtype is None:
         raise InvalidInput(
-            f"{path}: tensor {name!r} is of type {view['dtype']}: expected one of {', '.join(_READABLE)}"
+            f"{path}: tensor {shortened(repr(name))} is of type {view['dtype']}: "
+            f"expected one of {', '.join(_READABLE)}"
         )
     try:
         return np.frombuffer(view["data"], find_dtype(dtype).storage).reshape(view["shape"])
     except (ValueError, OverflowError) as error:  # more dimensions, or a longer one, than NumPy has
-        raise InvalidInput(f"{path}: tensor {name!r} has an impossible shape: {error}") from None
+        raise InvalidInput(
+            f"{path}: tensor {shortened(repr(name))} has an impossible shape: {error}"
+        ) from None
 
 
 def _require_names(path: str | Path, content: bytes, tensors: dict[str, Array], network: Network) -> None:
     def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in pairs)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
-            raise InvalidInput(f"{path} names {', '.join(map(repr, twice))} twice in its header")
+            raise InvalidInput(f"{path} names {_listed(map(repr, twice))} twice in its header")
         return dict(pairs)
 
     length = int.from_bytes(content[:8], "little")
@@ -107,9 +114,14 @@ def _require_names(path: str | Path, content: bytes, tensors: dict[str, Array], 
     for number, layer in enumerate(network.layers, start=1):
         expected += [f"W.{number}"] + [f"b.{number}"] * layer.bias
     missing = [name for name in expected if name not in tensors]
-    extra = sorted(repr(name) for name in tensors if name not in expected)
+    extra = sorted(repr(name) for name in tensors.keys() - set(expected))
     if missing or extra:
         raise InvalidInput(
             f"{path} does not hold the parameters of network {network}: "
-            f"missing {', '.join(missing) or 'none'}; unexpected {', '.join(extra[:10]) or 'none'}"
+            f"missing {_listed(missing)}; unexpected {_listed(extra)}"
         )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, as a header may hold a million."""
+    return ", ".join(map(shortened, islice(names, SHOWN_NAMES))) or "none"

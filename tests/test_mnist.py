@@ -138,6 +138,12 @@ def test_what_is_no_folder_is_refused(folder: Path, name: str) -> None:
         mnist_batch(folder / name, NETWORK, 8, seed=0)
 
 
+@pytest.mark.parametrize("name", [300 * "n", "\0", "\ud800"], ids=["long", "nul", "surrogate"])
+def test_what_cannot_be_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"cannot read|is no folder"):
+        mnist_batch(Path(name), NETWORK, 8, seed=0)
+
+
 def test_batch_larger_than_the_data_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=f"batch size {COUNT + 1}: .* has {COUNT} samples"):
         mnist_batch(folder, NETWORK, COUNT + 1, seed=0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,22 @@ def test_tensor_named_twice_is_refused(refusal: Any) -> None:
     """Both descriptions are valid, and the library keeps the last: here the weights hide behind others."""
     twice = TEXT.replace('"b.1"', '"W.1": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}, "b.1"')
     assert "names 'W.1' twice in its header" in refusal(with_header(twice, BODY))
+
+
+def test_a_header_of_many_names_is_refused_at_once(refusal: Any) -> None:
+    """They were counted one by one against all once: 13 s."""
+    many = {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(15_000)}
+    started = time.perf_counter()
+    message = refusal(with_header(json.dumps(many), b""))
+    assert time.perf_counter() - started < 3
+    assert "missing W.1, b.1; unexpected 't0', 't1'" in message
+    assert len(message) < 500
+
+
+def test_a_long_name_is_shortened(refusal: Any) -> None:
+    name = 10_000 * "n"
+    for kind in ("F32", "I8"):
+        assert len(refusal(packed((name, kind, [], bytes(4 if kind == "F32" else 1))))) < 500
 
 
 def test_oversized_file_is_refused_unread(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

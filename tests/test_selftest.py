@@ -68,3 +68,8 @@ def test_from_the_command_line(capsys) -> None:
 def test_bad_input(capsys) -> None:
     assert run(["selftest", "--dtype", "float33"]) == 2
     assert "float33" in capsys.readouterr().err
+
+
+def test_a_wrong_dtype_is_found_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossgrad.selftest.random_case", lambda *_, **__: pytest.fail("a case was drawn"))
+    assert run(["selftest", "--dtype", "float32", "--dtype", "float33"]) == 2
