@@ -28,7 +28,7 @@ def _command(data: bytes, folder: Path) -> bool:
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        code = run(arguments)
+        code: int = run(arguments)
     assert code in (0, 1, 2, 3), f"exit code {code}"
     if code == 2 or err.getvalue():
         assert_shown_well(err.getvalue() + out.getvalue())
