@@ -193,6 +193,14 @@ def compile_names(text: str) -> tuple[str, ...]:
     return compile(text, "script", "exec").co_names
 
 
+def test_a_traceback_is_harmless(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("crossgrad.traces.trace_engines", lambda *_, **__: broken(0, 0, 0))
+    assert run(["trace", "2-1"]) == 3
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert not unprintable(message, keep="\n")
+
+
 def test_error_lines_after_the_first_are_indented(capsys: pytest.CaptureFixture[str]) -> None:
     output.error("a:\n  b: wrong\nerror: forged")
     assert capsys.readouterr().err == "error: a:\n  b: wrong\n  error: forged\n"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..escape import terminal
 from ..networks.errors import InvalidInput
 from . import exits
 from .check import check
@@ -63,6 +64,6 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else exits.OK if code is None else exits.BAD_INPUT
     except Exception:
         # Python's own exit code for an uncaught exception is 1, which here says "something disagrees".
-        traceback.print_exc()
+        typer.echo(terminal(traceback.format_exc(), keep="\n"), err=True, nl=False)
         return exits.ENGINE_FAILED
     return exits.OK
