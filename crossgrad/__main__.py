@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import sys
 from io import TextIOWrapper
 from typing import NoReturn
@@ -16,6 +17,13 @@ def main() -> NoReturn:
     """
     # JAX would otherwise take three quarters of the GPU before torch gets any; read at its import.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    try:
+        _run()
+    except KeyboardInterrupt:  # before the command line could catch it
+        os._exit(128 + signal.SIGINT)
+
+
+def _run() -> NoReturn:
     from .cli import exits
     from .cli.app import run
 

@@ -4,6 +4,7 @@ An executor starts a case on all its engines and gives the runs when asked;
 between the two the caller may work on something else, such as the case's oracle.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import product
@@ -213,6 +214,8 @@ def open_executor(
     InvalidInput
         If a backend, variant or device has an unknown name, or a candidate that of an engine.
     """
+    if isolate and os.name != "posix":
+        raise InvalidInput("engines in processes of their own need Linux or macOS: use --no-isolate")
     if not isolate:
         return InProcess(backends, devices, candidates)
     return Isolated(backends, devices, candidates, limits or Limits(), jobs)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -117,7 +118,7 @@ WRONG = {"wrong-shape", "too-few", "nan"}
 
 @pytest.mark.parametrize("vice", VICES)
 def test_a_vice_costs_its_own_row(vice: str, marked: str) -> None:
-    case, _ = check_rogue(vice)
+    case, _ = check_rogue(vice, replace(LIMITS, running=60) if vice == "allocate" else LIMITS)
     status, message = VICES[vice]
     run = row(case, "rogue")
     assert (run.status, (run.message or "").startswith(message or "")) == (status, True), run

@@ -63,7 +63,7 @@ class JaxBackend(Backend):
 
     def forget(self) -> None:
         """Empty JAX's caches, which hold half a megabyte for each program ever compiled."""
-        jax.clear_caches()
+        jax.clear_caches()  # type: ignore[no-untyped-call]
 
     def environment(self) -> dict[str, Any]:
         settings: Any = jax.config

@@ -166,8 +166,8 @@ class Pool:
         if worker.silent:
             with suppress(KeyError):
                 self._selector.unregister(worker.messages)
-        if worker.ending is not None and worker.gone:
-            self._bury(lane, place, worker, worker.ending)
+        if worker.gone and (ending := worker.told) is not None:
+            self._bury(lane, place, worker, ending)
 
     def _take(self, lane: Lane, place: _Place, worker: Worker, answer: Message) -> None:
         """Take an answer for what it is: a description after loading, a run after a case."""

@@ -1,13 +1,14 @@
 """The parent's handle of one worker's process: what it says, when it is late, and how it is ended."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ TAIL = 4096
 """Bytes of an engine's stderr that are kept to explain its end."""
 
 IDLE = "idle"
+
+_FRAME = re.compile(r'Current thread [^\n]*\n +File "([^"\n]+)", line (\d+) in ([^\n]+)')
+"""The innermost frame in what faulthandler writes."""
+
 _START = "import sys; sys.path[:] = {path!r}; from crossgrad.workers.process import main; main({descriptors})"
 
 
@@ -99,6 +104,14 @@ class Worker:
     def tail(self) -> str:
         """The last that the engine wrote to stderr or stdout."""
         return self._tail.decode(errors="replace").strip()
+
+    @property
+    def told(self) -> Ending | None:
+        """Its ending, with the line of Python that it was at, if it could still write that."""
+        if self.ending is None or not (frames := _FRAME.findall(self.tail)):
+            return self.ending
+        file, line, function = frames[-1]
+        return replace(self.ending, reason=f"{self.ending.reason}, at {Path(file).name}:{line} in {function}")
 
     def run(self, case: Case, ticket: int, **where: str) -> None:
         """Start on a case."""
