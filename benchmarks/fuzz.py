@@ -4,7 +4,7 @@
     pip install atheris
     python benchmarks/fuzz.py --minutes 10 [--target NAME]
 
-Each target runs in a process of its own, one after the other, for so many
+Each target runs in a process of its own, ``--jobs`` of them at a time, for so many
 minutes; one that hangs, dies or eats the memory is a finding, and is started
 again. Writes ``benchmarks/results/fuzz.json``; exit code 1 if anything was found.
 """
@@ -19,6 +19,8 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10, help="for each target")
     parser.add_argument("--target", action="append", help="repeatable; default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -50,14 +53,18 @@ def main() -> None:
         parser.error(f"no target {', '.join(sorted(unknown))}: known are {', '.join(TARGETS)}")
     result = {
         "environment": environment(described("numpy")) | {"atheris": _version()},
+        "jobs": options.jobs,
         "limits": {"seconds_an_input": HANG_SECONDS, "mib": MEMORY_MIB, "bytes_an_input": LONGEST_INPUT},
         "targets": {},
     }
-    for name in options.target or TARGETS:
-        found = _fuzz(name, options.minutes)
-        result["targets"][name] = found
-        options.output.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"{name:<12}{found['executions']:>10,} inputs, {len(found['findings'])} findings", flush=True)
+    names = options.target or list(TARGETS)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for name, found in zip(names, pool.map(partial(_fuzz, minutes=options.minutes), names), strict=True):
+            result["targets"][name] = found
+            print(
+                f"{name:<12}{found['executions']:>10,} inputs, {len(found['findings'])} findings", flush=True
+            )
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {options.output}")
     sys.exit(any(found["findings"] for found in result["targets"].values()))
 
