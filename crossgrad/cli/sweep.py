@@ -113,7 +113,7 @@ def sweep(
     from ..sweep.plan import Shard
     from ..sweep.plan_files import load_plan
     from ..sweep.sessions import Means, Wanted, new_run, resumed_run
-    from ..sweep.store import new_path
+    from ..sweep.store import RUN_FILE, new_path
     from .inputs import candidates_from, limits_from
 
     drawn = {
@@ -140,7 +140,8 @@ def sweep(
         with session as (run, executor):
             outcome = _run(run, executor, most, quiet)
     except KeyboardInterrupt:
-        note(f"interrupted: what was finished is kept; {_way_on(path)}")
+        begun = (path / RUN_FILE).exists()
+        note(f"interrupted: what was finished is kept; {_way_on(path)}" if begun else "interrupted")
         raise typer.Exit(exits.INTERRUPTED) from None
     if outcome.stopped:
         note(f"stopped at {_counted(outcome.failures, 'failure')}; {_way_on(path)}")

@@ -1,0 +1,548 @@
+"""Sweeps from end to end: what is run, stopped, gone on with, joined and shown."""
+
+import csv
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from crossgrad import InvalidInput
+from crossgrad.backends.numpy.engine import NumpyProgram
+from crossgrad.cli.app import run
+from crossgrad.execution import open_executor
+from crossgrad.judging import judge_all
+from crossgrad.networks.cases import Case
+from crossgrad.report import CaseReport
+from crossgrad.sweep.ids import CaseId
+from crossgrad.sweep.plan import RandomPlan
+from crossgrad.sweep.plan_files import read_plan
+from crossgrad.sweep.records import EngineRecord, Record, record_of
+from crossgrad.sweep.runner import Execute, Session, sweep
+from crossgrad.sweep.store import RunInfo, RunWriter, read_info, read_records
+from crossgrad.sweep.summary import Summary, command, summarise
+
+from .test_sweep_store import INFO, record
+
+PLAN = ["--cases", "24", "--depth", "1..3", "--width", "1..8", "--batch", "1..4"]
+QUICK = ["sweep", "-b", "numpy", "--no-isolate", "-q"]
+SCHEMAS = files("crossgrad.schemas")
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numpy engine has a wrong dW.1 in networks of three layers, and breaks on batches of three."""
+    real = NumpyProgram.gradients
+
+    def gradients(self: NumpyProgram, result: Any) -> dict[str, Any]:
+        found = dict(real(self, result))
+        if "dW.3" in found:
+            found["dW.1"] = found["dW.1"] * np.float32(3)
+        if len(result[0].a[-1]) == 3:
+            raise RuntimeError("three \x1b[31msamples")
+        return found
+
+    monkeypatch.setattr(NumpyProgram, "gradients", gradients)
+
+
+def summary_of(path: Path) -> Summary:
+    """The summary of a run, without times."""
+    found = summarise(read_info(path), read_records(path, pytest.fail))
+    return found.model_copy(update={"seconds": {}})
+
+
+def records_of(path: Path) -> dict[str, Record]:
+    return {r.id: r.without_times() for r in read_records(path, pytest.fail)}
+
+
+def info_of(cases: int) -> RunInfo:
+    plan = RandomPlan(cases=cases, depth="1..3", width="1..8", batch="1..4")
+    return INFO.model_copy(update={"plan": plan})
+
+
+@pytest.fixture
+def execute() -> Iterator[Execute]:
+    with open_executor(["numpy"], None, {}, isolate=False) as executor:
+        yield partial(judge_all, executor=executor)
+
+
+# What a run holds
+
+
+def test_every_planned_case_is_recorded_once(tmp_path: Path, capsys: Capture) -> None:
+    assert run([*QUICK, *PLAN, "-o", str(tmp_path / "run")]) == 0
+    assert "24 of 24 cases, 24 engine runs: 24 ok" in capsys.readouterr().out
+    plan = read_info(tmp_path / "run").plan
+    assert list(records_of(tmp_path / "run")) == [str(plan.case(n)) for n in range(24)]
+
+
+def test_record_is_what_check_says(tmp_path: Path, capsys: Capture) -> None:
+    run([*QUICK, *PLAN, "--cases", "3", "-o", str(tmp_path / "run")])
+    capsys.readouterr()
+    for case_id, found in records_of(tmp_path / "run").items():
+        assert run(["check", "--case", case_id, "-b", "numpy", "--no-isolate", "--format", "json"]) == 0
+        (case,) = json.loads(capsys.readouterr().out)["cases"]
+        assert (case["verdict"], case["oracle"]) == (found.verdict, found.oracle)
+        (engine,) = found.engines
+        over = {c["quantity"]: c["over_floor"] for c in case["comparisons"]}
+        assert engine.over_floor == over[engine.worst] == max(over.values())
+        assert sum(engine.quantities.values()) == len(over)
+
+
+def test_wrong_and_broken_engines_are_found(wrong: None, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "run"
+    assert run([*QUICK[:-1], *PLAN, "-o", str(path)]) == 1
+    shown = capsys.readouterr().out
+    found = summary_of(path)
+    deep = {c for c in records_of(path) if CaseId.parse(c).depth == 3 and CaseId.parse(c).batch != 3}
+    threes = {c for c in records_of(path) if CaseId.parse(c).batch == 3}
+    assert {place.id for place in found.mismatches} == deep
+    assert {place.id for place in found.broken} == threes
+    assert {place.enters_at for place in found.mismatches} == {"dW.1"}
+    assert found.by_depth["3"]["mismatch"] == len(deep)
+    assert "\x1b" not in shown
+    assert "RuntimeError: three \\x1b[31msamples" in shown
+    for place in found.mismatches[:1]:
+        assert place.command == f"crossgrad reduce --case {place.id} -b numpy:manual"
+        assert place.command in shown
+        assert run(shlex.split(place.command)[1:]) == 1
+
+
+def test_json_summary_is_of_the_published_form(wrong: None, tmp_path: Path, capsys: Capture) -> None:
+    assert run([*QUICK, *PLAN, "-o", str(tmp_path / "run"), "--format", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads(SCHEMAS.joinpath("summary.schema.json").read_text()))
+    assert (document["planned"], document["done"]) == (24, 24)
+    assert sum(document["verdicts"].values()) == 24
+    for name, schema in (("run.json", "run.schema.json"),):
+        content = json.loads((tmp_path / "run" / name).read_text())
+        jsonschema.validate(content, json.loads(SCHEMAS.joinpath(schema).read_text()))
+
+
+QUANTITIES = {
+    "all": ({"agree": 10}, "ok"),
+    "half": ({"agree": 5, "undecidable": 5}, "ok"),
+    "few-undecidable": ({"agree": 17, "undecidable": 1}, "ok"),
+    "overflow": (dict(agree=17, **{"nonfinite-agree": 1}), "ok"),
+    "few-agree": ({"agree": 1, "undecidable": 17}, "undecidable"),
+    "mostly-overflow": (dict(agree=1, undecidable=2, **{"nonfinite-agree": 9}), "nonfinite"),
+    "one-wrong": ({"agree": 17, "disagree": 1}, "mismatch"),
+    "convention": ({"agree": 17, "convention": 1}, "mismatch"),
+    "none": ({}, "undecidable"),
+}
+
+
+@pytest.mark.parametrize(("counts", "state"), QUANTITIES.values(), ids=QUANTITIES)
+def test_state_is_what_most_quantities_are(counts: dict[str, int], state: str, execute: Execute) -> None:
+    (report,) = execute([CaseId.parse("3-2-2-2_b1_float32_mse_w1_s0").case()])
+    verdicts = [verdict for verdict, count in counts.items() for _ in range(count)]
+    comparisons = tuple(
+        replace(c, judgement=replace(c.judgement, verdict=verdict))
+        for c, verdict in zip(report.comparisons, verdicts, strict=False)
+    )
+    (engine,) = record_of(replace(report, comparisons=comparisons), 0.0).engines
+    assert (engine.state, engine.quantities) == (state, counts)
+
+
+def test_command_holds_what_a_shell_would_take(tmp_path: Path) -> None:
+    engine = EngineRecord(engine="a;b:$(c)@cuda:1", state="mismatch")
+    info = INFO.model_copy(update={"oracle": "wide"})
+    words = shlex.split(command(info, "3-2_b1_float32_mse_w1_s0", engine))
+    assert words[-6:] == ["-b", "a;b:$(c)", "-d", "cuda:1", "--oracle", "wide"]
+
+
+# Stopped and gone on with
+
+
+def interrupted_after(count: int, execute: Execute) -> Execute:
+    def executed(cases: Iterable[Case]) -> Iterator[CaseReport]:
+        for number, report in enumerate(execute(cases)):
+            if number == count:
+                raise KeyboardInterrupt
+            yield report
+
+    return executed
+
+
+@pytest.mark.parametrize("stops", [[0], [3], [1, 1, 1, 1], [9, 0, 2]])
+def test_resumed_run_has_the_same_summary(
+    stops: list[int], execute: Execute, wrong: None, tmp_path: Path
+) -> None:
+    with RunWriter.create(tmp_path / "whole", info_of(12)) as store:
+        assert sweep(store, execute, 1).ran == 12
+    path = tmp_path / "parts"
+    RunWriter.create(path, info_of(12)).close()
+    for stop in stops:
+        with RunWriter.resume(path, pytest.fail) as store, pytest.raises(KeyboardInterrupt):
+            sweep(store, interrupted_after(stop, execute), 1)
+    with RunWriter.resume(path, pytest.fail) as store:
+        assert sweep(store, execute, 1).ran == 12 - sum(stops)
+    assert summary_of(path) == summary_of(tmp_path / "whole")
+    assert records_of(path) == records_of(tmp_path / "whole")
+
+
+def test_summary_does_not_depend_on_the_order(tmp_path: Path, wrong: None, execute: Execute) -> None:
+    with RunWriter.create(tmp_path / "run", info_of(20)) as store:
+        sweep(store, execute, 1)
+    found = list(read_records(tmp_path / "run", pytest.fail))
+    for order in (found[::-1], found[1::2] + found[::2]):
+        again = summarise(info_of(20), order)
+        assert again.model_copy(update={"seconds": {}}) == summary_of(tmp_path / "run")
+
+
+def test_resume_of_a_complete_run_runs_nothing(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "run"
+    run([*QUICK, *PLAN, "-o", str(path)])
+    before = (path / "records.jsonl").read_bytes()
+    assert run(["sweep", "--resume", str(path), "--no-isolate", "-q"]) == 0
+    assert (path / "records.jsonl").read_bytes() == before
+
+
+def test_resume_with_more_cases_extends(tmp_path: Path) -> None:
+    path, whole = tmp_path / "run", tmp_path / "whole"
+    run([*QUICK, *PLAN, "--cases", "5", "-o", str(path)])
+    assert run(["sweep", "--resume", str(path), "--cases", "24", "--no-isolate", "-q"]) == 0
+    run([*QUICK, *PLAN, "-o", str(whole)])
+    assert records_of(path) == records_of(whole)
+    assert read_info(path).planned == 24
+
+
+def test_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    words = [
+        sys.executable,
+        "-m",
+        "crossgrad",
+        *QUICK,
+        "--cases",
+        "100000",
+        "--width",
+        "1..8",
+        "-o",
+        str(path),
+    ]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        while not (path / "records.jsonl").exists() or (path / "records.jsonl").stat().st_size < 3000:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(timeout=10) == 130
+    assert f"go on with: crossgrad sweep --resume {path}" in said
+    assert "Traceback" not in said
+    assert len(records_of(path)) >= 3
+
+
+@pytest.mark.parametrize(("options", "failures"), [(["--fail-fast"], 1), (["--max-failures", "2"], 2)])
+def test_sweep_stops_at_failures(
+    options: list[str], failures: int, wrong: None, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "run"
+    assert run([*QUICK, *PLAN, *options, "-o", str(path)]) in (1, 3)
+    assert sum(not r.in_order for r in records_of(path).values()) == failures
+    assert f"stopped at {failures} failure" in capsys.readouterr().err
+    assert run(["sweep", "--resume", str(path), "--no-isolate", "-q"]) == 1
+    assert len(records_of(path)) == 24
+
+
+def test_judge_that_breaks_costs_its_own_case(execute: Execute, tmp_path: Path) -> None:
+    def broken(cases: Iterable[Case]) -> Iterator[CaseReport]:
+        waiting: list[Case] = []
+        for case in cases:  # three are under way at a time, as with processes
+            waiting.append(case)
+            if len(waiting) == 3:
+                if waiting[0].seed % 5 == 2:
+                    raise ZeroDivisionError("the oracle's")
+                yield from execute([waiting.pop(0)])
+        yield from execute(waiting)
+
+    with RunWriter.create(tmp_path / "run", info_of(12)) as store:
+        sweep(store, broken, 1)
+    found = records_of(tmp_path / "run")
+    assert len(found) == 12
+    failed = {CaseId.parse(name).seed: r.problems for name, r in found.items() if not r.in_order}
+    assert failed == dict.fromkeys((2, 7), ("judging it failed: ZeroDivisionError: the oracle's",))
+
+
+def test_case_that_cannot_be_made_is_a_record(execute: Execute, tmp_path: Path) -> None:
+    plan = read_plan({"cases": 4, "depth": 1, "width": 4, "dtype": ["float16"], "weight-scale": 1e6}, "test")
+    with RunWriter.create(tmp_path / "run", INFO.model_copy(update={"plan": plan})) as store:
+        assert sweep(store, execute, 1) == Session(4, 4, stopped=False)
+    found = summary_of(tmp_path / "run")
+    assert (found.verdict, found.done, len(found.problems)) == ("failed", 4, 4)
+    assert "too large for float16" in found.problems[0].problem
+
+
+def test_progress_counts(execute: Execute, tmp_path: Path, wrong: None) -> None:
+    told: list[tuple[int, int, int]] = []
+    with RunWriter.create(tmp_path / "run", info_of(12)) as store:
+        session = sweep(store, execute, 1, progress=lambda *numbers: told.append(numbers))
+    assert [done for done, _, _ in told] == list(range(13))
+    assert told[-1] == (12, 12, session.failures)
+    assert session.failures > 0
+
+
+# Shards
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_merged_shards_are_the_whole(count: int, wrong: None, tmp_path: Path, capsys: Capture) -> None:
+    plan = [*PLAN, "--seeds-per-shape", "2"]
+    assert run([*QUICK, *plan, "-o", str(tmp_path / "whole")]) == 1
+    shards = [str(tmp_path / f"{index}") for index in range(1, count + 1)]
+    for index, shard in enumerate(shards, start=1):
+        run([*QUICK, *plan, "--shard", f"{index}/{count}", "-o", shard])
+    capsys.readouterr()
+    assert run(["merge", *shards, "-o", str(tmp_path / "merged"), "-q"]) == 1
+    assert capsys.readouterr().err == ""
+    assert records_of(tmp_path / "merged") == records_of(tmp_path / "whole")
+    assert summary_of(tmp_path / "merged") == summary_of(tmp_path / "whole")
+
+
+def test_missing_shard_can_be_run_in_the_merged_run(tmp_path: Path) -> None:
+    parts = [str(tmp_path / name) for name in "ab"]
+    for number, part in zip((1, 3), parts, strict=True):
+        run([*QUICK, *PLAN, "--shard", f"{number}/3", "-o", part])
+    run(["merge", *parts, "-o", str(tmp_path / "merged"), "-q"])
+    assert summary_of(tmp_path / "merged").done == 16
+    assert run(["sweep", "--resume", str(tmp_path / "merged"), "--no-isolate", "-q"]) == 0
+    assert summary_of(tmp_path / "merged").done == 24
+
+
+def test_other_plans_are_not_merged(tmp_path: Path, capsys: Capture) -> None:
+    run([*QUICK, *PLAN, "--cases", "2", "-o", str(tmp_path / "a")])
+    run([*QUICK, *PLAN, "--cases", "2", "--seed", "1", "--width", "2", "-o", str(tmp_path / "b")])
+    assert run(["merge", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "c")]) == 2
+    said = capsys.readouterr().err
+    assert "are not parts of one sweep" in said
+    assert "width: 1..8 and 2" in said
+    assert "seed: 0 and 1" in said
+    assert not (tmp_path / "c").exists()
+
+
+def test_records_that_differ_are_told_and_the_worse_is_kept(tmp_path: Path, capsys: Capture) -> None:
+    for name, verdict in (("a", "agree"), ("b", "disagree"), ("c", "agree")):
+        with RunWriter.create(tmp_path / name, INFO) as store:
+            store.append(record(0))
+            store.append(record(1, verdict=verdict, seconds={"judge": 1.0}))
+    parts = [str(tmp_path / name) for name in "abc"]
+    run(["merge", *parts, "-o", str(tmp_path / "merged"), "-q"])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert f"_s1 differs: agree in {tmp_path / 'a'}, disagree in {tmp_path / 'b'}" in said[0]
+    assert [r.verdict for r in records_of(tmp_path / "merged").values()] == ["agree", "disagree"]
+
+
+# Shown
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A run with something of everything, and texts as an enemy would choose them."""
+    path = tmp_path / "run"
+    failed = EngineRecord(engine="=cmd()@cpu", state="crashed", message="\x1b[2J\n=1+1")
+    infinite = EngineRecord(engine="numpy:manual@cpu", state="mismatch", over_floor="Infinity", worst="dW.1")
+    with RunWriter.create(path, INFO) as store:
+        store.append(record(0))
+        store.append(record(1, verdict="failed", engines=(failed,), problems=("=cmd()@cpu: \x1b[2J\n=1+1",)))
+        store.append(record(2, verdict="disagree", engines=(infinite,)))
+        store.append(record(3, verdict="failed", engines=(), problems=("no memory \x1b[31m",)))
+    return path
+
+
+def test_show_says_what_the_sweep_said(tmp_path: Path, capsys: Capture) -> None:
+    run([*QUICK[:-1], *PLAN, "-o", str(tmp_path / "run")])
+    said = capsys.readouterr().out
+    assert run(["show", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_nothing_from_a_file_reaches_the_terminal_raw(mixed: Path, capsys: Capture) -> None:
+    hostile = mixed.rename(mixed.with_name("run\x1b[31m\n"))
+    for words in (["show", str(hostile)], ["show", str(hostile), "--failed"], ["runs", str(hostile.parent)]):
+        assert run(words) == 0
+        shown = capsys.readouterr()
+        assert "\x1b" not in shown.out + shown.err
+        assert "\\x1b" in shown.out
+
+
+def test_failed_shows_all_that_is_not_in_order(mixed: Path, capsys: Capture) -> None:
+    assert run(["show", str(mixed), "--failed"]) == 0
+    shown = capsys.readouterr().out
+    assert "inf times the noise allowed" in shown
+    assert "no memory" in shown
+    assert run(["show", str(mixed), "--failed", "--format", "json"]) == 0
+    assert [r["id"][-1] for r in json.loads(capsys.readouterr().out)["records"]] == ["1", "2", "3"]
+
+
+def test_json_holds_every_record(mixed: Path, capsys: Capture) -> None:
+    assert run(["show", str(mixed), "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    schema = json.loads(SCHEMAS.joinpath("record.schema.json").read_text())
+    assert len(document["records"]) == 4
+    for found in document["records"]:
+        jsonschema.validate(found, schema)
+
+
+def test_csv_has_a_row_an_engine_and_no_formula(mixed: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert run(["show", str(mixed), "--format", "csv", "-o", str(tmp_path / "out.csv")]) == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["ok", "crashed", "mismatch", ""]
+    assert rows[1]["engine"] == "'=cmd()@cpu"
+    assert (rows[2]["over_floor"], rows[2]["network"], rows[2]["seed"]) == ("inf", "3-2", "2")
+    assert run(["show", str(mixed), "--format", "csv"]) == 0
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == rows
+    assert not any(cell.lstrip().startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+
+def test_parquet_has_the_same_rows(mixed: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert run(["show", str(mixed), "--format", "parquet", "-o", str(tmp_path / "out.parquet")]) == 0
+    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["state"] for row in rows] == ["ok", "crashed", "mismatch", None]
+    assert rows[0]["over_floor"] == 0.1
+    assert rows[2]["over_floor"] == float("inf")
+
+
+def test_parquet_without_pyarrow_names_the_extra(
+    mixed: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run(["show", str(mixed), "--format", "parquet", "-o", str(tmp_path / "out")]) == 2
+    assert 'pip install "crossgrad[parquet]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run(["show", str(mixed), "--format", "parquet"]) == 2
+    assert "name a file by -o" in capsys.readouterr().err
+
+
+def test_runs_lists_what_can_be_read(mixed: Path, tmp_path: Path, capsys: Capture) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+    (tmp_path / "file").touch()
+    with open(mixed / "records.jsonl", "ab") as file:
+        file.write(b"torn")
+    assert run(["runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "4/100" in shown
+    assert "1 damaged line" in shown
+    assert "broken/run.json describes no run" in shown.replace("\n", "")
+
+
+def test_runs_of_nowhere(tmp_path: Path, capsys: Capture) -> None:
+    assert run(["runs", str(tmp_path)]) == 0
+    assert "no runs in" in capsys.readouterr().out
+    assert run(["runs", str(tmp_path / "missing")]) == 2
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cases", "0"], "cases: input should be greater than or equal to 1"),
+        (["--depth", "3..1"], "depth: expected a whole number or a range"),
+        (["--width", "1000000"], "--allow-large"),
+        (["--dtype", "float33"], "unknown dtype 'float33'"),
+        (["--shard", "3/2"], "shard 3/2: expected I/N"),
+        (["--oracle", "delphi"], "unknown oracle 'delphi'"),
+        (["--oracle", "float64", "--dtype", "float64"], "cannot judge float64"),
+        (["-b", "nunpy"], "did you mean numpy"),
+        (["missing.toml"], "cannot read missing.toml"),
+        (["--resume", "missing"], "missing is no run"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_makes_no_run(
+    arguments: list[str], said: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["sweep", "--no-isolate", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_default_directory_is_dated(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run([*QUICK, *PLAN, "--cases", "1"]) == 0
+    capsys.readouterr()
+    assert run(["runs"]) == 0
+    assert capsys.readouterr().out.count("1/1") == 2
+
+
+def test_resume_keeps_to_what_was_begun(tmp_path: Path, capsys: Capture) -> None:
+    path = str(tmp_path / "run")
+    run([*QUICK, *PLAN, "--cases", "4", "-o", path])
+    for more, said in (
+        (["-b", "numpy", "--depth", "3"], "leave out -b, --depth"),
+        (["--cases", "2"], "has 4 already"),
+        (["--candidate", f"{__file__}"], "was begun with no candidate"),
+    ):
+        assert run(["sweep", "--resume", path, "--no-isolate", *more]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_file_is_a_plan(tmp_path: Path, capsys: Capture) -> None:
+    plan = tmp_path / "sweep.toml"
+    plan.write_text('networks = ["3-2", "2-2-1"]\nbatch = [1, 4]\nseeds-per-shape = 2')
+    assert run([*QUICK, str(plan), "-o", str(tmp_path / "run")]) == 0
+    assert "8 of 8 cases" in capsys.readouterr().out
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then(
+    execute: Execute, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossgrad.cli.progress.PLAIN_INTERVAL", 0.0)
+    assert run([*QUICK[:-1], *PLAN, "-o", str(tmp_path / "run")]) == 0
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == f"{tmp_path / 'run'}: 24 cases to run on numpy:manual@cpu"
+    assert lines[-1].startswith("24 of 24 cases, ")
+    assert lines[-1].endswith(" a second, 0 s left, 0 failures")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system with resource limits")
+def test_full_disk_stops_the_sweep_with_a_usable_run(tmp_path: Path) -> None:
+    """A file size limit makes every write beyond it fail, as a full disk does."""
+    path = tmp_path / "run"
+    words = [*QUICK, "--cases", "400", "--width", "1..3", "--depth", "1", "--batch", "1", "-o", str(path)]
+    program = (
+        "import resource, signal, sys\n"
+        "from crossgrad.cli.app import run\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "File too large" in done.stderr
+    assert f"crossgrad sweep --resume {path}" in done.stderr
+    assert (path / "records.jsonl").stat().st_size <= 5000
+    assert len(records_of(path)) > 5
+
+
+def test_isolated_engines_give_the_same_records(tmp_path: Path) -> None:
+    for name, how in (("here", "--no-isolate"), ("there", "--isolate")):
+        assert run(["sweep", "-b", "numpy", "-q", how, *PLAN, "-o", str(tmp_path / name)]) == 0
+    assert records_of(tmp_path / "here") == records_of(tmp_path / "there")
+
+
+def test_record_needs_no_more_than_the_reports_name() -> None:
+    with pytest.raises(InvalidInput):
+        CaseId.parse("article")
