@@ -30,6 +30,21 @@ def terminal(text: str, *, keep: str = "") -> str:
     )
 
 
+def json(document: str) -> str:
+    r"""The same JSON document, with what cannot be printed as ``\u202e``: JSON has it in strings only.
+
+    ``json.dumps`` does this by itself, pydantic does not.
+    """
+    if document.isprintable():
+        return document
+    return "".join(c if c.isprintable() or c in "\r\n\t" else _units(c) for c in document)
+
+
+def _units(character: str) -> str:
+    utf16 = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{utf16[start : start + 4]}" for start in range(0, len(utf16), 4))
+
+
 def markdown(text: str) -> str:
     """Inline text of Markdown, fit for a table's cell: nothing in it is markup or a link.
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 import unicodedata
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_markdown_begins_no_block_and_ends_no_cell() -> None:
         assert parser.parse(escape.markdown(text))[0].type == "paragraph_open"
     table = parser.render(f"| a | b |\n|---|---|\n| {escape.markdown('x|y')} | z |\n")
     assert "<td>x|y</td>" in table
+
+
+@given(st.text(st.characters()))
+@example(HOSTILE)
+@example("\U000e0041\x7f\x9b")
+def test_json_is_the_same_document(text: str) -> None:
+    document = json.dumps({"a": [text]}, indent=1, ensure_ascii=False)
+    assert json.loads(escape.json(document)) == {"a": [text]}
+    assert not unprintable(escape.json(document), keep="\n")
 
 
 def test_html() -> None:

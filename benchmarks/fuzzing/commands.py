@@ -12,9 +12,17 @@ from crossgrad.cli.app import run
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.sweep import sessions
+from crossgrad.sweep.lines import encode
+from crossgrad.sweep.records import record_of_refusal
+from crossgrad.sweep.store import RECORDS_FILE, RUN_FILE
 
-from .target import Target, assert_shown_well, emptied, replacing, words
+from .files import PARAMETERS
+from .runs import INFOS, OTHER, PLANS
+from .target import Target, assert_harmless, assert_shown_well, emptied, replacing, words
 from .watch import watching
+
+NETWORK_FILE = b"inputs=3\nlayers=[{units=2}, {units=1, bias=false}]\n"
+RECORD_LINES = encode(record_of_refusal(OTHER, "\x1b[2J\x9b1m\u202e=1+1\r\nforged"))
 
 
 def _command(data: bytes, folder: Path) -> bool:
@@ -23,16 +31,28 @@ def _command(data: bytes, folder: Path) -> bool:
         return False  # the shell's, not crossgrad's: it writes to the user's profile, as it is asked to
     out, err = io.StringIO(), io.StringIO()
     with (
-        chdir(emptied(folder)),
+        chdir(_furnished(folder)),
         watching(folder, arguments),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
         code: int = run(arguments)
     assert code in (0, 1, 2, 3), f"exit code {code}"
+    assert_harmless(out.getvalue())
     if code == 2 or err.getvalue():
-        assert_shown_well(err.getvalue() + out.getvalue())
+        assert_shown_well(err.getvalue() or out.getvalue())
     return code != 2
+
+
+def _furnished(folder: Path) -> Path:
+    """The folder with a file of each kind, names in them hostile where they may be."""
+    (emptied(folder) / "n.toml").write_bytes(NETWORK_FILE)
+    (folder / "p.safetensors").write_bytes(PARAMETERS.seeds[0])
+    (folder / "plan.toml").write_bytes(PLANS.seeds[0])
+    (folder / "run").mkdir()
+    (folder / "run" / RUN_FILE).write_bytes(INFOS.seeds[0])
+    (folder / "run" / RECORDS_FILE).write_bytes(RECORD_LINES)
+    return folder
 
 
 def _pretend(name: str) -> engines.Seen:
@@ -79,8 +99,13 @@ COMMANDS = Target(
         "selftest --cases 1 --seed 3 --dtype float16 -b numpy --large",
         "doctor --deep",
         "sweep plan.toml --cases 9 --depth 1..3 --width 1..8 --batch 2 --weight-scale 0.5..2 --shard 1/2",
-        "sweep -o run --resume run --fail-fast --jobs 2 --timeout 9 --memory-limit 2G -q",
+        "sweep --resume run --fail-fast --jobs 2 --timeout 9 --memory-limit 2G -q",
         "check --case 3-2_b4_float32_mse_w1_s7 --candidate mine=file.py:gradients --no-isolate",
+        "show run",
+        "show run --failed --format json",
+        "show run --format csv -o records.csv",
+        "runs .",
+        "merge run run -o merged -q",
         "--version",
         "check --help",
     ),

@@ -21,6 +21,9 @@ from .watch import watching
 UNPRINTABLE = {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}
 """Categories of Unicode that a terminal may obey; surrogates, Cs, are left to the stream's error handler."""
 
+ALLOWED = {"\n", "\r", "\x7f"}
+"""Ends of lines, CSV's too, and DEL, which terminals ignore and JSON may hold."""
+
 LONGEST_MESSAGE = 20_000
 MEMORY = 2**24
 """Bytes that commands believe to have: whatever is drawn is small."""
@@ -53,9 +56,14 @@ def assert_shown_well(message: str) -> None:
     assert message.strip(), "refused without a word"
     assert "Traceback (most recent call last)" not in message, message[-2000:]
     assert len(message) <= LONGEST_MESSAGE, f"a message of {len(message)} characters"
+    assert_harmless(message)
+
+
+def assert_harmless(message: str) -> None:
+    """Nothing in it is obeyed by a terminal."""
     # Of the user's own words typer escapes control characters only; crossgrad's own messages go further.
-    harmful = UNPRINTABLE if message.startswith("error: ") else {"Cc"}
-    found = {c for c in message if unicodedata.category(c) in harmful and c != "\n"}
+    harmful = UNPRINTABLE if not message.startswith("Usage: ") else {"Cc"}
+    found = {c for c in message if unicodedata.category(c) in harmful and c not in ALLOWED}
     assert not found, f"unprintable in what is shown: {found!r}"
 
 

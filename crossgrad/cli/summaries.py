@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .. import escape
 from . import exits, options
 from .output import say, write
 
@@ -15,7 +16,7 @@ def show_summary(path: Path, form: options.Format, quiet: bool) -> int:
     info = read_info(path)
     found = summarise(info, read_records(path, lambda sentence: None))
     if form is options.Format.json:
-        write(found.model_dump_json(indent=1) + "\n")
+        write(escape.json(found.model_dump_json(indent=1)) + "\n")
     else:
         write("" if quiet else summary_text(path, info, found) + "\n")
         say(closing_line(path, found) + "\n")

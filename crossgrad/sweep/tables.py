@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..escape import csv_cell
+from ..escape import csv_cell, json
 from ..networks.errors import InvalidInput
 from ..run import PHASES
 from .ids import CaseId
@@ -44,9 +44,9 @@ def write_csv(file: TextIO, records: Iterable[Record]) -> None:
 
 def write_json(file: TextIO, info: RunInfo, records: Iterable[Record]) -> None:
     """Write a run as one JSON document: what is run, and each record in a line."""
-    file.write(f'{{"schema":"{SCHEMA}","run":{info.model_dump_json()},"records":[')
+    file.write(f'{{"schema":"{SCHEMA}","run":{json(info.model_dump_json())},"records":[')
     for index, record in enumerate(records):
-        file.write(f"{',' if index else ''}\n{record.model_dump_json(exclude_defaults=True)}")
+        file.write(f"{',' if index else ''}\n{json(record.model_dump_json(exclude_defaults=True))}")
     file.write("\n]}\n")
 
 
