@@ -19,7 +19,6 @@ import jsonschema
 import numpy as np
 import pytest
 
-from crossgrad import InvalidInput
 from crossgrad.backends.numpy.engine import NumpyProgram
 from crossgrad.cli.app import run
 from crossgrad.execution import open_executor
@@ -507,7 +506,7 @@ def test_file_is_a_plan(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then(
-    execute: Execute, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crossgrad.cli.progress.PLAIN_INTERVAL", 0.0)
     assert run([*QUICK[:-1], *PLAN, "-o", str(tmp_path / "run")]) == 0
@@ -541,8 +540,3 @@ def test_isolated_engines_give_the_same_records(tmp_path: Path) -> None:
     for name, how in (("here", "--no-isolate"), ("there", "--isolate")):
         assert run(["sweep", "-b", "numpy", "-q", how, *PLAN, "-o", str(tmp_path / name)]) == 0
     assert records_of(tmp_path / "here") == records_of(tmp_path / "there")
-
-
-def test_record_needs_no_more_than_the_reports_name() -> None:
-    with pytest.raises(InvalidInput):
-        CaseId.parse("article")
