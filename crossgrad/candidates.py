@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .networks.errors import InvalidInput
+from .networks.files import is_there
 
 Candidate = Callable[..., Any]
 """``fn(params, x, y) -> (loss, grads)`` on NumPy arrays; params and grads are lists of ``(W, b)``."""
@@ -38,7 +39,7 @@ class CandidateFile:
             file, function = place, DEFAULT_FUNCTION
         if not file.endswith(".py") or not function.isidentifier() or (equals and not name):
             raise InvalidInput(f"candidate {text!r}: expected [NAME=]FILE.py[:FUNCTION]")
-        if not Path(file).is_file():
+        if not is_there(file, Path.is_file):
             raise InvalidInput(f"candidate {text!r}: there is no file {file}")
         return cls(name or Path(file).stem, Path(file).absolute(), function)
 

@@ -1,6 +1,7 @@
 """Reading a small file that a user named, whole or not at all."""
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import InvalidInput
@@ -9,6 +10,17 @@ from .errors import InvalidInput
 def unreadable(path: str | Path, error: Exception) -> InvalidInput:
     """The error for a file that cannot be opened or read, in the system's words."""
     return InvalidInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def is_there(path: str | Path, test: Callable[[Path], bool] = Path.exists) -> bool:
+    """Whether a path that a user gave passes `test`; raise `InvalidInput` if it cannot be looked at.
+
+    `Path.exists` and its like raise for a name that is too long, or a folder that is closed.
+    """
+    try:
+        return test(Path(path))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
 
 
 def read_whole(path: str | Path, limit: int, expected: str) -> bytes:

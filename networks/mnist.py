@@ -15,7 +15,7 @@ import numpy as np
 from .batches import Batch, choose_rows, one_hot
 from .dtypes import Array
 from .errors import InvalidInput
-from .files import unreadable
+from .files import is_there, unreadable
 from .spec import Network
 
 IMAGES = "train-images-idx3-ubyte"
@@ -50,14 +50,10 @@ def mnist_batch(folder: Path, network: Network, batch_size: int, seed: int) -> B
 
 def _find(folder: Path, stem: str) -> Path:
     names = [stem, stem + ".gz", stem.replace("-idx", ".idx"), stem.replace("-idx", ".idx") + ".gz"]
-    try:
-        found = [folder / name for name in names if (folder / name).is_file()]
-        there = folder.is_dir()
-    except OSError as error:  # no folder can have this name, or nobody may look into it
-        raise unreadable(folder, error) from None
-    if found:
-        return found[0]
-    if not there:
+    for name in names:
+        if is_there(folder / name, Path.is_file):
+            return folder / name
+    if not is_there(folder, Path.is_dir):
         raise InvalidInput(f"{folder} is no folder: expected one that holds the original MNIST files")
     raise InvalidInput(f"no {stem} in {folder}: expected one of {', '.join(names)}")
 

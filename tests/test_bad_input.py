@@ -124,6 +124,37 @@ def test_bad_input_is_found_before_anything_runs(refusal: Any) -> None:
     assert "the width '0'" in refusal("check", "article", "3-0", *QUICK)
 
 
+@pytest.mark.parametrize("name", [300 * "n", "\udcff", f"{__file__}/x"], ids=["long", "bytes", "in-a-file"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check {}.toml",
+        "check 2-3 --params {}",
+        "check 2-3 --mnist {}",
+        "check 2-3 --candidate mine={}.py:f",
+        "check 2-3 -b numpy --dtype float32 -o {}",
+        "sweep {}.toml",
+        "sweep --resume {}",
+        "sweep --cases 1 -b numpy -o {}/x",
+        "show {}",
+        "show {} --format csv",
+        "runs {}",
+        "merge {} {} -o new",
+    ],
+)
+def test_a_path_that_cannot_be_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    allowed = name == "\udcff" and "-o {}" in command  # it can be, on most systems
+    assert run([word.replace("{}", name) for word in command.split()]) in ((0, 2) if allowed else (2,))
+    assert "Traceback" not in capsys.readouterr().err
+
+
 # Memory
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..networks.errors import InvalidInput
-from ..networks.files import unreadable
+from ..networks.files import is_there, unreadable
 from .store import RUN_FILE, read_info, read_records
 
 
@@ -42,7 +42,7 @@ def listed(directory: Path) -> Iterator[Listed]:
     InvalidInput
         If there is no such directory.
     """
-    if (directory / RUN_FILE).exists():
+    if is_there(directory / RUN_FILE):
         yield _listed(directory)
         return
     try:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..networks.errors import InvalidInput
-from ..networks.files import read_whole, unreadable
+from ..networks.files import is_there, read_whole, unreadable
 from .lines import encode, lines
 from .plan import Plan, Shard
 from .records import Record
@@ -69,7 +69,7 @@ def read_info(path: Path) -> RunInfo:
     InvalidInput
         If `path` is no run's directory, or the file is damaged or of another version.
     """
-    if not (path / RUN_FILE).exists():
+    if not is_there(path / RUN_FILE):
         raise InvalidInput(
             f"{path} is no run: expected a directory with {RUN_FILE}, as crossgrad sweep makes"
         )
