@@ -155,6 +155,18 @@ def test_a_path_that_cannot_be_is_refused(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+@pytest.mark.parametrize("place", ["run/records.jsonl", "link", "run/../run/run.json"])
+def test_a_run_is_not_written_over_itself(refusal: Any, tmp_path: Path, form: str, place: str) -> None:
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (run_folder / "records.jsonl").write_text("precious")
+    (tmp_path / "link").symlink_to(run_folder / "records.jsonl")
+    message = refusal("show", str(run_folder), "--format", form, "-o", str(tmp_path / place))
+    assert "is the run's own file: name another one" in message
+    assert (run_folder / "records.jsonl").read_text() == "precious"
+
+
 # Memory
 
 

@@ -1,5 +1,6 @@
 """``crossgrad show``: the summary of a run, or its records."""
 
+import os
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -35,6 +36,8 @@ def show(
     output: options.Output = None,
 ) -> None:
     """Show a run: its summary, or all of its records as JSON, CSV or Parquet."""
+    if output is not None and _is_of(run, output):
+        raise InvalidInput(f"{output} is the run's own file: name another one")
     if form is Form.text:
         raise typer.Exit(_show_text(run, failed, output))
     if form is Form.parquet and output is None:
@@ -56,6 +59,13 @@ def show(
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _is_of(run: Path, file: Path) -> bool:
+    """Whether a file to write is one of the run's: its records would be gone before they are read."""
+    from ..sweep.store import RECORDS_FILE, RUN_FILE
+
+    return os.path.realpath(file) in {os.path.realpath(run / name) for name in (RUN_FILE, RECORDS_FILE)}
 
 
 def _show_text(run: Path, failed: bool, output: Path | None) -> int:
