@@ -104,6 +104,8 @@ class JaxProgram(Program):
         self._loss = LOSSES[case.loss]
         self._learning_rate = case.learning_rate
         self._variant = variant
+        # Kept: a jit made anew would compile anew, also for a case of the same shapes.
+        self._trace = self._traced if variant == "nojit" else jax.jit(self._traced)
         self._last: Any = None
         self._step = self._compile(self._value_and_grad(self._loss_of), case)
 
@@ -123,8 +125,7 @@ class JaxProgram(Program):
 
     def trace(self, values: _Values) -> Trace:
         with self._scope():
-            trace = self._traced if self._variant == "nojit" else jax.jit(self._traced)
-            found, gradients, updated = trace(values.layers, self._probes(values), values.x, values.y)
+            found, gradients, updated = self._trace(values.layers, self._probes(values), values.x, values.y)
         quantities = {name: self._array(found[name]) for name in ("loss", "loss_new")}
         for kind in ("z", "a", "dz", "da"):
             quantities |= numbered(kind, map(self._array, found[kind]))
