@@ -145,7 +145,7 @@ class _Counts:
             verdicts=_sorted(self._verdicts),
             states=_in_order(self._states),
             quantities=_sorted(self._quantities),
-            by_engine={name: _in_order(self._by_engine[name]) for name in sorted(self._by_engine)},
+            by_engine={name: _in_order(self._by_engine[name]) for name in self._engines()},
             by_dtype={name: _in_order(self._by_dtype[name]) for name in sorted(self._by_dtype)},
             by_depth={str(depth): _in_order(self._by_depth[depth]) for depth in sorted(self._by_depth)},
             closest=[place for *_, place in sorted(self._closest, key=lambda c: (-c[0], c[1], c[2]))],
@@ -154,6 +154,12 @@ class _Counts:
             problems=sorted(self._problems, key=lambda problem: (problem.problem, problem.id)),
             seconds=dict(sorted(self._seconds.items())),
         )
+
+    def _engines(self) -> list[str]:
+        """The engines that have records, as the run lists them."""
+        listed = self._info.engines
+        others = sorted(name for name in self._by_engine if name not in listed)
+        return [*(name for name in listed if name in self._by_engine), *others]
 
     def _look_closer(self, record: Record) -> None:
         """Keep the record's engine that comes closest to the floor, if few others came closer."""
