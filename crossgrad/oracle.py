@@ -29,7 +29,7 @@ BARELY_NOTICED = 0.01
 """The same for narrower dtypes, for which float64 is judge enough."""
 
 PATIENCE = 5.0
-"""How many times its budget the certified oracle may take before `auto` goes on without it."""
+"""How many times its budget further passes of the certified oracle may be foreseen to take in all."""
 
 
 @dataclass(frozen=True)

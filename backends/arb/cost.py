@@ -10,8 +10,12 @@ PER_PLAIN_PRODUCT = 27e-9
 PER_BLOCKED_PRODUCT = 13e-9
 
 
-def predicted_seconds(network: Network, batch_size: int) -> float:
-    """Seconds that one pass at 113 bits takes, as measured on one core of a 2.6 GHz EPYC.
+CHEAP_BITS = 512
+"""Up to here more bits cost next to nothing; beyond, a pass takes longer in proportion."""
+
+
+def predicted_seconds(network: Network, batch_size: int, bits: int = 113) -> float:
+    """Seconds that one pass takes, as measured on one core of a 2.6 GHz EPYC.
 
     With P parameters, S = B * (sum of the layers' widths) activations, and for
     each layer Q multiplications of balls, ``B I O`` for each of z, dW, the
@@ -25,8 +29,7 @@ def predicted_seconds(network: Network, batch_size: int) -> float:
 
     Fitted by non-negative relative least squares to 97 timings of 13 networks
     from 1-1-1 to 512-512-512 at batches from 1 to 256 (numpy 2.4, python-flint
-    0.9): nine of ten lie between 0.6 and 1.3 of what was measured. A case that
-    needs more bits, or a second pass, takes longer than predicted.
+    0.9) at 113 bits: nine of ten lie between 0.6 and 1.3 of what was measured.
     """
     seconds = PER_STEP + PER_PARAMETER * network.parameter_count
     seconds += PER_ACTIVATION * batch_size * sum(network.widths[1:])
@@ -36,4 +39,4 @@ def predicted_seconds(network: Network, batch_size: int) -> float:
         products += float(height) * min(height * (inputs + outputs), 2 * inputs * outputs)
         blocked = min(height, inputs, outputs) >= BLOCKED
         seconds += products * (PER_BLOCKED_PRODUCT if blocked else PER_PLAIN_PRODUCT)
-    return seconds
+    return seconds * max(1.0, bits / CHEAP_BITS)

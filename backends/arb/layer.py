@@ -1,6 +1,6 @@
 """One layer as matrices of balls: weights in blocks of rows, samples as rows, ones for the bias."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,11 +72,10 @@ class Layer:
         """The rows that belong to samples as an object array ``(B, n)``."""
         return table(matrix)[: self.samples]
 
-    def product(self, inputs: arb_mat, tick: Callable[[], None]) -> Array:
+    def product(self, inputs: arb_mat) -> Array:
         """``inputs M'`` as an object array ``(B, O)``."""
         z = np.empty((self.samples, self.outputs), object)
         for rows, M in self.blocks():
-            tick()
             z[:, rows] = self.table(inputs * M.transpose())
         return z
 

@@ -29,7 +29,6 @@ Weights are therefore balls for a block of rows at a time and dropped at once;
 only what belongs to samples (A, dz, slopes) stays.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,13 +57,7 @@ class Problem:
 
 
 class Step:
-    """The enclosures of one step at the current precision of flint's context.
-
-    Parameters
-    ----------
-    tick
-        Called between blocks of work; it may raise to end the step.
-    """
+    """The enclosures of one step at the current precision of flint's context."""
 
     found: dict[str, Enclosure]
     """Enclosures by name of the quantity, in no special order."""
@@ -72,8 +65,7 @@ class Step:
     shortfall: float
     """Bits by which the least sharp ball misses the criterion; at most 0 if all are sharp."""
 
-    def __init__(self, problem: Problem, tick: Callable[[], None]) -> None:
-        self._tick = tick
+    def __init__(self, problem: Problem) -> None:
         self._dtype = problem.dtype
         self._x, self._y = balls(problem.batch.x), balls(problem.batch.y)
         self._loss = LOSSES[problem.loss]
@@ -94,7 +86,7 @@ class Step:
         a = self._x
         for number, layer in enumerate(self._layers, start=1):
             layer.inputs = layer.with_ones(a)
-            z = layer.product(layer.inputs, self._tick)
+            z = layer.product(layer.inputs)
             near, rest, layer.slope = layer.activate(z)
             a = near + rest
             self._keep(f"z.{number}", z)
@@ -111,7 +103,6 @@ class Step:
         self._keep(f"dz.{number}", layer.dz)
         below = arb_mat(layer.height, layer.columns)
         for rows, M in layer.blocks():
-            self._tick()
             dz = layer.matrix(layer.dz[:, rows])
             dM = dz.transpose() * layer.inputs
             self._keep_rows(number, ("dW", "db"), rows, dM)
@@ -124,7 +115,7 @@ class Step:
         a = self._x
         for layer in self._layers:
             inputs = layer.with_ones(a)
-            z = layer.product(inputs, self._tick) - self._learning_rate * layer.moved(inputs)
+            z = layer.product(inputs) - self._learning_rate * layer.moved(inputs)
             near, rest, _ = layer.activate(z)
             a = near + rest
         self._keep("loss_new", self._loss.value(self._distance(near, rest)))

@@ -164,8 +164,9 @@ class Pool:
                 worker.end(PROTOCOL_ERROR, f"the process of the engine sent {error}")
         worker.watch()
         if worker.silent:
-            with suppress(KeyError):
-                self._selector.unregister(worker.messages)
+            self._unregister(worker.messages)
+        if worker.mute:
+            self._unregister(worker.stderr)
         if worker.gone and (ending := worker.told) is not None:
             self._bury(lane, place, worker, ending)
 
@@ -188,8 +189,8 @@ class Pool:
 
     def _bury(self, lane: Lane, place: _Place, worker: Worker, ending: Ending) -> None:
         """Let go of a process that has ended; say so to whoever waits for it."""
-        with suppress(KeyError):
-            self._selector.unregister(worker.messages)
+        self._unregister(worker.messages)
+        self._unregister(worker.stderr)
         worker.close()
         if place.task is not None:
             place.task.ended(ending, worker.tail)
@@ -226,7 +227,12 @@ class Pool:
 
     def _start(self, lane: Lane, place: _Place) -> None:
         place.worker = Worker(lane.loads, self._limits)
-        self._selector.register(place.worker.messages, selectors.EVENT_READ)
+        for descriptor in (place.worker.messages, place.worker.stderr):
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def _unregister(self, descriptor: int) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(descriptor)
 
     def _end(self) -> None:
         workers = [place.worker for lane in self._lanes for place in lane.places if place.worker]

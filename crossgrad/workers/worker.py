@@ -50,12 +50,14 @@ class Worker:
 
     Attributes
     ----------
-    messages
-        Descriptor to wait for; when there is something to read, call `read`.
+    messages, stderr
+        Descriptors to wait for; when there is something to read, call `read`.
     phase
         What it is at: one of `limits.PHASE_OF`, or ``idle``.
     ending
         Set once the worker will do no more work.
+    mute
+        Whether its stderr is closed.
     """
 
     def __init__(self, loads: Mapping[str, Any], limits: Limits) -> None:
@@ -64,7 +66,7 @@ class Worker:
         inbound, self._to_worker = os.pipe()
         self.messages, outbound = os.pipe()
         life, self._life = os.pipe()
-        self._stderr, errors = os.pipe()
+        self.stderr, errors = os.pipe()
         theirs = [inbound, outbound, life, self._case_file, self.result_file]
         command = _START.format(path=sys.path, descriptors=", ".join(map(str, theirs)))
         self._process = subprocess.Popen(
@@ -77,11 +79,12 @@ class Worker:
         )
         for descriptor in (inbound, outbound, life, errors):
             os.close(descriptor)
-        for descriptor in (self.messages, self._stderr):
+        for descriptor in (self.messages, self.stderr):
             os.set_blocking(descriptor, False)
         self._inbox, self._tail, self._greeted = Inbox(), b"", False
         self.ending: Ending | None = None
         self._silent_since: float | None = None
+        self.mute = False
         self._signals: list[tuple[float, int]] = []
         self._given_up: float | None = None
         self._deadline: float | None = None
@@ -176,12 +179,14 @@ class Worker:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FINAL)
         for descriptor in (
-            self._to_worker, self.messages, self._stderr, self._life, self._case_file, self.result_file
+            self._to_worker, self.messages, self.stderr, self._life, self._case_file, self.result_file
         ):  # fmt: skip
             os.close(descriptor)
 
     def _listen(self) -> None:
-        self._tail = (self._tail + _drained(self._stderr)[0])[-TAIL:]
+        content, closed = _drained(self.stderr)
+        self._tail = (self._tail + content)[-TAIL:]
+        self.mute = self.mute or closed
 
     def _is_answer(self, message: Message) -> bool:
         if message["is"] == "hello":
