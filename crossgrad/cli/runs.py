@@ -11,7 +11,7 @@ from .output import say, write
 
 def runs(
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where to look: a directory of runs.")
+        Path, typer.Argument(metavar="DIR", help="Where to look: a directory of runs.")
     ] = Path("crossgrad-runs"),
 ) -> None:
     """List runs: when they were begun, how far they came, and what failed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sweep(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[SWEEP.toml]", help="A plan; the options of the plan come before it."),
+        typer.Argument(metavar="SWEEP.toml", help="A plan; the options of the plan come before it."),
     ] = None,
     cases: Annotated[
         int | None,
