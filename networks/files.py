@@ -6,6 +6,9 @@ from pathlib import Path
 
 from .errors import InvalidInput
 
+TOML_LIMIT = 2**15
+"""Bytes of a TOML file: tomllib's time grows with the square of a key's dots, to seconds at this size."""
+
 
 def unreadable(path: str | Path, error: Exception) -> InvalidInput:
     """The error for a file that cannot be opened or read, in the system's words."""

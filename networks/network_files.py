@@ -23,12 +23,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InvalidInput
-from .files import read_whole
+from .files import TOML_LIMIT, read_whole
 from .problems import Location, does_not_describe
 from .rules import ACTIVATIONS, require_rule
 from .spec import LARGEST_COUNT, Dense, Network
-
-SIZE_LIMIT = 2**20
 
 
 def _known_activation(name: str) -> str:
@@ -67,7 +65,7 @@ def load_network(path: str | Path) -> Network:
         If the file is missing, too large, no TOML, or has a wrong key or value;
         every key is listed.
     """
-    content = read_whole(path, SIZE_LIMIT, "a network's TOML file")
+    content = read_whole(path, TOML_LIMIT, "a network's TOML file")
     try:
         document = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits

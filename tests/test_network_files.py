@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from crossgrad import Dense, InvalidInput, Network
 from crossgrad.cli.app import run
 from crossgrad.networks.catalogue import find_entry
-from crossgrad.networks.network_files import SIZE_LIMIT, load_network, network_schema
+from crossgrad.networks.files import TOML_LIMIT
+from crossgrad.networks.network_files import load_network, network_schema
 
 GOOD = {
     "least": ("inputs = 1\n[[layers]]\nunits = 1", Network.from_widths("1-1")),
@@ -119,7 +121,7 @@ def test_file_is_refused(write: Any, text: str, said: list[str]) -> None:
         (bytes(100), "is no TOML file"),
         (f"inputs = 1{5000 * '0'}", "is no TOML file: Exceeds the limit"),
         ("a = " + 5000 * "[", "is no TOML file"),
-        (SIZE_LIMIT * b" " + b"\n", "has 1,048,577 bytes: expected a network's TOML file, at most 1,048,576"),
+        (TOML_LIMIT * b" " + b"\n", "has 32,769 bytes: expected a network's TOML file, at most 32,768"),
     ],
     ids=["yaml", "key-twice", "latin-1", "utf-16", "zeros", "endless-number", "nested", "oversized"],
 )
@@ -210,3 +212,13 @@ def test_any_bytes_are_a_network_or_refused(scratch: Path, content: bytes) -> No
     scratch.write_bytes(content)
     with contextlib.suppress(InvalidInput):
         assert isinstance(load_network(scratch), Network)
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * (TOML_LIMIT // 2 - 2) + "a=1", "a=" + "[" * (TOML_LIMIT - 2)], ids=["dots", "nested"]
+)
+def test_the_worst_file_is_refused_in_time(write: Any, text: str) -> None:
+    """A mebibyte of dots took tomllib longer than anybody waits."""
+    started = time.perf_counter()
+    refusal(write(text))
+    assert time.perf_counter() - started < 30

@@ -31,11 +31,9 @@ from pydantic import ValidationError
 
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
-from ..networks.files import read_whole
+from ..networks.files import TOML_LIMIT, read_whole
 from ..networks.problems import does_not_describe
 from .plan import MOST_CASES, GridPlan, Plan, RandomPlan
-
-SIZE_LIMIT = 2**20
 
 
 def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
@@ -48,7 +46,7 @@ def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
     """
     if path is None:
         return read_plan(options, "the command line")
-    content = read_whole(path, SIZE_LIMIT, "a sweep's TOML file")
+    content = read_whole(path, TOML_LIMIT, "a sweep's TOML file")
     try:
         document = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
