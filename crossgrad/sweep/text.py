@@ -78,11 +78,11 @@ def _shards(shards: Sequence[str]) -> str:
 def closing_line(path: Path, found: Summary) -> str:
     """One line that says everything."""
     runs = sum(found.states.values())
-    counted = ", ".join(f"{count:,} {state}" for state, count in found.states.items()) or "nothing ran"
+    counted = _tally(found.states) or "nothing ran"
     failed = found.verdicts.get("failed", 0)
-    problems = f"; {failed:,} cases FAILED" if failed else ""
+    problems = f"; {failed:,} case{'s' * (failed != 1)} FAILED" if failed else ""
     return (
-        f"{path}: {found.done:,} of {found.planned:,} cases, {runs:,} engine runs: "
+        f"{path}: {found.done:,} of {found.planned:,} cases, {runs:,} engine run{'s' * (runs != 1)}: "
         f"{'DISAGREE: ' if found.mismatches else ''}{counted}{problems}"
     )
 
@@ -96,8 +96,9 @@ def _engines(path: Path, info: RunInfo, found: Summary) -> str:
     parent = found.seconds.get("parent")
     table = render_table("", ["engine", *states, *(f"{phase} (s)" for phase in PHASES)], rows)
     judging = f"drawing and judging: {_figure(sum(parent.values()))} s\n" if parent else ""
+    compared = f"compared quantities: {_tally(found.quantities)}\n" if found.quantities else ""
     title = f"{path} · {found.done:,} of {found.planned:,} cases · begun {_minute(info.created)} UTC"
-    return terminal(title) + "\n" + table + judging
+    return terminal(title) + "\n" + table + compared + judging
 
 
 def _states(what: str, tallies: Mapping[str, Mapping[str, int]]) -> str:
@@ -148,6 +149,10 @@ def _reason(place: Place) -> str:
 
 def _occurring(tallies: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [state for state in STATES if any(counts.get(state) for counts in tallies.values())]
+
+
+def _tally(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
 
 
 def _count(counts: Mapping[str, int], state: str) -> str:
