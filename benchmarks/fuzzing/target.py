@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+# Whatever takes a name from what is replaced is imported before: it would keep the stand-in.
+from crossgrad.cli import inputs
 from crossgrad.networks import memory
 from crossgrad.networks.errors import InvalidInput
 
@@ -93,7 +95,8 @@ def emptied(folder: Path) -> Path:
 def replacing(*stand_ins: tuple[object, str, Any]) -> AbstractContextManager[Any]:
     """Attributes replaced, as (of what, name, by what), and little memory."""
     stack = ExitStack()
-    for home, name, stand_in in (*stand_ins, (memory, "available_bytes", lambda: MEMORY)):
+    little = [(home, "available_bytes", lambda: MEMORY) for home in (memory, inputs)]
+    for home, name, stand_in in (*stand_ins, *little):
         stack.enter_context(patch.object(home, name, stand_in))
     return stack
 
