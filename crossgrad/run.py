@@ -86,9 +86,7 @@ def run_engine(
     return Run(engine.id, OK, seconds, trace)
 
 
-def run_candidate(
-    case: Case, name: str, function: Candidate, announce: Announce = lambda phase: None
-) -> Run:
+def run_candidate(case: Case, name: str, function: Candidate, announce: Announce = lambda phase: None) -> Run:
     """Run a user's gradient function on copies of the case's arrays."""
     engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
     params = [(W.copy(), None if b is None else b.copy()) for W, b in case.parameters]
