@@ -103,7 +103,7 @@ def test_an_engine_that_was_asked_for_and_is_missing(capsys, monkeypatch: pytest
     monkeypatch.setitem(
         registry._BUILTIN, "jax", type(absent)(**{**vars(absent), "requires": "no_such_package"})
     )
-    assert run(["check", "3-2", "-b", "numpy", "-b", "jax", "--dtype", "float32"]) == 3
+    assert run(["check", "3-2", "-b", "numpy", "-b", "jax", "--dtype", "float32", "--no-isolate"]) == 3
     written = capsys.readouterr().out
     assert 'jax is not installed: pip install "crossgrad[jax]"' in written
     assert "missing" in written
@@ -114,8 +114,8 @@ def test_interrupt_ends_with_130(capsys, monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crossgrad.checking.run_engine", interrupted)
-    assert run(QUICK) == 130
+    monkeypatch.setattr("crossgrad.execution.run_engine", interrupted)
+    assert run([*QUICK, "--no-isolate"]) == 130
 
 
 @pytest.mark.parametrize("command", [QUICK, ["trace", "deep", "-b", "numpy"], ["doctor"]], ids=lambda c: c[0])

@@ -25,8 +25,8 @@ class ProtocolError(RuntimeError):
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
-    """A message as the bytes of one frame."""
-    body = json.dumps(message).encode()
+    """A message as the bytes of one frame; what JSON has no word for goes as its text."""
+    body = json.dumps(message, default=str).encode()
     return _HEADER.pack(_MAGIC, len(body), crc32(body)) + body
 
 
