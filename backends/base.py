@@ -83,6 +83,10 @@ class Backend(ABC):
     def prepare(self, case: Case, variant: str, device: str) -> Program:
         """Compile the case's network and loss.
 
+        The program depends on the network, the loss, the learning rate, the
+        dtype and the batch size alone: it is kept, and run on the numbers of
+        other cases that share these. Numbers come through `put`.
+
         Raises
         ------
         Unsupported

@@ -57,6 +57,20 @@ def test_step_is_repeatable_and_leaves_its_inputs_alone(backend: str, variant: s
         assert not array.flags.writeable
 
 
+@engine_grid(FAST)
+def test_a_program_runs_on_the_numbers_of_another_case(backend: str, variant: str, device: str) -> None:
+    """Workers keep programs: whatever of the first case were left in one would spoil the second's results."""
+    first, second = (make_case("3-4-2", "float32", batch_size=5, seed=seed) for seed in (0, 1))
+    results = []
+    for prepared in (first, second):
+        program = prepare_or_skip(prepared, backend, variant, device)
+        values = program.put(second.parameters, second.batch)
+        stepped = program.gradients(program.step(values))
+        results.append({**program.trace(values).quantities, **stepped})
+    for name, array in results[0].items():
+        np.testing.assert_array_equal(results[1][name], array)
+
+
 @engine_grid(FAST, ["cpu"], dtype=NATIVE)
 def test_nothing_global_is_changed(backend: str, variant: str, device: str, dtype: str) -> None:
     """Law 7: settings, random states and the environment are as they were."""
