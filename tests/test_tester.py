@@ -54,7 +54,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
 def check_json(capsys, valid_report, *engines: str, dtype: str) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON report of ``crossgrad check 4-4-4``."""
     options = [part for engine in engines for part in ("-b", engine)]
-    code = run(["check", NETWORK, *options, "--dtype", dtype, "--format", "json"])
+    code = run(["check", NETWORK, *options, "--dtype", dtype, "--format", "json", "--no-isolate"])
     return code, valid_report(capsys.readouterr().out)
 
 
