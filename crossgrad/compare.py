@@ -164,7 +164,7 @@ def _judge_pair(
     """Both sides make rounding errors: their difference has twice the variance of one."""
     theirs = _widened(other)
     expectations = {
-        name: Expectation(widened, expected.sigma * np.sqrt(2), stored=widened)
+        name: Expectation(widened, np.asarray(expected.sigma) * np.sqrt(2), stored=widened)
         for name, expected in oracle.expectations.items()
         if (widened := theirs.get(name)) is not None
     }

@@ -26,101 +26,23 @@ from first order and from independence that matter:
 ``docs/verdict.md`` derives each formula and says where the model ends.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from .arithmetic import Arithmetic, Uncertain, row_blocks
 from .backends.numpy.activations import ACTIVATIONS, ActivationRule
 from .backends.numpy.losses import LOSSES
+from .computed import Computed
 from .networks.cases import Case
-from .networks.dtypes import DTYPES, Array, DType
+from .networks.dtypes import Array
 
-TINY = 1e-150
-"""Errors below this are not told from zero: their squares would underflow."""
+Rows = Iterable[tuple[slice, Uncertain]]
+"""A weight matrix, a few rows at a time."""
 
 ACTIVATION_ULPS = 4.0
 """Standard deviations of a rounding that a library's exp or tanh may be off: up to 4 ulp are known."""
-
-
-class Uncertain(NamedTuple):
-    """A tensor in float64, and the variance of each element's rounding error."""
-
-    value: Array
-    variance: Array
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Where an engine rounds, and to what.
-
-    Parameters
-    ----------
-    stored
-        Unit roundoff of what is kept.
-    summed
-        Unit roundoff of the sums inside a matrix product or reduction.
-    multiplied
-        Unit roundoff of a matrix product's inputs: 0 unless TF32 rounds them.
-    threshold
-        Results below this may be flushed to zero, or be subnormal with as large an error.
-    """
-
-    stored: float
-    summed: float
-    multiplied: float
-    threshold: float
-
-    @classmethod
-    def of(cls, dtype: DType) -> "Arithmetic":
-        """The arithmetic that engines use for `dtype`.
-
-        float16 and bfloat16 are summed in float32; XLA may flush subnormals to
-        zero, except in float16, which it computes in float32.
-        """
-        single = DTYPES["float32"].unit_roundoff
-        stored = single if dtype.name == "tf32" else dtype.unit_roundoff
-        return cls(
-            stored=stored,
-            summed=min(stored, single),
-            multiplied=dtype.unit_roundoff if dtype.name == "tf32" else 0.0,
-            threshold=max(
-                dtype.smallest_subnormal if dtype.name == "float16" else 2.0**dtype.min_exponent, TINY
-            ),
-        )
-
-    @property
-    def per_rounding(self) -> float:
-        """Variance of one rounding to what is stored, for each square of the value."""
-        return self.stored**2 / 3
-
-    def noise(self, value: Array, per_square: float) -> Array:
-        """Variance of an error relative to `value`, and of what happens below the threshold."""
-        variance: Array = np.square(value)
-        variance *= per_square
-        variance += self.threshold**2
-        return variance
-
-    def rounding(self, value: Array, times: float = 1.0) -> Array:
-        """Variance of rounding `value` to what is stored, `times` over."""
-        return self.noise(value, times * self.per_rounding)
-
-    def per_square(self, count: int) -> float:
-        """Variance of summing `count` products one after the other, for each of their squares.
-
-        Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
-        p_k**2 + sum s_k**2)``. Where signs vary, partial sums grow like a random
-        walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``.
-        """
-        return self.summed**2 / 3 * (1 + count / 2) + 2 * self.multiplied**2 / 3
-
-    def per_total(self, count: int) -> float:
-        """The rest of it where products have one sign, for each square of the sum, and its rounding.
-
-        Partial sums then grow steadily, ``s_k ~ total k/n``; their squares add up to ``n/3 total**2``.
-        """
-        return self.summed**2 / 9 * count + self.per_rounding
 
 
 class Steps:
@@ -133,27 +55,34 @@ class Steps:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.arithmetic = Arithmetic.of(case.format)
-        self.parameters = [
-            (np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64))
-            for W, b in case.parameters
-        ]
         self.x, self.y = (np.asarray(array, np.float64) for array in case.batch)
         self.rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self.loss_rule = LOSSES[case.loss]
         self.slope = self.loss_rule.backward(self.y + 1, self.y)
         """Second derivative of the loss by each output: da at a distance of 1."""
 
+    @cached_property
+    def parameters(self) -> list[tuple[Array, Array | None]]:
+        """Weights and biases of each layer in float64."""
+        return [
+            (np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64))
+            for W, b in self.case.parameters
+        ]
+
     def affine(self, a: Uncertain, W: Array, b: Array | None) -> Uncertain:
         """``z = a @ W.T + b``."""
-        product = a.value @ W.T
+        product, variance = np.empty((2, len(a.value), len(W)))
         spread = a.variance + self.arithmetic.per_square(W.shape[1]) * np.square(a.value)
-        variance = spread @ np.square(W).T
+        for rows, part in row_blocks(W):
+            product[:, rows] = a.value @ part.T
+            variance[:, rows] = spread @ np.square(part).T
         variance += self.arithmetic.noise(product, self.arithmetic.per_total(W.shape[1]))
         if b is None:
             return Uncertain(product, variance + self.arithmetic.rounding(product))
         # A fused product starts its sum with the bias: every partial sum is as large as that.
-        variance += self.arithmetic.summed**2 / 3 * W.shape[1] * np.square(b)
-        z = product + b
+        bias = np.asarray(b, np.float64)
+        variance += self.arithmetic.summed**2 / 3 * W.shape[1] * np.square(bias)
+        z = product + bias
         return Uncertain(z, variance + self.arithmetic.rounding(z))
 
     def activate(self, z: Uncertain, rule: ActivationRule) -> Uncertain:
@@ -200,7 +129,7 @@ class Steps:
         spread = self.arithmetic.per_square(count) * a2 + alike * a_prev.variance
         # One product of twice the length instead of two and their sum: large W are bound by memory.
         variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
-        variance += self.arithmetic.noise(dW, self.arithmetic.per_total(count))
+        self.arithmetic.add_noise(variance, dW, self.arithmetic.per_total(count))
         return Uncertain(dW, variance)
 
     def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
@@ -211,9 +140,11 @@ class Steps:
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
-        da = dz.value @ W
+        da, variance = np.zeros((2, len(dz.value), W.shape[1]))
         spread = dz.variance + self.arithmetic.per_square(len(W)) * np.square(dz.value)
-        variance = spread @ np.square(W)
+        for rows, part in row_blocks(W):
+            da += dz.value[:, rows] @ part
+            variance += spread[:, rows] @ np.square(part)
         variance += self.arithmetic.noise(da, self.arithmetic.per_total(len(W)))
         return Uncertain(da, variance)
 
@@ -233,11 +164,13 @@ class Steps:
         ``sum_o W**2 bent``, all of one sign, which independent errors of the dz
         would leave out. It is the diagonal of the Hessian (Becker, LeCun 1989).
         """
-        below: Array = bent @ np.square(W)
+        below: Array = np.zeros((len(bent), W.shape[1]))
+        for rows, part in row_blocks(W):
+            below += bent[:, rows] @ np.square(part)
         return below, np.square(below) * a_prev.variance
 
     def update(self, parameter: Array, gradient: Uncertain) -> Uncertain:
-        """``p_new = p - lr * dp``."""
+        """``p_new = p - lr * dp``; of a part of them too, as each element is by itself."""
         rate = self.case.learning_rate
         new = parameter - rate * gradient.value
         variance = np.square(rate) * gradient.variance
@@ -245,49 +178,100 @@ class Steps:
         variance += self.arithmetic.rounding(new)
         return Uncertain(new, variance)
 
-    def loss_after(self, updated: list[tuple[Uncertain, Uncertain | None]], before: Uncertain) -> Uncertain:
+    def loss_after(self, updated: Iterable[tuple[Rows, Uncertain | None]], before: Uncertain) -> Uncertain:
         """The loss with updated parameters: their errors are every sample's, so they add up linearly.
 
         The arithmetic's own errors are taken from the loss before the update.
         """
-        a, shared = self.x, np.zeros_like(self.x)
-        for (W, b), rule in zip(updated, self.rules, strict=True):
-            shared = shared @ np.square(W.value).T + np.square(a) @ W.variance.T
-            z = a @ W.value.T
+        a, shared = self.x, np.broadcast_to(0.0, self.x.shape)
+        for (blocks, b), rule, layer in zip(updated, self.rules, self.case.network.layers, strict=True):
+            z, spread = np.empty((2, len(a), layer.units))
+            for rows, W in blocks:
+                z[:, rows] = a @ W.value.T
+                spread[:, rows] = shared @ np.square(W.value).T + np.square(a) @ W.variance.T
             if b is not None:
-                z, shared = z + b.value, shared + b.variance
+                z, spread = z + b.value, spread + b.variance
             a = rule.forward(z)
-            shared = shared * np.square(rule.backward(np.ones_like(a), a))
+            shared = spread * np.square(rule.backward(np.ones_like(a), a))
         value, da = np.asarray(self.loss_rule.value(a, self.y)), self.loss_rule.backward(a, self.y)
         moved = np.sum(np.abs(da) * np.sqrt(shared) + self.slope / 2 * shared)
         grown = np.square(value / before.value) if before.value else 1.0
         variance = before.variance * np.maximum(grown, 1) + np.square(moved)
         return Uncertain(value, np.asarray(variance + self.arithmetic.rounding(value, 4)))
 
+    def updated_rows(self, W: Array, dW: Uncertain) -> Rows:
+        """W_new a few rows at a time."""
+        for rows, part in row_blocks(W):
+            yield rows, self.update(part, Uncertain(dW.value[rows], dW.variance[rows]))
 
-@dataclass(frozen=True)
+
 class Floor:
-    """The quantities of a case in float64, with the standard deviation of their rounding errors."""
+    """The quantities of a case in float64, with the standard deviation of their rounding errors.
 
-    value: Mapping[str, Array]
-    sigma: Mapping[str, Array]
+    ``W_new`` and ``b_new`` are computed from the gradients where they are looked
+    at: kept, they would be half of what there is to keep.
+    """
+
+    def __init__(self, steps: Steps, found: dict[str, Uncertain]) -> None:
+        self._steps, self._found = steps, found
+        for tensor in found.values():
+            np.sqrt(tensor.variance, out=tensor.variance)
+        self.value: Mapping[str, Array] = _ByName(self, 0)
+        self.sigma: Mapping[str, Array] = _ByName(self, 1)
+
+    def expected(self, name: str) -> tuple[Array | Computed, Array | Computed]:
+        """Value and standard deviation of a quantity; of an updated parameter, computed as they are read."""
+        if name in self._found:
+            found = self._found[name]
+            return found.value, found.variance
+        kind, _, number = name.partition("_new.")
+        parameter = self._steps.case.parameters[int(number) - 1][kind == "b"]
+        assert parameter is not None
+        gradient = self._found[f"d{kind}.{number}"]
+
+        @lru_cache(maxsize=1)  # the value and the deviation of a part are asked for one after the other
+        def part(start: int, stop: int) -> Uncertain:
+            there = Uncertain(gradient.value.ravel()[start:stop], gradient.variance.ravel()[start:stop] ** 2)
+            return self._steps.update(np.asarray(parameter.ravel()[start:stop], np.float64), there)
+
+        return (
+            Computed(parameter.shape, lambda start, stop: part(start, stop).value),
+            Computed(parameter.shape, lambda start, stop: np.sqrt(part(start, stop).variance)),
+        )
+
+
+class _ByName(Mapping[str, Array]):
+    """Whole arrays by the names of quantities, in data-flow order."""
+
+    def __init__(self, floor: Floor, which: int) -> None:
+        self._floor, self._which = floor, which
+        self._names = [q.name for q in floor._steps.case.quantities]
+
+    def __getitem__(self, name: str) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self._floor.expected(name)[self._which])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def rounding_floor(case: Case) -> Floor:
     """Run the case in float64 and follow the rounding errors of its dtype through every step."""
+    steps = Steps(case)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = _propagate(Steps(case))
-        return Floor(
-            {name: tensor.value for name, tensor in found.items()},
-            {name: np.sqrt(tensor.variance, out=tensor.variance) for name, tensor in found.items()},
-        )
+        return Floor(steps, _propagate(steps))
 
 
 def _propagate(steps: Steps) -> dict[str, Uncertain]:
+    """Every quantity but the updated parameters."""
     found: dict[str, Uncertain] = {}
-    a = Uncertain(steps.x, np.zeros_like(steps.x))
+    a = Uncertain(steps.x, np.broadcast_to(0.0, steps.x.shape))
     outputs = [a]
-    for n, ((W, b), rule) in enumerate(zip(steps.parameters, steps.rules, strict=True), start=1):
+    parameters = steps.case.parameters
+    for n, ((W, b), rule) in enumerate(zip(parameters, steps.rules, strict=True), start=1):
         z = found[f"z.{n}"] = steps.affine(a, W, b)
         a = found[f"a.{n}"] = steps.activate(z, rule)
         outputs.append(a)
@@ -295,24 +279,26 @@ def _propagate(steps: Steps) -> dict[str, Uncertain]:
     da = steps.loss_backward(a)
     alike = _alike(outputs[-2].value, steps.case)
     bend = np.broadcast_to(steps.slope, a.value.shape)
-    updated: list[tuple[Uncertain, Uncertain | None]] = []
-    for n in range(len(steps.parameters), 0, -1):
-        W, b = steps.parameters[n - 1]
+    for n in range(len(parameters), 0, -1):
+        W, b = parameters[n - 1]
         found[f"da.{n}"] = da
         dz = found[f"dz.{n}"] = steps.through_activation(da, outputs[n], steps.rules[n - 1])
         # An error shared above reaches this layer too: inputs that merged once stay merged.
-        dW = found[f"dW.{n}"] = steps.weight_gradient(dz, outputs[n - 1], alike)
-        W_new = found[f"W_new.{n}"] = steps.update(W, dW)
-        b_new = None
+        found[f"dW.{n}"] = steps.weight_gradient(dz, outputs[n - 1], alike)
         if b is not None:
-            db = found[f"db.{n}"] = steps.bias_gradient(dz, alike)
-            b_new = found[f"b_new.{n}"] = steps.update(b, db)
-        updated.insert(0, (W_new, b_new))
+            found[f"db.{n}"] = steps.bias_gradient(dz, alike)
         if n > 1:
             bent = steps.curvature(da, outputs[n], steps.rules[n - 1], bend)
             da = steps.pull_back(dz, W)
             bend, returned = steps.returning(bent, W, outputs[n - 1])
             da = Uncertain(da.value, da.variance + returned)
+    updated = (
+        (
+            steps.updated_rows(W, found[f"dW.{n}"]),
+            None if b is None else steps.update(np.asarray(b, np.float64), found[f"db.{n}"]),
+        )
+        for n, (W, b) in enumerate(parameters, start=1)
+    )
     found["loss_new"] = steps.loss_after(updated, found["loss"])
     return found
 

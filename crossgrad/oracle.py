@@ -88,7 +88,10 @@ def with_overflow(oracle: Oracle, case: Case) -> Oracle:
     program = load("numpy").prepare(case, "manual", "cpu")
     stored = program.trace(program.put(case.parameters, case.batch)).quantities
     steps = Steps(case)
-    sums = {name: 2 * oracle.expectations[name].value / steps.slope.flat[0] for name in ("loss", "loss_new")}
+    sums = {
+        name: 2 * np.asarray(oracle.expectations[name].value) / steps.slope.flat[0]
+        for name in ("loss", "loss_new")
+    }
     return Oracle(
         oracle.name,
         {
@@ -142,7 +145,7 @@ def _expectations(
         return _certified(case, floor, seconds)
     if name == "wide":
         return _wide(case, floor)
-    return {n: Expectation(value, floor.sigma[n]) for n, value in floor.value.items()}
+    return {quantity.name: Expectation(*floor.expected(quantity.name)) for quantity in case.quantities}
 
 
 def _certified(case: Case, floor: Floor, seconds: float | None) -> dict[str, Expectation]:

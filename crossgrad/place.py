@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .floor import Steps, Uncertain
+from .arithmetic import Uncertain
+from .floor import Rows, Steps
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .verdict import Expectation, Judgement, judge
@@ -34,7 +35,7 @@ def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -
 def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
     """What each quantity should be, made of the quantities that `got` holds."""
     steps = Steps(case)
-    depth = len(steps.parameters)
+    depth = len(case.parameters)
     alone = np.ones((case.batch_size, 1))
 
     def given(name: str) -> Uncertain:
@@ -44,15 +45,15 @@ def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
         return given(f"a.{n}") if n else Uncertain(steps.x, np.zeros_like(steps.x))
 
     found: dict[str, Uncertain] = {}
-    updated: list[tuple[Uncertain, Uncertain | None]] = []
-    for n, ((W, b), rule) in enumerate(zip(steps.parameters, steps.rules, strict=True), start=1):
+    updated: list[tuple[Rows, Uncertain | None]] = []
+    for n, ((W, b), rule) in enumerate(zip(case.parameters, steps.rules, strict=True), start=1):
         found[f"z.{n}"] = steps.affine(output(n - 1), W, b)
         found[f"a.{n}"] = steps.activate(given(f"z.{n}"), rule)
         last = n == depth
         found[f"da.{n}"] = (
             steps.loss_backward(output(n))
             if last
-            else steps.pull_back(given(f"dz.{n + 1}"), steps.parameters[n][0])
+            else steps.pull_back(given(f"dz.{n + 1}"), steps.case.parameters[n][0])
         )
         found[f"dz.{n}"] = steps.through_activation(given(f"da.{n}"), output(n), rule)
         found[f"dW.{n}"] = steps.weight_gradient(given(f"dz.{n}"), output(n - 1), alone)
@@ -60,7 +61,7 @@ def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
         if b is not None:
             found[f"db.{n}"] = steps.bias_gradient(given(f"dz.{n}"), alone)
             found[f"b_new.{n}"] = steps.update(b, given(f"db.{n}"))
-        updated.append((given(f"W_new.{n}"), None if b is None else given(f"b_new.{n}")))
+        updated.append(([(slice(None), given(f"W_new.{n}"))], None if b is None else given(f"b_new.{n}")))
     found["loss"] = steps.loss(output(depth))
     found["loss_new"] = steps.loss_after(updated, found["loss"])
     return found

@@ -12,6 +12,7 @@ from math import log10
 
 import numpy as np
 
+from .computed import Computed
 from .networks.dtypes import Array, DType
 
 AGREE = "agree"
@@ -54,8 +55,8 @@ class Expectation:
         an engine that keeps it in the dtype rightly gets infinity.
     """
 
-    value: Array
-    sigma: Array
+    value: Array | Computed
+    sigma: Array | Computed
     low: Array | None = None
     stored: Array | None = None
     may_overflow: bool = False
@@ -192,21 +193,22 @@ def _drowned(found: _Measured, expected: Expectation) -> bool:
     """
     if not (found.silent and found.scale):
         return False
-    shares = np.abs(expected.value).ravel() / expected.sigma.ravel()
+    shares = np.abs(np.asarray(expected.value)).ravel() / np.asarray(expected.sigma).ravel()
     squares = float(np.dot(shares, shares))
     return found.squares > squares / 4 and _over(float(np.max(shares)), squares, shares.size) <= 1
 
 
 def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
     """Compare NaN and infinities element by element with what the dtype makes of the case."""
-    stored = expected.value if expected.stored is None else expected.stored
+    stored = np.asarray(expected.value) if expected.stored is None else expected.stored
+    sigma = np.asarray(expected.sigma)
     differs = (np.isnan(got) != np.isnan(stored)) | (np.isinf(got) != np.isinf(stored))
     differs |= np.isinf(got) & np.isinf(stored) & (np.sign(got) != np.sign(stored))
     if expected.may_overflow:
         differs &= ~np.isposinf(got)
     finite = np.isfinite(got) & np.isfinite(stored)
     with np.errstate(invalid="ignore"):
-        wrong = differs | (finite & ~(np.abs(got - stored) <= ELEMENT_LIMIT * expected.sigma))
+        wrong = differs | (finite & ~(np.abs(got - stored) <= ELEMENT_LIMIT * sigma))
     index = _index(np.argmax(wrong) if wrong.any() else np.argmin(np.isfinite(got)), got.shape)
     if wrong.any():
         verdict, reason = NONFINITE_DISAGREE, "elements differ where NaN or infinity occurs"

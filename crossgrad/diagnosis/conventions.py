@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..arithmetic import Uncertain
 from ..backends.numpy.losses import LOSSES
-from ..floor import Uncertain
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from .measure import SURE, confidence, fit, scaled

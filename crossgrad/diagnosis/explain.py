@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from .activations import find_activation
 from .elements import find_elements

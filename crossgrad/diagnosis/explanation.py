@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from .site import Site
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arithmetic import Uncertain
 from ..backends.numpy.activations import ActivationRule
-from ..floor import Uncertain
 from ..networks.dtypes import Array
 from .explanation import Explanation
 from .record import (

@@ -12,7 +12,8 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ..floor import Floor, Steps, Uncertain
+from ..arithmetic import Uncertain
+from ..floor import Floor, Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from .conventions import find_convention

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from ..verdict import over_floor
 

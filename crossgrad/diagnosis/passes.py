@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from ..floor import Steps, Uncertain
+from ..arithmetic import Uncertain
+from ..floor import Steps
 from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import Array

@@ -17,7 +17,7 @@ from math import log2
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.cases import Case
 from ..networks.dtypes import DTYPES, Array
 from .explanation import Explanation

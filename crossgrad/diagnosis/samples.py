@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from .elements import samples_named
 from .explanation import Explanation

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..floor import Steps, Uncertain
+from ..arithmetic import Uncertain
+from ..floor import Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from .formulas import Formula
 from .passes import Hypothesis

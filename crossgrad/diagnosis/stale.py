@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from .explanation import Explanation
 from .record import STALE_GRADIENT
 from .samples import Part

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..floor import Uncertain
+from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from .explanation import Explanation
 from .order import movement, nearest

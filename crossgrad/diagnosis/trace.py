@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..floor import Steps, Uncertain
+from ..arithmetic import Uncertain
+from ..floor import Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from ..place import replayed

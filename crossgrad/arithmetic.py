@@ -1,0 +1,118 @@
+"""How an engine rounds: the variance of one rounding, of a sum, of a product's inputs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+
+from .networks.dtypes import DTYPES, Array, DType
+
+TINY = 1e-150
+"""Errors below this are not told from zero: their squares would underflow."""
+
+SMALL = 1 << 14
+"""Elements of an array that is worked on whole."""
+
+ELEMENTS = 1 << 16
+"""Of a larger one worked on at a time, at most: half a megabyte of float64; and at most a sixteenth of it."""
+
+
+class Uncertain(NamedTuple):
+    """A tensor in float64, and the variance of each element's rounding error."""
+
+    value: Array
+    variance: Array
+
+
+def row_slices(array: Array) -> Iterator[slice]:
+    """The rows of an array, a few at a time."""
+    width = max(1, array[:1].size)
+    height = len(array) if array.size <= SMALL else min(ELEMENTS // width, ceil(len(array) / 16))
+    height = max(1, height)
+    for start in range(0, len(array), height):
+        yield slice(start, start + height)
+
+
+def row_blocks(W: Array) -> Iterator[tuple[slice, Array]]:
+    """The rows of a weight matrix in float64, a few at a time: it is never copied or squared whole."""
+    for rows in row_slices(W):
+        yield rows, np.asarray(W[rows], np.float64)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where an engine rounds, and to what.
+
+    Parameters
+    ----------
+    stored
+        Unit roundoff of what is kept.
+    summed
+        Unit roundoff of the sums inside a matrix product or reduction.
+    multiplied
+        Unit roundoff of a matrix product's inputs: 0 unless TF32 rounds them.
+    threshold
+        Results below this may be flushed to zero, or be subnormal with as large an error.
+    """
+
+    stored: float
+    summed: float
+    multiplied: float
+    threshold: float
+
+    @classmethod
+    def of(cls, dtype: DType) -> "Arithmetic":
+        """The arithmetic that engines use for `dtype`.
+
+        float16 and bfloat16 are summed in float32; XLA may flush subnormals to
+        zero, except in float16, which it computes in float32.
+        """
+        single = DTYPES["float32"].unit_roundoff
+        stored = single if dtype.name == "tf32" else dtype.unit_roundoff
+        return cls(
+            stored=stored,
+            summed=min(stored, single),
+            multiplied=dtype.unit_roundoff if dtype.name == "tf32" else 0.0,
+            threshold=max(
+                dtype.smallest_subnormal if dtype.name == "float16" else 2.0**dtype.min_exponent, TINY
+            ),
+        )
+
+    @property
+    def per_rounding(self) -> float:
+        """Variance of one rounding to what is stored, for each square of the value."""
+        return self.stored**2 / 3
+
+    def noise(self, value: Array, per_square: float) -> Array:
+        """Variance of an error relative to `value`, and of what happens below the threshold."""
+        variance: Array = np.square(value)
+        variance *= per_square
+        variance += self.threshold**2
+        return variance
+
+    def add_noise(self, variance: Array, value: Array, per_square: float) -> None:
+        """Add `noise` to a variance in place, a few rows at a time: no array of their size is made."""
+        for rows in row_slices(value):
+            variance[rows] += self.noise(value[rows], per_square)
+
+    def rounding(self, value: Array, times: float = 1.0) -> Array:
+        """Variance of rounding `value` to what is stored, `times` over."""
+        return self.noise(value, times * self.per_rounding)
+
+    def per_square(self, count: int) -> float:
+        """Variance of summing `count` products one after the other, for each of their squares.
+
+        Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
+        p_k**2 + sum s_k**2)``. Where signs vary, partial sums grow like a random
+        walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``.
+        """
+        return self.summed**2 / 3 * (1 + count / 2) + 2 * self.multiplied**2 / 3
+
+    def per_total(self, count: int) -> float:
+        """The rest of it where products have one sign, for each square of the sum, and its rounding.
+
+        Partial sums then grow steadily, ``s_k ~ total k/n``; their squares add up to ``n/3 total**2``.
+        """
+        return self.summed**2 / 9 * count + self.per_rounding
