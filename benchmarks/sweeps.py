@@ -5,7 +5,8 @@
 
 Runs ``crossgrad sweep`` with widths up to 256, depth up to 6, in float32, on
 NumPy, PyTorch and JAX, and watches its processes. ``engines``: the sum of what
-the records say that JAX's compilation and every engine's steps took.
+the records say that JAX took for `prepare` and `trace`, where it compiles, and
+every engine for `put` and `step`.
 ``overhead``: processor time of the parent's process, a case, that is not spent
 in drawing it or judging it. Memory is resident memory, of the parent and of each engine,
 after a tenth of the cases and at the end. Writes ``benchmarks/results/sweeps.json``.

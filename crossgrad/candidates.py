@@ -33,7 +33,9 @@ class CandidateFile:
         InvalidInput
             If it is not of this form, or there is no such file.
         """
-        name, equals, place = text.rpartition("=")
+        name, equals, place = text.partition("=")
+        if not equals or "/" in name:
+            name, equals, place = "", "", text
         file, colon, function = place.rpartition(":")
         if not colon:
             file, function = place, DEFAULT_FUNCTION
@@ -51,11 +53,13 @@ class CandidateFile:
         ImportError
             If the file holds no function of that name. Whatever the file itself raises passes through.
         """
-        sys.path.insert(0, str(self.file.parent))
-        spec = importlib.util.spec_from_file_location(self.file.stem, self.file)
+        spec = importlib.util.spec_from_file_location(f"crossgrad_candidate_{self.name}", self.file)
         if spec is None or spec.loader is None:
             raise ImportError(f"{self.file} is no Python file")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
+        if str(self.file.parent) not in sys.path:
+            sys.path.insert(0, str(self.file.parent))  # for what it imports, now or when it is called
         spec.loader.exec_module(module)
         found = getattr(module, self.function, None)
         if not callable(found):

@@ -5,10 +5,11 @@ between the two the caller may work on something else, such as the case's oracle
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import product
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from .backends.base import device_name
 from .candidates import Candidate, CandidateFile
@@ -16,10 +17,10 @@ from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
-from .run import FAILED, Run, run_candidate, run_engine, summary_of
+from .run import Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
-from .workers.wire import settled
+from .workers.wire import Description, settled
 
 Began = Callable[[EngineId], None]
 """Called with each engine as it begins, or as its result is waited for."""
@@ -67,9 +68,9 @@ class InProcess:
         devices: Sequence[str] | None,
         candidates: Mapping[str, Candidate | CandidateFile],
     ) -> None:
+        _require_free(candidates, [name for name, _ in wanted_backends(backends)])
         self._selection = select_engines(backends, devices)
-        _require_free(candidates, self._selection)
-        self._candidates = candidates
+        self._candidates = _loaded(candidates)
 
     @property
     def selection(self) -> Selection:
@@ -87,7 +88,7 @@ class InProcess:
                 runs.append(run_engine(case, engine))
             for name, candidate in self._candidates.items():
                 began(candidate_id(name))
-                runs.append(_run_here(case, name, candidate))
+                runs.append(run_candidate(case, name, candidate))
             return tuple(runs)
 
         return finish
@@ -119,12 +120,15 @@ class Isolated:
         jobs: int = 1,
     ) -> None:
         wanted = wanted_backends(backends)
-        places = [""] if devices is None else [device_name(text) for text in devices]
+        places = [device_name(text) for text in devices or ()] or [""]
         self.ahead = 4 * jobs
+        _require_free(candidates, [name for name, _ in wanted])
         self._wanted, self._candidates = (backends, devices), dict(candidates)
+        self._variant_named = any(variant for _, variant in wanted)
         self._selection: Selection | None = None
         self._lanes: dict[EngineId, Lane] = {}
         self._lane_of: dict[EngineId, EngineId] = {}
+        self._used: set[EngineId] = set()
         self._pool = Pool(limits, jobs)
         for (name, variant), place in product(wanted, places):
             self._open(EngineId(name, variant or "", place))
@@ -138,9 +142,9 @@ class Isolated:
         """The engines; waits until their processes have said what they see."""
         if self._selection is None:
             selection = select_engines(*self._wanted, self._see)
-            _require_free(self._candidates, selection)
             for engine in selection.engines:
                 self._lane_of[engine.id] = self._lane_for(engine.id)
+            self._used = {*self._lane_of.values(), *map(candidate_id, self._candidates)}
             self._selection = selection
         return self._selection
 
@@ -149,7 +153,10 @@ class Isolated:
         return len(self.selection.engines) + len(self._candidates)
 
     def start(self, case: Case) -> Finish:
-        started = {at: self._submit(at, case) for at in self._lanes}
+        if self._variant_named:
+            self.selection  # noqa: B018 - such a variant may not exist, and nothing is to run then
+        used = self._used or self._lanes
+        started = {at: self._submit(at, case) for at in self._lanes if at in used}
 
         def finish(began: Began) -> tuple[Run, ...]:
             for engine in self.selection.engines:
@@ -159,17 +166,20 @@ class Isolated:
             runs: list[Run] = []
             for engine in self.selection.engines:
                 began(engine.id)
-                runs.append(started[self._lane_of[engine.id]].result())
+                run = started[self._lane_of[engine.id]].result()
+                runs.append(replace(run, engine=engine.id))
             for name, candidate in self._candidates.items():
                 began(candidate_id(name))
-                waiting = started.get(candidate_id(name))
-                runs.append(waiting.result() if waiting else _run_here(case, name, candidate))
+                if isinstance(candidate, CandidateFile):
+                    runs.append(started[candidate_id(name)].result())
+                else:
+                    runs.append(run_candidate(case, name, candidate))
             return tuple(runs)
 
         return finish
 
     def environment(self) -> dict[str, Any]:
-        found = {at.backend: lane.description.result() for at, lane in self._lanes.items()}
+        found = {engine.id.backend: self._described(engine.id.backend) for engine in self.selection.engines}
         return {name: dict(seen.environment) for name, seen in found.items() if seen.environment is not None}
 
     def __enter__(self) -> Self:
@@ -185,15 +195,20 @@ class Isolated:
     def _submit(self, at: EngineId, case: Case) -> "Future[Run]":
         return self._pool.submit(self._lanes[at], case, at, partial="function" in self._lanes[at].loads)
 
+    def _described(self, name: str) -> Description:
+        """What a process of this backend found: one that could load it, if there is one."""
+        found = [lane.description.result() for at, lane in self._lanes.items() if at.backend == name]
+        return next((description for description in found if description.problem is None), found[0])
+
     def _see(self, name: str) -> Seen:
-        found = next(lane for at, lane in self._lanes.items() if at.backend == name).description.result()
+        found = self._described(name)
         return Seen(found.variants, found.devices, found.problem, seconds=found.seconds)
 
     def _lane_for(self, engine: EngineId) -> EngineId:
         """The lane that runs an engine: opened under its name, or for the first variant or device."""
-        for at, lane in self._lanes.items():
-            first = lane.description.result() if at.backend == engine.backend else None
-            if first is not None and settled(at, first) == engine:
+        found = self._described(engine.backend)
+        for at in self._lanes:
+            if at.backend == engine.backend and settled(at, found) == engine:
                 return at
         self._open(engine)
         return engine
@@ -226,19 +241,28 @@ def candidate_id(name: str) -> EngineId:
     return EngineId(name, "candidate", "cpu")
 
 
-def _run_here(case: Case, name: str, candidate: Candidate | CandidateFile) -> Run:
+def _loaded(candidates: Mapping[str, Candidate | CandidateFile]) -> dict[str, Candidate]:
+    """The functions; one that cannot be loaded fails when it is called."""
+    return {name: _function(found) for name, found in candidates.items()}
+
+
+def _function(candidate: Candidate | CandidateFile) -> Candidate:
     if not isinstance(candidate, CandidateFile):
-        return run_candidate(case, name, candidate)
+        return candidate
     try:
-        function = candidate.load()
+        return candidate.load()
     except (Exception, SystemExit) as error:
-        return Run(candidate_id(name), FAILED, {}, None, summary_of(error), partial=True)
-    return run_candidate(case, name, function)
+        problem = RuntimeError(summary_of(error))
+
+    def fail(*_: Any) -> NoReturn:
+        raise problem
+
+    return fail
 
 
-def _require_free(candidates: Mapping[str, Any], selection: Selection) -> None:
+def _require_free(candidates: Mapping[str, Any], backends: Iterable[str]) -> None:
     """Raise `InvalidInput` if a candidate has the name of an engine, or cannot be called."""
-    taken = {engine.id.backend for engine in selection.engines}
+    taken = set(backends)
     for name, candidate in candidates.items():
         if name in taken:
             raise InvalidInput(f"candidate {name!r}: an engine has this name, choose another")

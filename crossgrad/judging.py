@@ -81,5 +81,8 @@ def _problems(runs: Sequence[Run], selection: Selection, comparisons: Sequence[C
         found.append("nothing was compared: an engine must succeed, and two of them where there is no oracle")
     elif not any(c.verdict == AGREE or c.verdict in WRONG for c in comparisons):
         wider = sorted({c.judgement.decidable_in for c in comparisons if c.judgement.decidable_in})
-        found.append(f"nothing was decidable: rounding noise drowns every quantity; try {' or '.join(wider)}")
+        way_out = (
+            f"rounding noise drowns every quantity; try {' or '.join(wider)}" if wider else "see --details"
+        )
+        found.append(f"nothing was decidable: {way_out}")
     return list(dict.fromkeys(found))

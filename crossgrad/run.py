@@ -122,7 +122,7 @@ def _candidate_trace(result: Any, layers: int) -> Trace:
         for kind, gradient in zip(("dW", "db"), pair, strict=True):
             if gradient is not None:
                 name = f"{kind}.{number}"
-                quantities[name] = numeric_array(name, gradient)
+                quantities[name] = numeric_array(name, gradient).copy()  # it may be a workspace
     return Trace(quantities)
 
 

@@ -113,8 +113,10 @@ def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
     """Judge one quantity, in any real dtype, against what it should be."""
     if not np.isfinite(got).all() or (expected.stored is not None and not np.isfinite(expected.stored).all()):
         return _judge_nonfinite(np.asarray(got, np.float64), expected)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         found = _measure(got, expected, dtype)
+    if not found.known:
+        return Judgement(UNDECIDABLE, "its noise, or it itself, is beyond what float64 can follow")
     over = _over(found.share, found.squares, got.size)
     drowned = over <= 1 and _drowned(found, expected)
     index = _index(found.at, got.shape)
@@ -145,6 +147,8 @@ class _Measured:
         Largest error over sigma, the flat index where, and the sum of all their squares.
     silent
         Whether the largest element is within its own floor of zero.
+    known
+        Whether values and sigma are finite: in float64 the noise of huge values overflows.
     """
 
     error: float = 0.0
@@ -154,6 +158,7 @@ class _Measured:
     at: int = 0
     squares: float = 0.0
     silent: bool = False
+    known: bool = True
 
 
 def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
@@ -162,6 +167,7 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
     arrays = [a.ravel() for a in (got, expected.value, expected.sigma, expected.low) if a is not None]
     for start in range(0, got.size, BLOCK):
         mine, value, sigma, *low = (a[start : start + BLOCK] for a in arrays)
+        found.known = found.known and bool(np.isfinite(sigma).all() and np.isfinite(value).all())
         error = mine.astype(np.float64) - value
         for part in low:
             error -= part
@@ -188,8 +194,8 @@ def _over(largest_share: float, squares: float, count: int) -> float:
 def _drowned(found: _Measured, expected: Expectation) -> bool:
     """Whether noise did drown the quantity: zeros would pass, and less than one bit of it is right.
 
-    With an error above half of the quantity itself, both in units of sigma, even
-    half of it or twice as much would have been no further off.
+    With an error above half of the quantity itself, both in units of sigma, half
+    of it would have been no further off, and zeros or its negative hardly.
     """
     if not (found.silent and found.scale):
         return False

@@ -58,6 +58,14 @@ def test_nan_is_never_within_a_limit() -> None:
         assert not over_floor(np.array([np.nan, 0.0]), np.ones(2)) <= 1
 
 
+@pytest.mark.parametrize("sigma", [np.inf, np.nan])
+def test_noise_that_cannot_be_told_decides_nothing(sigma: float) -> None:
+    """In float64 the variances of huge numbers overflow: neither zeros nor the truth may pass for it."""
+    value = np.ones(3)
+    for got in (value, 0 * value, -7 * value):
+        assert judge(got, expectation(value, sigma=sigma), FLOAT32).verdict == UNDECIDABLE
+
+
 def test_noise_as_large_as_the_quantity_is_undecidable() -> None:
     value = np.full(50, 1e-3)
     for wrong in (0 * value, -value, value / 2.01, 2 * value):

@@ -220,6 +220,72 @@ def test_a_candidate_file_runs_in_a_worker(tmp_path: Path, marked: str) -> None:
     assert {c.verdict for c in report.comparisons if c.engine.backend == "zeros"} == {"disagree"}
 
 
+def test_a_candidate_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    (tmp_path / "lr=0.1").mkdir()
+    file = tmp_path / "lr=0.1" / "mine.py"
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Layer:\n    n: int\n"
+        "def gradients(params, x, y):\n    return 0.0, [(0 * W, 0 * b) for W, b in params]\n"
+    )
+    candidate = CandidateFile.parse(str(file))
+    assert (candidate.name, candidate.load()([], None, None)) == ("mine", (0.0, []))
+
+
+def test_a_process_that_cannot_be_started_costs_its_own_rows(
+    marked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of descriptors, processes or memory: rows say so, the other lane goes on, nothing hangs."""
+    from crossgrad.workers import pool
+
+    right = pool.Worker
+
+    def out_of_descriptors(loads, limits):
+        if loads["backend"] == "rogue":
+            raise OSError(24, "Too many open files")
+        return right(loads, limits)
+
+    monkeypatch.setattr(pool, "Worker", out_of_descriptors)
+    case, _ = check_rogue("well-behaved")
+    assert (row(case, "rogue").status, row(case, "numpy").status) == ("failed", "ok")
+    assert "Too many open files" in str(row(case, "rogue").message)
+
+
+def test_a_stopped_worker_holds_nobody_up(marked: str) -> None:
+    """It is sent a case and does not read: its own deadline ends it, as long as the message may be."""
+    limits = Limits(importing=60, compiling=2, running=1)
+    with Isolated(["numpy"], None, {}, limits) as executor:
+        assert executor.selection.engines
+        (lane,) = executor._lanes.values()
+        os.kill(lane.places[0].worker._process.pid, signal.SIGSTOP)
+        (run,) = executor.start(make_case("-".join(["1"] * 500), "float64"))(lambda engine: None)
+    assert run.status == "timeout"
+
+
+def test_a_death_while_idle_costs_nothing(marked: str) -> None:
+    with Isolated(["numpy"], None, {}, LIMITS) as executor:
+        assert executor.selection.engines
+        (lane,) = executor._lanes.values()
+        worker = lane.places[0].worker
+        finish = executor.start(make_case("3-2", "float64"))
+        (run,) = finish(lambda engine: None)
+        os.kill(worker._process.pid, signal.SIGKILL)
+        (again,) = executor.start(make_case("3-2", "float64"))(lambda engine: None)
+    assert (run.status, again.status) == ("ok", "ok")
+
+
+def test_one_engine_named_twice_runs_once(marked: str) -> None:
+    with Isolated(["rogue", "rogue:well-behaved"], None, {}, LIMITS) as executor:
+        assert len(executor.selection.engines) == 1
+        runs = executor.start(make_case("3-2", "float64"))(lambda engine: None)
+    assert [str(run.engine) for run in runs] == ["rogue:well-behaved@cpu"]
+
+
+def test_an_unknown_variant_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match="unknown variant of numpy 'nonsense'"):
+        crossgrad.check("3-2", backends=["numpy:nonsense"], isolate=True)
+
+
 @pytest.mark.parametrize("text", ["mine", "=mine.py", "mine.py:not a name", "absent.py", "a=b=c.py:"])
 def test_candidates_that_cannot_be(text: str) -> None:
     with pytest.raises(InvalidInput, match="candidate"):

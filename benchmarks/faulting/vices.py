@@ -71,8 +71,8 @@ def _one(vice: str, at_import: bool) -> tuple[str, float, bool]:
     from crossgrad.workers.limits import Limits
 
     importing = 5.0 if at_import else 60.0
-    limits = Limits(importing=importing, compiling=LIMIT, running=30 if "allocate" in vice else LIMIT)
-    limits = Limits(importing, limits.running, limits.running, MEMORY)
+    working = 30.0 if "allocate" in vice else LIMIT
+    limits = Limits(importing, working, working, MEMORY)
     case = build_case(find_entry("3-4-2"), dtype="float64")
     judge = consult(case, "wide")
     start = time.monotonic()

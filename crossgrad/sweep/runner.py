@@ -107,6 +107,9 @@ class _Sweep:
             except InvalidInput as error:
                 self._finish(record_of_refusal(case_id, str(error)))
                 continue
+            except Exception as error:
+                self._finish(record_of_refusal(case_id, f"it cannot be made: {summary_of(error)}"))
+                continue
             self._under_way[case_id] = time.perf_counter() - started
             yield case
 

@@ -36,14 +36,20 @@ def write_arrays(file: int, arrays: Mapping[str, Array]) -> Layout:
     """Write `arrays` one after the other; return where they are. What was there before is gone."""
     os.ftruncate(file, 0)
     layout: Layout = []
-    offset = 0
     for name, array in arrays.items():
-        content = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        layout.append([name, _dtype_name(array.dtype), list(array.shape), offset])
-        while content:
-            written = os.pwrite(file, content, offset)
-            content, offset = content[written:], offset + written
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        layout.append([name, _dtype_name(array.dtype), list(array.shape), append(file, content)])
     return layout
+
+
+def append(file: int, data: bytes | memoryview) -> int:
+    """Write at the end of a file; return where that was."""
+    start = end = os.fstat(file).st_size
+    content = memoryview(data)
+    while content:
+        written = os.pwrite(file, content, end)
+        content, end = content[written:], end + written
+    return start
 
 
 def read_arrays(file: int, layout: Any) -> dict[str, Array]:
@@ -67,14 +73,25 @@ def _read(file: int, dtype_name: str, shape: list[int], offset: int) -> Array:
     size = prod(shape) * dtype.itemsize
     if offset + size > os.fstat(file).st_size:
         raise ValueError(f"{size} bytes at {offset} are beyond the end")
+    return np.frombuffer(read_at(file, offset, size), dtype).reshape(shape)
+
+
+def read_at(file: int, offset: int, size: int) -> bytearray:
+    """Read so many bytes.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many.
+    """
     content = bytearray(size)
     filled = 0
     while filled < size:
         count = os.preadv(file, [memoryview(content)[filled:]], offset + filled)
         if not count:
-            raise ValueError("the file became shorter")
+            raise ValueError(f"{size} bytes at {offset} are beyond the end")
         filled += count
-    return np.frombuffer(content, dtype).reshape(shape)
+    return content
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:

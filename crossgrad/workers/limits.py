@@ -8,7 +8,10 @@ from ..networks.errors import InvalidInput
 
 IMPORT, COMPILE, RUN = "import", "compile", "run"
 
-PHASE_OF = {"load": IMPORT, "prepare": COMPILE, "put": RUN, "step": RUN, "trace": RUN}
+RECEIVE = "receive"
+"""Where a worker is from when it is sent a case until it says that it has begun."""
+
+PHASE_OF = {"load": IMPORT, RECEIVE: RUN, "prepare": COMPILE, "put": RUN, "step": RUN, "trace": RUN}
 """Which limit counts in what a worker says it is at."""
 
 DUMP = 0.2
@@ -27,6 +30,8 @@ class Limits:
 
     The phases are: importing an engine's framework, compiling a case, and
     running it (moving values, the step, the trace), each of which is timed anew.
+    Memory is that of a worker's whole session, as far as ``/proc`` tells it: where
+    there is none it is not limited, and nor is a device's own.
     """
 
     importing: float = 120.0

@@ -18,8 +18,8 @@ from typing import Any
 
 from ..engines import EngineId
 from ..networks.cases import Case
-from ..run import PROTOCOL_ERROR, Run
-from .limits import Limits
+from ..run import CRASHED, FAILED, PROTOCOL_ERROR, Run
+from .limits import RECEIVE, Limits
 from .protocol import ProtocolError
 from .wire import Description, Message, description_of, run_of, settled
 from .worker import Ending, Worker
@@ -28,7 +28,7 @@ TICK = 0.05
 """Seconds between two looks at clocks and memory."""
 
 LOADING_TRIES = 2
-"""How often a lane's processes may fail to load in a row before the lane is given up."""
+"""How often a place's processes may fail to load in a row before the place is given up."""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class _Task:
     engine: EngineId
     partial: bool
     future: "Future[Run]" = field(default_factory=Future)
+    begun_again: bool = False
 
     def ended(self, ending: Ending, stderr: str | None) -> None:
         self.future.set_result(
@@ -54,6 +55,8 @@ class _Place:
     worker: Worker | None = None
     loaded: bool = False
     task: _Task | None = None
+    failures: int = 0
+    """How often in a row its process failed to load."""
 
 
 @dataclass
@@ -64,7 +67,6 @@ class Lane:
     places: list[_Place]
     description: "Future[Description]" = field(default_factory=Future)
     tasks: deque[_Task] = field(default_factory=deque)
-    failures: int = 0
     ended: Ending | None = None
     """Set if the lane is given up."""
 
@@ -83,10 +85,11 @@ class Pool:
         self._lanes: list[Lane] = []
         self._orders: deque[Callable[[], None]] = deque()
         self._tickets = 0
-        self._closing = False
+        self._closing = self._closed = False
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
-        os.set_blocking(self._woken, False)
+        for descriptor in (self._woken, self._wake):
+            os.set_blocking(descriptor, False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="crossgrad-pool", daemon=True)
         self._thread.start()
@@ -103,8 +106,10 @@ class Pool:
 
         def start() -> None:
             self._lanes.append(lane)
-            self._start(lane, lane.places[0])
+            if not self._closing:
+                self._start(lane, lane.places[0])
 
+        self._require_open()
         self._order(start)
         return lane
 
@@ -113,23 +118,29 @@ class Pool:
 
         An empty variant or device of `engine` means the first that its process finds.
         """
-        if self._closing:
-            raise RuntimeError("the pool of workers is closed")
+        self._require_open()
         task = _Task(self._tickets, case, engine, partial)
         self._tickets += 1
         self._order(lambda: lane.tasks.append(task))
         return task.future
 
     def close(self) -> None:
-        """End every process and everything that they started; runs under way are given up."""
-        if not self._closing:
-            self._closing = True
-            self._order(lambda: None)
+        """End every process and its process group; runs under way are given up."""
+        if self._closed:
+            return
+        self._closing = self._closed = True
+        self._order(lambda: None)
         self._thread.join()
+        for descriptor in (self._woken, self._wake):
+            os.close(descriptor)
+
+    def _require_open(self) -> None:
+        if self._closing:
+            raise RuntimeError("the pool of workers is closed")
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
-        with suppress(BlockingIOError, OSError):
+        with suppress(BlockingIOError):  # full of reasons to wake up already
             os.write(self._wake, b"!")
 
     def _run(self) -> None:
@@ -137,6 +148,7 @@ class Pool:
             while not self._closing:
                 self._turn()
         finally:
+            self._closing = True
             self._end()
 
     def _turn(self) -> None:
@@ -174,7 +186,7 @@ class Pool:
         """Take an answer for what it is: a description after loading, a run after a case."""
         if answer["is"] == "loaded" and not place.loaded:
             found = description_of(answer)
-            place.loaded, lane.failures = True, 0
+            place.loaded, place.failures = True, 0
             if not lane.description.done():
                 lane.description.set_result(found)
             if found.problem is not None:
@@ -192,13 +204,23 @@ class Pool:
         self._unregister(worker.messages)
         self._unregister(worker.stderr)
         worker.close()
-        if place.task is not None:
-            place.task.ended(ending, worker.tail)
-        elif not place.loaded:
-            lane.failures += 1
-            if not lane.description.done() or lane.failures >= LOADING_TRIES:
-                self._give_up(lane, ending, worker.tail)
+        task, loaded = place.task, place.loaded
         place.worker, place.task, place.loaded = None, None, False
+        died_before = ending.status == CRASHED and worker.phase == RECEIVE
+        if task is not None and died_before and not task.begun_again:
+            task.begun_again = True  # it died of what was before
+            lane.tasks.appendleft(task)
+        elif task is not None:
+            task.ended(ending, worker.tail)
+        elif not loaded:
+            self._failed_to_load(lane, place, ending, worker.tail)
+
+    def _failed_to_load(self, lane: Lane, place: _Place, ending: Ending, stderr: str) -> None:
+        """Give the lane up if none of its places has a process, or ever will."""
+        place.failures += 1
+        usable = any(other.failures < LOADING_TRIES for other in lane.places)
+        if not any(other.worker for other in lane.places) and not (usable and lane.description.done()):
+            self._give_up(lane, ending, stderr)
 
     def _give_up(self, lane: Lane, ending: Ending, stderr: str) -> None:
         lane.ended = ending
@@ -217,16 +239,25 @@ class Pool:
         for place in lane.places:
             if not lane.tasks:
                 return
-            if place.worker is None:
+            if place.worker is None and place.failures < LOADING_TRIES:
                 self._start(lane, place)
+            elif place.worker is None:
+                continue
             elif place.loaded and place.task is None and place.worker.ending is None:
                 place.task = task = lane.tasks.popleft()
-                place.worker.run(
-                    task.case, task.ticket, variant=task.engine.variant, device=task.engine.device
-                )
+                where = {"variant": task.engine.variant, "device": task.engine.device}
+                try:
+                    place.worker.run(task.case, task.ticket, **where)
+                except OSError as error:
+                    place.worker.end(FAILED, f"the case could not be handed over: {error}")
 
     def _start(self, lane: Lane, place: _Place) -> None:
-        place.worker = Worker(lane.loads, self._limits)
+        try:
+            place.worker = Worker(lane.loads, self._limits)
+        except OSError as error:
+            ending = Ending(FAILED, f"no process could be started: {error}")
+            self._failed_to_load(lane, place, ending, "")
+            return
         for descriptor in (place.worker.messages, place.worker.stderr):
             self._selector.register(descriptor, selectors.EVENT_READ)
 
@@ -235,14 +266,14 @@ class Pool:
             self._selector.unregister(descriptor)
 
     def _end(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
         workers = [place.worker for lane in self._lanes for place in lane.places if place.worker]
         for worker in workers:
             worker.kill()
         for worker in workers:
             worker.close()
         self._selector.close()
-        for descriptor in (self._woken, self._wake):
-            os.close(descriptor)
         closed = RuntimeError("the pool of workers was closed")
         for lane in self._lanes:
             waiting = [place.task for place in lane.places if place.task] + list(lane.tasks)

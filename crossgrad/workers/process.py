@@ -114,9 +114,9 @@ class _Worker:
 
     def run(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run the case that the message describes, and describe what came of it."""
-        from .wire import case_of, run_message
+        from .wire import read_case, run_message
 
-        case = case_of(message["case"], self._case_file)
+        case = read_case(message["case"], self._case_file)
         run = self._run(case, message)
         return {"is": "ran", "ticket": message["ticket"], **run_message(run, self._result_file)}
 

@@ -1,5 +1,6 @@
 """Cases, runs and descriptions of engines as messages, and back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from ..networks.cases import Case
 from ..networks.parameters import DenseParameters
 from ..networks.spec import Dense, Network
 from ..run import OK, STATUSES, Run
-from .arrays import read_arrays, write_arrays
+from .arrays import append, read_arrays, read_at, write_arrays
 from .protocol import ProtocolError
 
 Message = dict[str, Any]
@@ -49,12 +50,15 @@ def settled(engine: EngineId, found: Description) -> EngineId:
     )
 
 
-def case_message(case: Case, file: int) -> Message:
-    """Describe a case; its numbers go into `file`."""
+def write_case(case: Case, file: int) -> list[int]:
+    """Write a case into `file`, numbers and description; return where the description is: offset and size.
+
+    So messages to a worker stay short: a pipe that nobody reads takes 64 KiB.
+    """
     arrays = {"x": case.batch.x, "y": case.batch.y}
     for number, (W, b) in enumerate(case.parameters, start=1):
         arrays |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
-    return {
+    description = {
         "name": case.name,
         "inputs": case.network.inputs,
         "layers": [asdict(layer) for layer in case.network.layers],
@@ -64,10 +68,13 @@ def case_message(case: Case, file: int) -> Message:
         "dtype": case.dtype,
         "arrays": write_arrays(file, arrays),
     }
+    content = json.dumps(description).encode()
+    return [append(file, content), len(content)]
 
 
-def case_of(message: Message, file: int) -> Case:
-    """The case that a message describes, bit for bit."""
+def read_case(place: list[int], file: int) -> Case:
+    """The case that was written, bit for bit."""
+    message = json.loads(read_at(file, *place))
     arrays = read_arrays(file, message["arrays"])
     layers = tuple(Dense(**layer) for layer in message["layers"])
     return Case(

@@ -15,14 +15,17 @@ from typing import Any
 from ..networks.cases import Case
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
 from .arrays import anonymous_file
-from .limits import DUMP, FINAL, GRACE, PHASE_OF, Limits
+from .limits import DUMP, FINAL, GRACE, PHASE_OF, RECEIVE, Limits
 from .protocol import VERSION, Inbox, ProtocolError, pack
-from .wire import Message, case_message
+from .wire import Message, write_case
 
 READ_SIZE = 1 << 16
 READ_AT_ONCE = 1 << 22
 TAIL = 4096
 """Bytes of an engine's stderr that are kept to explain its end."""
+
+COUNT_EVERY = 0.5
+"""Seconds between two searches for processes that a worker started."""
 
 IDLE = "idle"
 
@@ -62,24 +65,32 @@ class Worker:
 
     def __init__(self, loads: Mapping[str, Any], limits: Limits) -> None:
         self._limits = limits
-        self._case_file, self.result_file = anonymous_file(), anonymous_file()
-        inbound, self._to_worker = os.pipe()
-        self.messages, outbound = os.pipe()
-        life, self._life = os.pipe()
-        self.stderr, errors = os.pipe()
-        theirs = [inbound, outbound, life, self._case_file, self.result_file]
-        command = _START.format(path=sys.path, descriptors=", ".join(map(str, theirs)))
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=errors,
-            pass_fds=theirs,
-            start_new_session=True,
-        )
-        for descriptor in (inbound, outbound, life, errors):
-            os.close(descriptor)
-        for descriptor in (self.messages, self.stderr):
+        self._mine: list[int] = []
+        theirs: list[int] = []
+        try:
+            self._case_file, self.result_file = self._shared(), self._shared()
+            inbound, self._to_worker = self._pipe(theirs, 0)
+            outbound, self.messages = self._pipe(theirs, 1)
+            life, self._life = self._pipe(theirs, 0)
+            errors, self.stderr = self._pipe(theirs, 1)
+            passed = [inbound, outbound, life, self._case_file, self.result_file]
+            path = [entry for entry in sys.path if isinstance(entry, str)]  # others Python ignores too
+            command = _START.format(path=path, descriptors=", ".join(map(str, passed)))
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=passed,
+                start_new_session=True,
+            )
+        except OSError:
+            self._let_go()
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        for descriptor in (self.messages, self.stderr, self._to_worker):
             os.set_blocking(descriptor, False)
         self._inbox, self._tail, self._greeted = Inbox(), b"", False
         self.ending: Ending | None = None
@@ -87,6 +98,8 @@ class Worker:
         self.mute = False
         self._signals: list[tuple[float, int]] = []
         self._given_up: float | None = None
+        self._code: int | None = None
+        self._next_count = 0.0
         self._deadline: float | None = None
         self._enter("load")
         self._send({"do": "load", **loads})
@@ -94,7 +107,7 @@ class Worker:
     @property
     def gone(self) -> bool:
         """Whether its process has ended, or the system will not let go of it."""
-        if self._process.poll() is not None:
+        if self._code is not None:
             return True
         return self._given_up is not None and time.monotonic() > self._given_up
 
@@ -111,18 +124,21 @@ class Worker:
     @property
     def told(self) -> Ending | None:
         """Its ending, with the line of Python that it was at, if it could still write that."""
-        if self.ending is None or not (frames := _FRAME.findall(self.tail)):
+        by_fault = self.ending is not None and (self.ending.status == TIMEOUT or (self._code or 0) < 0)
+        frames = _FRAME.findall(self.tail) if by_fault else []  # what an engine prints is no place
+        if self.ending is None or not frames:
             return self.ending
         file, line, function = frames[-1]
         return replace(self.ending, reason=f"{self.ending.reason}, at {Path(file).name}:{line} in {function}")
 
     def run(self, case: Case, ticket: int, **where: str) -> None:
         """Start on a case."""
-        self._enter("put")
-        self._send({"do": "run", "ticket": ticket, "case": case_message(case, self._case_file), **where})
+        self._enter(RECEIVE)
+        self._send({"do": "run", "ticket": ticket, "case": write_case(case, self._case_file), **where})
 
     def read(self) -> list[Message]:
         """Answers that have come in since; what is no message ends the worker."""
+        self._code = self._process.poll()  # before reading: what a dead one wrote last is read below
         self._listen()
         answers: list[Message] = []
         content, closed = _drained(self.messages)
@@ -137,18 +153,17 @@ class Worker:
         return [] if self.ending is not None else answers
 
     def watch(self) -> None:
-        """See what the clock, the memory and the system say of the worker, and act on it."""
-        now, code = time.monotonic(), self._process.poll()
+        """See what the clock, the memory and the system say of the worker since `read`, and act on it."""
+        now = time.monotonic()
         if self.ending is None:
-            if code is not None:
-                self._listen()  # what it wrote last may have come in after the last reading
-                self.ending = Ending(CRASHED, f"{_exit_in_words(code)} in {self.phase}")
+            if self._code is not None:
+                self.ending = Ending(CRASHED, f"{_exit_in_words(self._code)} in {self.phase}")
             elif self._deadline is not None and now > self._deadline:
                 limit = self._limits.seconds_for(self.phase)
                 self.end(TIMEOUT, f"{self.phase} took longer than {limit:g} s")
             elif self._silent_since is not None and now > self._silent_since + GRACE:
                 self.end(PROTOCOL_ERROR, "the process of the engine closed its pipe")
-            elif self._limits.memory is not None and _resident(self._process.pid) > self._limits.memory:
+            elif self._limits.memory is not None and self._resident(now) > self._limits.memory:
                 limit = self._limits.memory / 2**20
                 self.end(OUT_OF_MEMORY, f"{self.phase} took more than {limit:,.0f} MiB of memory")
         while self._signals and now >= self._signals[0][0]:
@@ -170,7 +185,7 @@ class Worker:
         self._given_up = asked + GRACE + FINAL
 
     def kill(self) -> None:
-        """End the process and everything that it started, now."""
+        """End the process and everything in its process group, now."""
         self._kill(signal.SIGKILL)
 
     def close(self) -> None:
@@ -178,10 +193,23 @@ class Worker:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FINAL)
-        for descriptor in (
-            self._to_worker, self.messages, self.stderr, self._life, self._case_file, self.result_file
-        ):  # fmt: skip
+        self._let_go()
+
+    def _shared(self) -> int:
+        self._mine.append(anonymous_file())
+        return self._mine[-1]
+
+    def _pipe(self, theirs: list[int], end: int) -> tuple[int, int]:
+        """A pipe: the worker's end, 0 to read or 1 to write, and the other."""
+        pipe = os.pipe()
+        theirs.append(pipe[end])
+        self._mine.append(pipe[1 - end])
+        return pipe[end], pipe[1 - end]
+
+    def _let_go(self) -> None:
+        for descriptor in self._mine:
             os.close(descriptor)
+        self._mine.clear()
 
     def _listen(self) -> None:
         content, closed = _drained(self.stderr)
@@ -209,10 +237,22 @@ class Worker:
         self._deadline = time.monotonic() + self._limits.seconds_for(phase)
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        content = memoryview(pack(message))
-        with suppress(BrokenPipeError):  # it has ended: `watch` finds out how
-            while content:
-                content = content[os.write(self._to_worker, content) :]
+        """Send a message, which is short: the pipe takes it at once, or the worker does not read."""
+        try:
+            os.write(self._to_worker, pack(message))
+        except BrokenPipeError:
+            pass  # it has ended: `watch` finds out how
+        except BlockingIOError:
+            self.end(PROTOCOL_ERROR, "the process of the engine does not read its messages")
+
+    def _resident(self, now: float) -> int:
+        """Bytes that its process holds, and now and then those of all that it started."""
+        if self._deadline is None:
+            return 0
+        if now < self._next_count:
+            return _resident(self._process.pid)
+        self._next_count = now + COUNT_EVERY
+        return sum(map(_resident, _session(self._process.pid)))
 
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -238,6 +278,17 @@ def _resident(pid: int) -> int:
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session, as far as the system tells."""
+    found = [leader]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
+            if int(session) == leader != int(folder.name):
+                found.append(int(folder.name))
+    return found
 
 
 def _exit_in_words(code: int) -> str:
