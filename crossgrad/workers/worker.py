@@ -24,7 +24,7 @@ READ_AT_ONCE = 1 << 22
 TAIL = 4096
 """Bytes of an engine's stderr that are kept to explain its end."""
 
-COUNT_EVERY = 0.5
+COUNT_EVERY = 2.0
 """Seconds between two searches for processes that a worker started."""
 
 IDLE = "idle"
