@@ -7,8 +7,8 @@
 values and the rounding floor of a float32 case (oracle float64), ``judge``
 holds one engine's quantities against them; rounds interleave the three.
 ``memory`` is the peak of consult and judge, by tracemalloc, over the bytes of
-the case's parameters, x, and z and a of each layer: in float64, in which the
-oracle works, and in the case's own float32. ``certify`` is the oracle arb on
+the case in its own float32: parameters, x, and z and a of each layer; and, in
+``with derivatives``, dz and da too, which the oracle follows like them. ``certify`` is the oracle arb on
 float64 cases, beside torch's gradcheck where that ends in reasonable time.
 Writes ``benchmarks/results/judging.json``.
 """
@@ -80,7 +80,7 @@ def judging(case: Case, rounds: int) -> dict[str, object]:
             seconds[name].append(timed(run))
     step, consulted, judged = (median(seconds[name]) for name in work)
     held = sum(a.size for pair in case.parameters for a in pair if a is not None) + case.batch.x.size
-    held += 2 * case.batch_size * sum(layer.units for layer in case.network.layers)
+    outputs = case.batch_size * sum(layer.units for layer in case.network.layers)
     tracemalloc.start()
     judge_all(consult(case, "float64"))
     peak = tracemalloc.get_traced_memory()[1]
@@ -93,8 +93,8 @@ def judging(case: Case, rounds: int) -> dict[str, object]:
         "judge_seconds": judged,
         "steps": (consulted + judged) / step,
         "seconds_beyond_4_steps": consulted + judged - 4 * step,
-        "memory_over_float64_case": peak / (8 * held),
-        "memory_over_float32_case": peak / (4 * held),
+        "memory_over_case": peak / 4 / (held + 2 * outputs),
+        "memory_over_case_with_derivatives": peak / 4 / (held + 4 * outputs),
     }
 
 

@@ -31,8 +31,8 @@ WRONG = frozenset({CONVENTION, NONFINITE_DISAGREE, DISAGREE})
 ELEMENT_LIMIT = 10.0
 """Standard deviations that one element may be off."""
 
-BLOCK = 1 << 15
-"""Elements judged at a time: a quarter of a megabyte of float64."""
+BLOCK, LEAST_BLOCK = 1 << 15, 1 << 12
+"""Elements judged at a time: a sixteenth of the tensor, within these bounds."""
 
 TENSOR_LIMIT = 3.0
 """Standard deviations that a large tensor's elements may be off in root mean square."""
@@ -165,8 +165,9 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
     """Measure in blocks: a large quantity is then read once, and what is made of it stays in the cache."""
     found = _Measured()
     arrays = [a.ravel() for a in (got, expected.value, expected.sigma, expected.low) if a is not None]
-    for start in range(0, got.size, BLOCK):
-        mine, value, sigma, *low = (a[start : start + BLOCK] for a in arrays)
+    block = min(BLOCK, max(LEAST_BLOCK, got.size // 16))
+    for start in range(0, got.size, block):
+        mine, value, sigma, *low = (a[start : start + block] for a in arrays)
         found.known = found.known and bool(np.isfinite(sigma).all() and np.isfinite(value).all())
         error = mine.astype(np.float64) - value
         for part in low:

@@ -11,6 +11,7 @@ from crossgrad.verdict import (
     BLOCK,
     DISAGREE,
     ELEMENT_LIMIT,
+    LEAST_BLOCK,
     NONFINITE_AGREE,
     NONFINITE_DISAGREE,
     TENSOR_LIMIT,
@@ -83,7 +84,7 @@ def test_zeros_never_agree() -> None:
         assert judge(0 * value, expectation(value, sigma), FLOAT32).verdict in (DISAGREE, UNDECIDABLE)
 
 
-@pytest.mark.parametrize("place", [0, BLOCK - 1, BLOCK, 2 * BLOCK + 5])
+@pytest.mark.parametrize("place", [0, BLOCK - 1, BLOCK, LEAST_BLOCK, 2 * BLOCK + 5])
 def test_blocks_join(place: int) -> None:
     """A large quantity is judged in blocks: the worst element is found in any, the sums add up."""
     rng = np.random.default_rng(place)
