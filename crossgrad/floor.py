@@ -216,8 +216,17 @@ class Floor:
         self._steps, self._found = steps, found
         for tensor in found.values():
             np.sqrt(tensor.variance, out=tensor.variance)
-        self.value: Mapping[str, Array] = _ByName(self, 0)
-        self.sigma: Mapping[str, Array] = _ByName(self, 1)
+
+    # Made when asked for: kept, they would tie the arrays into a cycle that only the collector frees.
+    @property
+    def value(self) -> Mapping[str, Array]:
+        """Every quantity in float64."""
+        return _ByName(self, 0)
+
+    @property
+    def sigma(self) -> Mapping[str, Array]:
+        """Standard deviation of every quantity's rounding errors."""
+        return _ByName(self, 1)
 
     def expected(self, name: str) -> tuple[Array | Computed, Array | Computed]:
         """Value and standard deviation of a quantity; of an updated parameter, computed as they are read."""

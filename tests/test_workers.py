@@ -274,6 +274,23 @@ def test_a_death_while_idle_costs_nothing(marked: str) -> None:
     assert (run.status, again.status) == ("ok", "ok")
 
 
+def test_a_process_is_replaced_after_many_cases(marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossgrad.workers.pool.CASES_A_PROCESS", 2)
+    pids = []
+    with Isolated(["numpy"], None, {}, LIMITS) as executor:
+        assert executor.selection.engines
+        (lane,) = executor._lanes.values()
+        for seed in range(5):
+            worker = lane.places[0].worker
+            pids.append(worker and worker._process.pid)
+            (run,) = executor.start(make_case("3-2", "float64", seed=seed))(lambda engine: None)
+            assert run.status == OK
+            time.sleep(0.1)
+    assert pids[0] == pids[1]
+    assert pids[2] is None  # started again when there is work
+    assert pids[3] != pids[0]
+
+
 def test_one_engine_named_twice_runs_once(marked: str) -> None:
     with Isolated(["rogue", "rogue:well-behaved"], None, {}, LIMITS) as executor:
         assert len(executor.selection.engines) == 1

@@ -9,6 +9,7 @@ nothing is waited for longer than its limit and the few seconds of its end.
 import os
 import selectors
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -24,8 +25,11 @@ from .protocol import ProtocolError
 from .wire import Description, Message, description_of, run_of, settled
 from .worker import Ending, Worker
 
-TICK = 0.05
-"""Seconds between two looks at clocks and memory."""
+TICK = 0.2
+"""Seconds between two looks at clocks and memory; messages are taken as they come."""
+
+CASES_A_PROCESS = 250
+"""After so many cases a process is replaced: what frameworks never free stays small."""
 
 LOADING_TRIES = 2
 """How often a place's processes may fail to load in a row before the place is given up."""
@@ -55,6 +59,9 @@ class _Place:
     worker: Worker | None = None
     loaded: bool = False
     task: _Task | None = None
+    cases: int = 0
+    """Handed to the process that is there."""
+
     failures: int = 0
     """How often in a row its process failed to load."""
 
@@ -86,6 +93,7 @@ class Pool:
         self._orders: deque[Callable[[], None]] = deque()
         self._tickets = 0
         self._closing = self._closed = False
+        self._next_tick = 0.0
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
         for descriptor in (self._woken, self._wake):
@@ -153,27 +161,30 @@ class Pool:
 
     def _turn(self) -> None:
         """Wait for something to happen, or a tick; then see to every process."""
-        events = self._selector.select(TICK)
-        for key, _ in events:
-            if key.fd == self._woken:
-                with suppress(BlockingIOError):
-                    os.read(self._woken, 4096)
+        ready = {key.fd for key, _ in self._selector.select(max(0.0, self._next_tick - time.monotonic()))}
+        if self._woken in ready:
+            with suppress(BlockingIOError):
+                os.read(self._woken, 4096)
+        tick = time.monotonic() >= self._next_tick
+        if tick:
+            self._next_tick = time.monotonic() + TICK
         while self._orders:
             self._orders.popleft()()
         for lane in self._lanes:
             for place in lane.places:
-                self._see_to(lane, place)
+                worker = place.worker
+                if worker is not None and (tick or worker.messages in ready or worker.stderr in ready):
+                    self._see_to(lane, place, worker)
             self._hand_out(lane)
 
-    def _see_to(self, lane: Lane, place: _Place) -> None:
-        worker = place.worker
-        if worker is None:
-            return
+    def _see_to(self, lane: Lane, place: _Place, worker: Worker) -> None:
         for answer in worker.read():
             try:
                 self._take(lane, place, worker, answer)
             except ProtocolError as error:
                 worker.end(PROTOCOL_ERROR, f"the process of the engine sent {error}")
+        if place.worker is not worker:
+            return
         worker.watch()
         if worker.silent:
             self._unregister(worker.messages)
@@ -198,14 +209,14 @@ class Pool:
         run = run_of(answer, task.engine, worker.result_file)
         place.task = None
         task.future.set_result(run)
+        place.cases += 1
+        if place.cases >= CASES_A_PROCESS:
+            self._let_go(place, worker)
 
     def _bury(self, lane: Lane, place: _Place, worker: Worker, ending: Ending) -> None:
         """Let go of a process that has ended; say so to whoever waits for it."""
-        self._unregister(worker.messages)
-        self._unregister(worker.stderr)
-        worker.close()
         task, loaded = place.task, place.loaded
-        place.worker, place.task, place.loaded = None, None, False
+        self._let_go(place, worker)
         died_before = ending.status == CRASHED and worker.phase == RECEIVE
         if task is not None and died_before and not task.begun_again:
             task.begun_again = True  # it died of what was before
@@ -214,6 +225,13 @@ class Pool:
             task.ended(ending, worker.tail)
         elif not loaded:
             self._failed_to_load(lane, place, ending, worker.tail)
+
+    def _let_go(self, place: _Place, worker: Worker) -> None:
+        """End a process; the place is free for another."""
+        self._unregister(worker.messages)
+        self._unregister(worker.stderr)
+        worker.close()
+        place.worker, place.task, place.loaded, place.cases = None, None, False, 0
 
     def _failed_to_load(self, lane: Lane, place: _Place, ending: Ending, stderr: str) -> None:
         """Give the lane up if none of its places has a process, or ever will."""

@@ -24,7 +24,10 @@ READ_AT_ONCE = 1 << 22
 TAIL = 4096
 """Bytes of an engine's stderr that are kept to explain its end."""
 
-COUNT_EVERY = 2.0
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the memory of a worker."""
+
+COUNT_EVERY = 5.0
 """Seconds between two searches for processes that a worker started."""
 
 IDLE = "idle"
@@ -99,7 +102,7 @@ class Worker:
         self._signals: list[tuple[float, int]] = []
         self._given_up: float | None = None
         self._code: int | None = None
-        self._next_count = 0.0
+        self._next_look = self._next_count = 0.0
         self._deadline: float | None = None
         self._enter("load")
         self._send({"do": "load", **loads})
@@ -246,9 +249,10 @@ class Worker:
             self.end(PROTOCOL_ERROR, "the process of the engine does not read its messages")
 
     def _resident(self, now: float) -> int:
-        """Bytes that its process holds, and now and then those of all that it started."""
-        if self._deadline is None:
+        """Bytes that its process holds, now and then those of all that it started; 0 between two looks."""
+        if self._deadline is None or now < self._next_look:
             return 0
+        self._next_look = now + LOOK_EVERY
         if now < self._next_count:
             return _resident(self._process.pid)
         self._next_count = now + COUNT_EVERY
