@@ -28,7 +28,7 @@ from .worker import Ending, Worker
 TICK = 0.2
 """Seconds between two looks at clocks and memory; messages are taken as they come."""
 
-CASES_A_PROCESS = 250
+CASES_A_PROCESS = 100
 """After so many cases a process is replaced: what frameworks never free stays small."""
 
 LOADING_TRIES = 2
