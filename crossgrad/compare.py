@@ -129,9 +129,9 @@ def _second_look(case: Case, run: Run, comparisons: Sequence[Comparison]) -> Seq
     """Replay the steps of a run that comes close to the floor: local noise is smaller than inherited noise.
 
     A fault not far above the floor can fall below it, the run's own noise being
-    on the other side. Right quantities are no further from their replay than
-    rounding makes a single step. Not done to runs that are well within the
-    floor: compilers may keep more than they deliver.
+    on the other side. Not done to runs that are well within the floor: a compiler
+    may use other values than it delivers, and an engine's step other roundings
+    than its trace, so that right ones too can be off from their replay.
     """
     close = any((c.judgement.over_floor or 0.0) > CLOSE for c in comparisons)
     if not close or run.partial or any(c.verdict in WRONG for c in comparisons):

@@ -254,17 +254,16 @@ class _ByName(Mapping[str, Array]):
 
     def __init__(self, floor: Floor, which: int) -> None:
         self._floor, self._which = floor, which
-        self._names = [q.name for q in floor._steps.case.quantities]
 
     def __getitem__(self, name: str) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(self._floor.expected(name)[self._which])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return (quantity.name for quantity in self._floor._steps.case.quantities)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._floor._steps.case.quantities)
 
 
 def rounding_floor(case: Case) -> Floor:

@@ -236,7 +236,7 @@ def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
 def _digits(error: float, scale: float) -> float | None:
     if not scale:
         return None
-    return 17.0 if not error else max(0.0, min(17.0, -log10(error / scale)))
+    return 17.0 if not error else max(0.0, min(17.0, log10(scale) - log10(error)))
 
 
 def _index(flat: int | np.intp, shape: tuple[int, ...]) -> tuple[int, ...]:

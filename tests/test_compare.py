@@ -89,6 +89,27 @@ def test_an_error_is_placed_where_it_enters(quantity: str) -> None:
     assert [b.enters_at for b in blame(case, runs, found)] == [quantity]
 
 
+@pytest.mark.parametrize(("share", "wrong"), [(0.5, set()), (0.9, {"da.1"}), (1.5, {"da.1"})])
+def test_a_second_look_finds_what_hides_below_the_floor(share: float, wrong: set[str]) -> None:
+    """One element of da.1 off by a share of what it inherits; everything after follows from it."""
+    from crossgrad.place import replayed
+
+    case = make_case("8-8-8", "bfloat16")
+    names = [q.name for q in case.quantities]
+    oracle = consult(case, "float64")
+    got = {k: np.asarray(v, float) for k, v in run_trace(case, "numpy", "manual").quantities.items()}
+    expected = oracle.expectations["da.1"]
+    worst = np.unravel_index(np.argmax(expected.sigma), expected.sigma.shape)
+    got["da.1"][worst] = expected.value[worst] + share * 10 * expected.sigma[worst]
+    for name in names[names.index("da.1") + 1 :]:
+        got[name] = replayed(case, got)[name].value
+    stored = {name: array.astype(case.format.storage) for name, array in got.items()}
+    found = compare_runs(case, [run_of(Trace(stored))], oracle)
+    assert {c.quantity for c in found if c.verdict in WRONG} & {"da.1"} == wrong
+    (reason,) = {c.judgement.reason for c in found if c.quantity == "da.1"}
+    assert ("within the floor" in str(reason)) == (share == 0.9)
+
+
 def test_overflow_that_the_dtype_must_have_agrees() -> None:
     rng = np.random.default_rng(0)
     params = [(np.full((4, 3), 200.0), np.zeros(4)), (rng.standard_normal((2, 4)), np.zeros(2))]

@@ -137,6 +137,12 @@ def test_infinity_from_a_sum_beyond_the_range_tells_nothing() -> None:
     assert judge(np.array([np.nan]), expected, FLOAT32).verdict == NONFINITE_DISAGREE
 
 
+def test_an_error_too_small_to_divide_by_the_scale() -> None:
+    value = np.array([1e150, 0.0])
+    found = judge(np.array([1e150, 1e-200]), expectation(value, sigma=1.0), find_dtype("float64"))
+    assert (found.verdict, found.digits) == (AGREE, 17.0)
+
+
 def test_figures_beside_the_verdict() -> None:
     value = np.array([0.0, -2.0, 1.0])
     found = judge(value + [0, 2e-7, 0], expectation(value), FLOAT32)  # noqa: RUF005

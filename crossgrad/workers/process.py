@@ -23,7 +23,7 @@ PROGRAMS_KEPT = 8
 
 def main(inbound: int, outbound: int, life: int, case_file: int, result_file: int) -> None:
     """Answer messages until the parent closes the pipe."""
-    _guard(life)
+    _guard(life, inbound, outbound, case_file, result_file)
     _quieten()
     channel = _Channel(inbound, outbound)
     channel.send({"is": "hello", "version": VERSION, "pid": os.getpid()})
@@ -55,19 +55,20 @@ class _Channel:
         return self._waiting.pop(0)
 
 
-def _guard(life: int) -> None:
+def _guard(life: int, *others: int) -> None:
     """Leave a process behind that ends this one, and all that it started, when the parent has gone.
 
     A thread could not: an engine that hangs in C may hold the interpreter's
     lock. Forking is safe here, before any thread or framework; the child does
-    nothing but wait, and the group's end is its own.
+    nothing but wait, and the group's end is its own. It holds no other
+    descriptor: the parent is to see the pipes end with the worker.
     """
     if os.fork():
         os.close(life)
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.closerange(0, life)
-    os.closerange(life + 1, 256)
+    for descriptor in (0, 1, 2, *others):
+        os.close(descriptor)
     os.read(life, 1)
     os.killpg(0, signal.SIGKILL)
 
