@@ -153,9 +153,9 @@ def test_a_deadline_is_kept(vice: str, marked: str) -> None:
 )
 def test_a_vice_at_import(vice: str, status: str, marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSGRAD_ROGUE_IMPORT", vice)
-    case, _ = check_rogue("well-behaved", Limits(importing=4))
+    case, _ = check_rogue("well-behaved", Limits(importing=10))
     assert row(case, "rogue").status == status
-    assert row(case, "numpy").status == OK or vice == "hang"  # a slow machine may miss 4 s for NumPy too
+    assert row(case, "numpy").status == OK
 
 
 def test_the_engine_says_where_it_hung(marked: str) -> None:
