@@ -24,7 +24,7 @@ from .verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
 if TYPE_CHECKING:
     from .selftest import Trial
 
-PLAIN_WIDTH = 110
+PLAIN_WIDTH = 120
 MOST_DETAILS = 12
 
 
