@@ -98,6 +98,9 @@ class Backend(ABC):
     def forget(self) -> None:  # noqa: B027 - most frameworks keep nothing of a program that is gone
         """Let go of what was kept for programs that are no longer in use; called between cases."""
 
+    def limit_device_memory(self, size: int) -> None:  # noqa: B027 - for those that run on a device
+        """Take at most so many bytes of each CUDA device from now on; called before any other method."""
+
     def environment(self) -> dict[str, Any]:
         """Versions and settings that can change results, for the report."""
         return {}

@@ -240,15 +240,25 @@ def test_a_process_that_cannot_be_started_costs_its_own_rows(
 
     right = pool.Worker
 
-    def out_of_descriptors(loads, limits):
+    def out_of_descriptors(loads, *others):
         if loads["backend"] == "rogue":
             raise OSError(24, "Too many open files")
-        return right(loads, limits)
+        return right(loads, *others)
 
     monkeypatch.setattr(pool, "Worker", out_of_descriptors)
     case, _ = check_rogue("well-behaved")
     assert (row(case, "rogue").status, row(case, "numpy").status) == ("failed", "ok")
     assert "Too many open files" in str(row(case, "rogue").message)
+
+
+@pytest.mark.parametrize("device_memory", [None, 2**31], ids=["none", "2-gib"])
+def test_the_limit_on_device_memory_reaches_the_engine(marked: str, device_memory: int | None) -> None:
+    limits = Limits(importing=60, compiling=2, running=2, device_memory=device_memory)
+    report = crossgrad.check(
+        "3-2", backends=["rogue"], dtypes=["float64"], oracle="wide", isolate=True, limits=limits
+    )
+    assert row(report.cases[0], "rogue").status == "ok"
+    assert report.environment["backends"]["rogue"]["device_memory"] == device_memory
 
 
 def test_a_stopped_worker_holds_nobody_up(marked: str) -> None:

@@ -29,6 +29,7 @@ from ..base import (
 )
 from .activations import ACTIVATIONS
 from .losses import LOSSES
+from .memory import limit_device_memory
 
 DTYPES = ("float16", "bfloat16", "tf32", "float32", "float64")
 
@@ -60,6 +61,9 @@ class JaxBackend(Backend):
         if variant == "forward":
             _require_small(case)
         return JaxProgram(case, variant, device)
+
+    def limit_device_memory(self, size: int) -> None:
+        limit_device_memory(size)
 
     def forget(self) -> None:
         """Empty JAX's caches, which hold half a megabyte for each program ever compiled."""

@@ -64,6 +64,11 @@ class TorchBackend(Backend):
             return _CompiledProgram(case, device)
         return {"eager": _EagerProgram, "func": _FuncProgram}[variant](case, device)
 
+    def limit_device_memory(self, size: int) -> None:
+        for index in range(len(self.devices()) - 1):
+            total = torch.cuda.get_device_properties(index).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), index)
+
     def environment(self) -> dict[str, Any]:
         cuda, cpu = (settings.fp32_precision for settings in matmul_settings())
         reduced = torch.backends.cuda.matmul

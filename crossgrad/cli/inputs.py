@@ -84,6 +84,9 @@ def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
     """The limits of the engines' processes that a command's options stand for."""
     if memory_gib is not None and not 0 < memory_gib < 2**30:
         raise InvalidInput(f"memory limit {memory_gib!r}: expected a number of GiB above 0")
+    if memory_gib is not None:
+        size = int(memory_gib * 2**30)
+        return Limits(memory=size, device_memory=size).with_timeout(timeout)
     available = available_bytes()
-    default = None if available is None else int(SHARE_OF_MEMORY * available)
-    return Limits(memory=default if memory_gib is None else int(memory_gib * 2**30)).with_timeout(timeout)
+    memory = None if available is None else int(SHARE_OF_MEMORY * available)
+    return Limits(memory=memory).with_timeout(timeout)

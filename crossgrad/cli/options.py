@@ -86,7 +86,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         metavar="GIB",
-        help="Of each engine's process. Default: nine tenths of what is available.",
+        help="Of each engine's process, and of a CUDA device. Default: nine tenths of what is available.",
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]

@@ -26,25 +26,28 @@ FINAL = 2.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Wall-clock seconds for each phase, and bytes of resident memory; no `memory` means no limit.
+    """Wall-clock seconds for each phase, and bytes of memory: None means no limit.
 
     The phases are: importing an engine's framework, compiling a case, and
     running it (moving values, the step, the trace), each of which is timed anew.
-    Memory is that of a worker's whole session, as far as ``/proc`` tells it: where
-    there is none it is not limited, and nor is a device's own.
+    `memory` is what a worker's whole session may hold, as far as ``/proc`` tells it:
+    where there is none it is not limited. `device_memory` is what a worker may take of
+    a device's own, a limit that the framework in it keeps (`Backend.limit_device_memory`).
     """
 
     importing: float = 120.0
     compiling: float = 300.0
     running: float = 300.0
     memory: int | None = None
+    device_memory: int | None = None
 
     def __post_init__(self) -> None:
         for seconds in (self.importing, self.compiling, self.running):
             if not (seconds > 0 and isfinite(seconds)):
                 raise InvalidInput(f"timeout {seconds!r}: expected a number of seconds above 0")
-        if self.memory is not None and self.memory <= 0:
-            raise InvalidInput(f"memory limit {self.memory!r}: expected a number of bytes above 0")
+        for size in (self.memory, self.device_memory):
+            if size is not None and size <= 0:
+                raise InvalidInput(f"memory limit {size!r}: expected a number of bytes above 0")
 
     def with_timeout(self, seconds: float | None) -> Self:
         """These limits, with one time for all phases if `seconds` is given."""

@@ -21,6 +21,7 @@ from ..engines import EngineId
 from ..networks.cases import Case
 from ..run import CRASHED, FAILED, PROTOCOL_ERROR, Run
 from .limits import RECEIVE, Limits
+from .memory import Sessions
 from .protocol import ProtocolError
 from .wire import Description, Message, description_of, run_of, settled
 from .worker import Ending, Worker
@@ -88,7 +89,7 @@ class Pool:
     """
 
     def __init__(self, limits: Limits, jobs: int = 1) -> None:
-        self._limits, self._jobs = limits, jobs
+        self._limits, self._jobs, self._sessions = limits, jobs, Sessions()
         self._lanes: list[Lane] = []
         self._orders: deque[Callable[[], None]] = deque()
         self._tickets = 0
@@ -248,12 +249,12 @@ class Pool:
             )
 
     def _hand_out(self, lane: Lane) -> None:
-        if lane.description.done():
-            for task in lane.tasks:
-                task.engine = settled(task.engine, lane.description.result())
         if lane.ended is not None:
+            found = lane.description.result()
             while lane.tasks:
-                lane.tasks.popleft().ended(lane.ended, lane.description.result().stderr)
+                task = lane.tasks.popleft()
+                task.engine = settled(task.engine, found)
+                task.ended(lane.ended, found.stderr)
         for place in lane.places:
             if not lane.tasks:
                 return
@@ -263,6 +264,7 @@ class Pool:
                 continue
             elif place.loaded and place.task is None and place.worker.ending is None:
                 place.task = task = lane.tasks.popleft()
+                task.engine = settled(task.engine, lane.description.result())
                 where = {"variant": task.engine.variant, "device": task.engine.device}
                 try:
                     place.worker.run(task.case, task.ticket, **where)
@@ -271,7 +273,7 @@ class Pool:
 
     def _start(self, lane: Lane, place: _Place) -> None:
         try:
-            place.worker = Worker(lane.loads, self._limits)
+            place.worker = Worker(lane.loads, self._limits, self._sessions)
         except OSError as error:
             ending = Ending(FAILED, f"no process could be started: {error}")
             self._failed_to_load(lane, place, ending, "")

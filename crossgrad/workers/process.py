@@ -25,6 +25,7 @@ def main(inbound: int, outbound: int, life: int, case_file: int, result_file: in
     """Answer messages until the parent closes the pipe."""
     _guard(life, inbound, outbound, case_file, result_file)
     _quieten()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the device is other workers' too
     channel = _Channel(inbound, outbound)
     channel.send({"is": "hello", "version": VERSION, "pid": os.getpid()})
     worker: Any = None
@@ -144,6 +145,8 @@ class _EngineWorker(_Worker):
         except BackendUnavailable as error:
             return {"status": "missing", "problem": str(error)}
         try:
+            if self._message["device_memory"] is not None:
+                backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)
         except Exception as error:
             problem = f"{backend.name} cannot say which devices it sees: {summary_of(error)}"

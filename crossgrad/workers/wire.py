@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..backends.base import Trace
@@ -61,7 +61,7 @@ def write_case(case: Case, file: int) -> list[int]:
     description = {
         "name": case.name,
         "inputs": case.network.inputs,
-        "layers": [asdict(layer) for layer in case.network.layers],
+        "layers": [vars(layer) for layer in case.network.layers],
         "loss": case.loss,
         "learning_rate": case.learning_rate,
         "seed": case.seed,

@@ -16,6 +16,7 @@ from ..networks.cases import Case
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
 from .arrays import anonymous_file
 from .limits import DUMP, FINAL, GRACE, PHASE_OF, RECEIVE, Limits
+from .memory import Sessions
 from .protocol import VERSION, Inbox, ProtocolError, pack
 from .wire import Message, write_case
 
@@ -26,9 +27,6 @@ TAIL = 4096
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the memory of a worker."""
-
-COUNT_EVERY = 5.0
-"""Seconds between two searches for processes that a worker started."""
 
 IDLE = "idle"
 
@@ -53,6 +51,8 @@ class Worker:
     ----------
     loads
         What the process is to load, as ``process`` understands it.
+    sessions
+        Where to look for the memory of it and of all that it starts.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Worker:
         Whether its stderr is closed.
     """
 
-    def __init__(self, loads: Mapping[str, Any], limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, loads: Mapping[str, Any], limits: Limits, sessions: Sessions) -> None:
+        self._limits, self._sessions = limits, sessions
         self._mine: list[int] = []
         theirs: list[int] = []
         try:
@@ -102,10 +102,10 @@ class Worker:
         self._signals: list[tuple[float, int]] = []
         self._given_up: float | None = None
         self._code: int | None = None
-        self._next_look = self._next_count = 0.0
+        self._next_look = 0.0
         self._deadline: float | None = None
         self._enter("load")
-        self._send({"do": "load", **loads})
+        self._send({"do": "load", **loads, "device_memory": limits.device_memory})
 
     @property
     def gone(self) -> bool:
@@ -249,14 +249,11 @@ class Worker:
             self.end(PROTOCOL_ERROR, "the process of the engine does not read its messages")
 
     def _resident(self, now: float) -> int:
-        """Bytes that its process holds, now and then those of all that it started; 0 between two looks."""
+        """Bytes that its process and all that it started hold; 0 between two looks."""
         if self._deadline is None or now < self._next_look:
             return 0
         self._next_look = now + LOOK_EVERY
-        if now < self._next_count:
-            return _resident(self._process.pid)
-        self._next_count = now + COUNT_EVERY
-        return sum(map(_resident, _session(self._process.pid)))
+        return self._sessions.resident(self._process.pid)
 
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -273,26 +270,6 @@ def _drained(descriptor: int) -> tuple[bytes, bool]:
                 return found, True
             found += data
     return found, False
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory that a process holds, as far as the system tells."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _session(leader: int) -> list[int]:
-    """The processes of a session, as far as the system tells."""
-    found = [leader]
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
-            session = (folder / "stat").read_text().rpartition(")")[2].split()[3]
-            if int(session) == leader != int(folder.name):
-                found.append(int(folder.name))
-    return found
 
 
 def _exit_in_words(code: int) -> str:

@@ -171,8 +171,17 @@ class RogueBackend(Backend):
         *(f"{vice}{IN_PREPARE}" for vice in AT_ONCE),
     )
 
+    def __init__(self) -> None:
+        self._device_memory: int | None = None
+
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
+
+    def limit_device_memory(self, size: int) -> None:
+        self._device_memory = size
+
+    def environment(self) -> dict[str, Any]:
+        return {"device_memory": self._device_memory}
 
     def prepare(self, case: Case, variant: str, device: str) -> Program:
         if variant.endswith(IN_PREPARE):
