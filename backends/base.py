@@ -6,8 +6,9 @@ operations on purpose: each engine says the network in its framework's own
 words, because agreement proves something only while engines share no formula.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -38,8 +39,42 @@ class Trace:
         object.__setattr__(self, "quantities", MappingProxyType(dict(self.quantities)))
 
 
-class Program(ABC):
-    """One case's network and loss, compiled for one device, ready to be run many times."""
+class Timed:
+    """Work on a device that can be waited for, and timed."""
+
+    def synchronize(self) -> None:
+        """Return when all work that was started has ended; called before every clock read."""
+
+    def seconds(self, call: Callable[[], object], calls: int) -> float:
+        """What `calls` calls take, one after the other, from an idle device to the end of their work."""
+        self.synchronize()
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        self.synchronize()
+        return time.perf_counter() - start
+
+    def device_peak(self, call: Callable[[], object]) -> int | None:
+        """Most bytes of the device's memory that a call holds at a time, beyond what was held before it.
+
+        None where the device is the host, or does not say.
+        """
+        return None
+
+
+class Program(Timed, ABC):
+    """One case's network and loss, compiled for one device, ready to be run many times.
+
+    `forward` and `update` exist to be timed beside `step`; an engine may leave them out.
+
+    Attributes
+    ----------
+    preparation
+        Seconds that parts of `prepare` took, by name, where the framework has such parts:
+        ``trace`` (Python to the compiler's input), ``compile``.
+    """
+
+    preparation: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def put(self, parameters: Parameters, batch: Batch) -> Any:
@@ -49,7 +84,8 @@ class Program(ABC):
     def step(self, values: Any) -> Any:
         """The timed core: the loss and every gradient, as native values, without synchronisation.
 
-        `values` is what `put` returned, and stays as it is.
+        `values` is what `put` returned, and stays as it is. The result holds until the
+        program's next step: an engine may keep its outputs, and write them anew.
         """
 
     @abstractmethod
@@ -64,8 +100,50 @@ class Program(ABC):
         a second hand-made formula; the gradients equal `step`'s.
         """
 
-    def synchronize(self) -> None:  # noqa: B027 - nothing to wait for on a synchronous engine
-        """Return when all work that was started has ended; called before every clock read."""
+    def forward(self, values: Any) -> Any:
+        """The loss alone, without what a differentiation would keep, as a native value."""
+        raise Unsupported("this engine has no forward pass of its own")
+
+    def loss(self, result: Any) -> Array:
+        """What `forward` returned, as a NumPy scalar in the case's dtype."""
+        raise Unsupported("this engine has no forward pass of its own")
+
+    def update(self, values: Any, result: Any) -> Any:
+        """The parameters after a step of gradient descent, ``p - lr * dp``, as native values.
+
+        `result` is what `step` returned; it may be used up. `values` stay as they are, and
+        the parameters hold until the program's next update.
+        """
+        raise Unsupported("this engine has no update of its own")
+
+    def updated(self, parameters: Any) -> dict[str, Array]:
+        """What `update` returned, as NumPy arrays ``W_new.n``, ``b_new.n``."""
+        raise Unsupported("this engine has no update of its own")
+
+
+class Products(Timed, ABC):
+    """The matrix products of a case and nothing else: the floor under any dense network's step.
+
+    They are the framework's fastest, on prepared operands of the case's shapes
+    and dtype, into prepared outputs where the framework can do that.
+    """
+
+    @abstractmethod
+    def forward(self) -> Any:
+        """``z.n = a.(n-1) @ W.n.T`` for each layer."""
+
+    @abstractmethod
+    def step(self) -> Any:
+        """`forward`, and ``dW.n = dz.n.T @ a.(n-1)``, ``da.(n-1) = dz.n @ W.n`` but for da.0."""
+
+    @abstractmethod
+    def copy(self) -> Any:
+        """Copy ``copied_bytes`` from one place to another: each is read once and written once."""
+
+    @property
+    @abstractmethod
+    def copied_bytes(self) -> int:
+        """As many as the operands and outputs of `step` take, so that they fit into the same caches."""
 
 
 class Backend(ABC):
@@ -94,6 +172,16 @@ class Backend(ABC):
         BackendUnavailable
             If the device, or a tool that the variant needs, is not on this machine.
         """
+
+    def products(self, case: Case, device: str) -> Products:
+        """The case's matrix products alone, on a device.
+
+        Raises
+        ------
+        Unsupported, BackendUnavailable
+            As `prepare`.
+        """
+        raise Unsupported(f"{self.name} offers no matrix products of its own")
 
     def forget(self) -> None:  # noqa: B027 - most frameworks keep nothing of a program that is gone
         """Let go of what was kept for programs that are no longer in use; called between cases."""
