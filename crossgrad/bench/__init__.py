@@ -1,0 +1,1 @@
+"""Timings of the engines' cores: plan, gate, measure, results, and what is made of results."""

@@ -1,0 +1,150 @@
+"""What a benchmark found, as records, and as JSON of the form ``crossgrad.bench/1``.
+
+The published JSON Schema (``crossgrad/schemas/bench.schema.json``) is made from these models.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .. import escape
+from ..networks.problems import does_not_describe
+
+SCHEMA = "crossgrad.bench/1"
+
+Phase = Literal["import", "compile", "first", "forward", "step", "update", "transfer"]
+PHASES: tuple[Phase, ...] = ("import", "compile", "first", "forward", "step", "update", "transfer")
+REPEATED: tuple[Phase, ...] = ("forward", "step", "update", "transfer")
+"""Phases that are timed again and again; the others happen once in a process."""
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subject(_Record):
+    """What was run: a network at a batch size in a dtype."""
+
+    network: str
+    batch_size: Annotated[int, Field(ge=1)]
+    dtype: str
+
+
+class Row(Subject):
+    """One phase of one engine on one network."""
+
+    backend: str
+    variant: str
+    device: str
+    phase: Phase
+    median: Annotated[Seconds, Field(description="Seconds a call, in the middle of the rounds.")]
+    iqr: Annotated[Seconds | None, Field(description="Third less first quartile of the rounds.")] = None
+    low: Annotated[Seconds | None, Field(description="95 % interval of the median.")] = None
+    high: Seconds | None = None
+    rounds: Annotated[int, Field(ge=1)] = 1
+    calls: Annotated[int, Field(ge=1, description="Calls a round: a round's time is their mean.")] = 1
+    gflops: Annotated[Rate | None, Field(description="1e9 floating-point operations a second.")] = None
+    gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
+    limit_share: Annotated[Rate | None, Field(description="The limit's time over the median.")] = None
+    verdict: Annotated[str | None, Field(description="Of the check that came before.")] = None
+    memory: Annotated[Bytes | None, Field(description="Most host memory of a call, beyond its inputs.")] = (
+        None
+    )
+    device_memory: Bytes | None = None
+    parts: Annotated[dict[str, Seconds], Field(description="Of a compilation: trace, compile.")] = {}
+    samples: Annotated[tuple[Seconds, ...], Field(description="Seconds a call of each round.")] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}:{self.variant}@{self.device}"
+
+    @property
+    def key(self) -> tuple[str, int, str, str, str, str, str]:
+        """What the row is about; no two rows of a result have the same."""
+        where = (self.backend, self.variant, self.device, self.phase)
+        return (self.network, self.batch_size, self.dtype, *where)
+
+
+class Limit(Subject):
+    """How fast this machine could be, measured in the same run."""
+
+    device: str
+    products: Annotated[str, Field(description="Whose matrix products were the fastest in a step.")]
+    forward: Annotated[Seconds, Field(description="Seconds of the forward products, the fastest.")]
+    step: Annotated[Seconds, Field(description="Seconds of all products of a step, the fastest.")]
+    bandwidth: Annotated[Rate, Field(description="Bytes a second of a copy of the step's size.")]
+
+
+class Problem(Subject):
+    """An engine, or a phase of one, that has no timing, and why."""
+
+    backend: str
+    variant: str
+    device: str
+    phase: Phase | None = None
+    status: str
+    message: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}:{self.variant}@{self.device}"
+
+
+class Settings(_Record):
+    """How it was measured."""
+
+    min_time: Annotated[float, Field(gt=0, description="Seconds of rounds for each phase, at least.")]
+    rounds: Annotated[int, Field(ge=1, description="Rounds of each phase, at least.")]
+    threads: Annotated[int | None, Field(ge=1, description="Cores that each engine may use.")] = None
+
+
+class Results(_Record):
+    """All that a benchmark found."""
+
+    document: Annotated[Literal["crossgrad.bench/1"], Field(alias="schema")] = SCHEMA
+    began: Annotated[str, Field(description="Date and time, ISO 8601.")]
+    environment: dict[str, Any]
+    settings: Settings
+    limits: tuple[Limit, ...] = ()
+    rows: tuple[Row, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: Annotated[tuple[str, ...], Field(description="Warnings, in words.")] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    def to_json(self) -> str:
+        """The document, with names in it escaped."""
+        return escape.json(self.model_dump_json(by_alias=True, indent=1))
+
+
+def read_results(content: bytes | str, source: str) -> Results:
+    """The results in a JSON document, `source` being where it comes from.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no JSON, or not of the form ``crossgrad.bench/1``.
+    """
+    try:
+        return Results.model_validate_json(content)
+    except ValidationError as error:
+        raise does_not_describe(source, f"a benchmark ({SCHEMA})", error, _known) from None
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that a table may have, by where it is."""
+    tables: dict[int | str, type[BaseModel]] = {
+        "rows": Row, "limits": Limit, "problems": Problem, "settings": Settings,
+    }  # fmt: skip
+    model = tables.get(location[0], Results) if len(location) > 1 else Results
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def subjects(rows: Sequence[Subject]) -> list[tuple[str, int, str]]:
+    """The distinct networks, batch sizes and dtypes, in the order of their first row."""
+    return list(dict.fromkeys((row.network, row.batch_size, row.dtype) for row in rows))
