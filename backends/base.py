@@ -111,8 +111,8 @@ class Program(Timed, ABC):
     def update(self, values: Any, result: Any) -> Any:
         """The parameters after a step of gradient descent, ``p - lr * dp``, as native values.
 
-        `result` is what `step` returned; it may be used up. `values` stay as they are, and
-        the parameters hold until the program's next update.
+        `result` is what `step` returned; it and `values` stay as they are, so that an update
+        can be repeated. The parameters hold until the program's next update.
         """
         raise Unsupported("this engine has no update of its own")
 

@@ -8,8 +8,8 @@ NumPy, PyTorch and JAX, and watches its processes. ``engines``: the sum of what
 the records say that JAX took for `prepare` and `trace`, where it compiles, and
 every engine for `put` and `step`.
 ``overhead``: processor time of the parent's process, a case, that is not spent
-in drawing it or judging it. Memory is resident memory, of the parent and of each engine,
-after a tenth of the cases and at the end. Writes ``benchmarks/results/sweeps.json``.
+in drawing it or judging it. Memory is resident memory, of the parent and of each engine, the most
+in the first fifth of the cases and the most in all of them. Writes ``benchmarks/results/sweeps.json``.
 Linux only: memory is read in /proc.
 """
 
@@ -110,24 +110,23 @@ def main() -> None:
 
 
 def watched(command: list[str], run: Path, cases: int) -> tuple[float, dict[str, float], dict[str, Any]]:
-    """Run a sweep; return its seconds, its processor seconds, and memory early on and at the end."""
+    """Run a sweep; return its seconds, its processor seconds, and memory early on and in all."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     early: dict[str, float] = {}
-    late: dict[str, float] = {}
+    most: dict[str, float] = {}
     while process.poll() is None:
         time.sleep(EVERY)
-        done, now = lines(run / "records.jsonl"), resident(process.pid)
-        if done >= cases / 10 and not early:
-            early = now
-        if all(now.values()) and len(now) >= len(late):
-            late = now
+        for name, size in resident(process.pid).items():
+            most[name] = max(size, most.get(name, 0.0))
+        if lines(run / "records.jsonl") < cases / 5:
+            early = dict(most)
     seconds = time.perf_counter() - start
     if process.returncode or process.stdout is None:
         raise SystemExit(f"the sweep ended with {process.returncode}")
     told = json.loads(process.stdout.read().splitlines()[-1])
-    growth = {name: round(late[name] / early[name] - 1, 4) for name in early if name in late}
-    return seconds, told, {"at_a_tenth": early, "at_the_end": late, "growth": growth}
+    growth = {name: round(most[name] / early[name] - 1, 4) for name in early}
+    return seconds, told, {"most_in_a_fifth": early, "most_in_all": most, "growth": growth}
 
 
 def figures(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .networks.errors import InvalidInput
 from .run import Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
+from .workers.tasks import CaseTask
 from .workers.wire import Description, settled
 
 Began = Callable[[EngineId], None]
@@ -193,7 +194,8 @@ class Isolated:
             self._lanes[at] = self._pool.open(backend=at.backend)
 
     def _submit(self, at: EngineId, case: Case) -> "Future[Run]":
-        return self._pool.submit(self._lanes[at], case, at, partial="function" in self._lanes[at].loads)
+        lane = self._lanes[at]
+        return self._pool.submit(lane, CaseTask(at, case, partial="function" in lane.loads))
 
     def _described(self, name: str) -> Description:
         """What a process of this backend found: one that could load it, if there is one."""

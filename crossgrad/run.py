@@ -82,7 +82,7 @@ def run_engine(
     except BackendUnavailable as error:
         return Run(engine.id, MISSING, seconds, message=str(error))
     except Exception as error:
-        return Run(engine.id, _status_of(error), seconds, message=summary_of(error))
+        return Run(engine.id, status_of(error), seconds, message=summary_of(error))
     return Run(engine.id, OK, seconds, trace)
 
 
@@ -95,7 +95,7 @@ def run_candidate(case: Case, name: str, function: Candidate, announce: Announce
             result = function(params, case.batch.x.copy(), case.batch.y.copy())
         trace = _candidate_trace(result, len(case.parameters))
     except Exception as error:
-        return Run(engine, _status_of(error), seconds, message=summary_of(error), partial=True)
+        return Run(engine, status_of(error), seconds, message=summary_of(error), partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
 
 
@@ -134,7 +134,7 @@ def _timed(seconds: dict[str, float], phase: str, announce: Announce) -> Iterato
     seconds[phase] = time.perf_counter() - start
 
 
-def _status_of(error: Exception) -> str:
+def status_of(error: Exception) -> str:
     """Whether an engine broke, or ran out of memory: each framework has an exception of its own for that."""
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return OUT_OF_MEMORY if exhausted or "RESOURCE_EXHAUSTED" in str(error) else FAILED

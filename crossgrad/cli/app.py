@@ -9,6 +9,7 @@ import typer
 from ..escape import terminal
 from ..networks.errors import InvalidInput
 from . import exits
+from .bench import bench
 from .check import check
 from .doctor import doctor
 from .merge import merge
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor, selftest, reduce, sweep, runs, show, merge):
+for command in (check, trace, doctor, selftest, reduce, bench, sweep, runs, show, merge):
     app.command()(command)
 
 

@@ -4,13 +4,15 @@ OK = 0
 DISAGREE = 1
 BAD_INPUT = 2
 ENGINE_FAILED = 3
+SLOWER = 4
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """As of a process that SIGPIPE ended, when the reader of the output has gone."""
 
 TABLE = """\
 Exit codes: 0 all agree · 1 something disagrees · 2 wrong usage or bad input ·
-3 an engine failed, or was asked for and is missing, or nothing could be compared · 130 interrupted"""
+3 an engine failed, or was asked for and is missing, or nothing could be compared ·
+4 a benchmark is slower than before · 130 interrupted"""
 
 
 def of_verdict(verdict: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..candidates import CandidateFile
 from ..networks.catalogue import find_entry
 from ..networks.cost import require_affordable
-from ..networks.errors import InvalidInput
+from ..networks.errors import InvalidInput, shortened
 from ..networks.memory import available_bytes, require_memory
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
@@ -17,6 +17,7 @@ from ..workers.limits import Limits
 if TYPE_CHECKING:
     from ..networks.cases import Case
 
+MOST_DIGITS = 12
 SHARE_OF_MEMORY = 0.9
 """Of what is available when a command starts: what each engine's process may take."""
 
@@ -90,3 +91,16 @@ def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
     available = available_bytes()
     memory = None if available is None else int(SHARE_OF_MEMORY * available)
     return Limits(memory=memory).with_timeout(timeout)
+
+
+def numbers_from(option: str, text: str | None) -> list[int]:
+    """The whole numbers in ``"64,256,1024"``; none if the option was not given."""
+    found = []
+    for part in [] if text is None else text.split(","):
+        digits = part.strip()
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS and int(digits) > 0):
+            raise InvalidInput(
+                f"{option} {shortened(repr(text))}: expected whole numbers of at least 1, as in 64,256,1024"
+            )
+        found.append(int(digits))
+    return list(dict.fromkeys(found))

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,21 @@ def sweep_progress(quiet: bool = False) -> Iterator["SweepProgress"]:
                 )
 
             yield show
+
+
+@contextmanager
+def doing(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """What is being done, on stderr: a line that changes on a terminal, nothing in a pipe."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    from ..escape import terminal
+
+    with Console(stderr=True).status("starting the engines") as status:
+        yield lambda words: status.update(escape(terminal(words)))
 
 
 class _Pace:

@@ -17,13 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..engines import EngineId
-from ..networks.cases import Case
-from ..run import CRASHED, FAILED, PROTOCOL_ERROR, Run
+from ..run import CRASHED, FAILED, PROTOCOL_ERROR
 from .limits import RECEIVE, Limits
 from .memory import Sessions
 from .protocol import ProtocolError
-from .wire import Description, Message, description_of, run_of, settled
+from .tasks import Ended, Task
+from .wire import Description, Message, description_of, settled
 from .worker import Ending, Worker
 
 TICK = 0.2
@@ -37,29 +36,12 @@ LOADING_TRIES = 2
 
 
 @dataclass
-class _Task:
-    """A case that waits for an engine, of which variant and device may still be open."""
-
-    ticket: int
-    case: Case
-    engine: EngineId
-    partial: bool
-    future: "Future[Run]" = field(default_factory=Future)
-    begun_again: bool = False
-
-    def ended(self, ending: Ending, stderr: str | None) -> None:
-        self.future.set_result(
-            Run(self.engine, ending.status, {}, None, ending.reason, self.partial, stderr=stderr or None)
-        )
-
-
-@dataclass
 class _Place:
     """Where a lane has a process, or will have one when there is work."""
 
     worker: Worker | None = None
     loaded: bool = False
-    task: _Task | None = None
+    task: Task | None = None
     cases: int = 0
     """Handed to the process that is there."""
 
@@ -74,7 +56,7 @@ class Lane:
     loads: Mapping[str, Any]
     places: list[_Place]
     description: "Future[Description]" = field(default_factory=Future)
-    tasks: deque[_Task] = field(default_factory=deque)
+    tasks: deque[Task] = field(default_factory=deque)
     ended: Ending | None = None
     """Set if the lane is given up."""
 
@@ -109,8 +91,11 @@ class Pool:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def open(self, **loads: str) -> Lane:
-        """Start a process that loads an engine (``backend=``) or a candidate (``file= function= name=``)."""
+    def open(self, **loads: Any) -> Lane:
+        """Start a process that loads an engine (``backend=``) or a candidate (``file= function= name=``).
+
+        ``cores=`` says how many of the cores the process may use, where that is not all of them.
+        """
         lane = Lane(loads, [_Place() for _ in range(self._jobs)])
 
         def start() -> None:
@@ -122,13 +107,13 @@ class Pool:
         self._order(start)
         return lane
 
-    def submit(self, lane: Lane, case: Case, engine: EngineId, partial: bool = False) -> "Future[Run]":
-        """Queue a case; the future's run says what became of it.
+    def submit(self, lane: Lane, task: Task) -> "Future[Any]":
+        """Queue a task; its future says what became of it.
 
-        An empty variant or device of `engine` means the first that its process finds.
+        An empty variant or device of its engine means the first that its process finds.
         """
         self._require_open()
-        task = _Task(self._tickets, case, engine, partial)
+        task.ticket = self._tickets
         self._tickets += 1
         self._order(lambda: lane.tasks.append(task))
         return task.future
@@ -174,7 +159,9 @@ class Pool:
         for lane in self._lanes:
             for place in lane.places:
                 worker = place.worker
-                if worker is not None and (tick or worker.messages in ready or worker.stderr in ready):
+                if worker is not None and (
+                    (tick and worker.watched) or worker.messages in ready or worker.stderr in ready
+                ):
                     self._see_to(lane, place, worker)
             self._hand_out(lane)
 
@@ -205,12 +192,18 @@ class Pool:
                 lane.ended = Ending(found.status, found.problem)
             return
         task = place.task
-        if answer["is"] != "ran" or task is None or answer.get("ticket") != task.ticket:
+        if task is None or answer.get("ticket") != task.ticket:
             raise ProtocolError(f"{answer['is']!r} that nobody asked for")
-        run = run_of(answer, task.engine, worker.result_file)
+        try:
+            found = task.take(answer, worker.result_file)
+        except Ended as refused:
+            place.task = None
+            task.future.set_exception(refused)
+            return
+        os.ftruncate(worker.result_file, 0)
         place.task = None
-        task.future.set_result(run)
-        place.cases += 1
+        task.future.set_result(found)
+        place.cases += task.counts
         if place.cases >= CASES_A_PROCESS:
             self._let_go(place, worker)
 
@@ -265,9 +258,8 @@ class Pool:
             elif place.loaded and place.task is None and place.worker.ending is None:
                 place.task = task = lane.tasks.popleft()
                 task.engine = settled(task.engine, lane.description.result())
-                where = {"variant": task.engine.variant, "device": task.engine.device}
                 try:
-                    place.worker.run(task.case, task.ticket, **where)
+                    task.hand_to(place.worker)
                 except OSError as error:
                     place.worker.end(FAILED, f"the case could not be handed over: {error}")
 

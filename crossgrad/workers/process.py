@@ -17,6 +17,7 @@ from typing import Any
 from .protocol import VERSION, Inbox, pack
 
 READ_SIZE = 1 << 16
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PROGRAMS_KEPT = 8
 """Compiled programs that a warm worker keeps for cases of the same shapes and rules."""
 
@@ -33,7 +34,7 @@ def main(inbound: int, outbound: int, life: int, case_file: int, result_file: in
         if message["do"] == "load":
             worker, answer = _load(message, case_file, result_file, channel.send)
         else:
-            answer = worker.run(message)
+            answer = worker.answer(message)
         channel.send(answer)
 
 
@@ -86,6 +87,8 @@ def _quieten() -> None:
 def _load(
     message: dict[str, Any], case_file: int, result_file: int, send: Callable[[dict[str, Any]], None]
 ) -> "tuple[_Worker, dict[str, Any]]":
+    if message.get("cores"):
+        _keep_to(message["cores"])
     start = time.perf_counter()
     worker = _CandidateWorker if message.get("function") else _EngineWorker
     loaded = worker(message, case_file, result_file, send)
@@ -98,6 +101,14 @@ def _load(
         "problem": None,
     }
     return loaded, answer | loaded.describe() | {"seconds": time.perf_counter() - start}
+
+
+def _keep_to(cores: int) -> None:
+    """Use so many cores: thread pools count those that the process may run on, or read these variables."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(cores)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 class _Worker:
@@ -114,7 +125,7 @@ class _Worker:
     def describe(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def run(self, message: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run the case that the message describes, and describe what came of it."""
         from .wire import read_case, run_message
 
@@ -139,6 +150,7 @@ class _EngineWorker(_Worker):
         from ..run import summary_of
 
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._held: Any = None
         self._backend: Any = None
         try:
             backend = load(self._message["backend"])
@@ -154,12 +166,53 @@ class _EngineWorker(_Worker):
         self._backend = backend
         return {"variants": backend.variants, "devices": devices, "environment": environment}
 
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message["do"] == "run":
+            return super().answer(message)
+        if message["do"] == "hold":
+            return {"ticket": message["ticket"], **self._hold(message)}
+        return {"ticket": message["ticket"], **self._of_held(message)}
+
+    def _hold(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Run a case, and keep its program to be timed; let go of what was held before."""
+        from ..bench.held import Held
+        from .wire import read_case, run_message
+
+        self._held = None
+        self._backend.forget()
+        case = read_case(message["case"], self._case_file)
+        os.ftruncate(self._case_file, 0)
+        self._held = Held(self._backend, self._engine(message), case, message["products"], self._announce)
+        run, found = self._held.begin()
+        return {"is": "ran", **run_message(run, self._result_file), "found": found}
+
+    def _of_held(self, message: dict[str, Any]) -> dict[str, Any]:
+        from ..run import status_of, summary_of
+
+        try:
+            if self._held is None:
+                raise RuntimeError("the process that held the case has ended")
+            if message["do"] == "time":
+                found: Any = self._held.seconds(message["what"], message["calls"])
+            elif message["do"] == "weigh":
+                found = self._held.memory()
+            else:
+                self._held = found = None
+        except Exception as error:
+            return {"is": "failed", "status": status_of(error), "message": summary_of(error)}
+        return {"is": "found", "found": found}
+
+    def _engine(self, message: dict[str, Any]) -> Any:
+        from ..engines import EngineId
+
+        return EngineId(self._message["backend"], message["variant"], message["device"])
+
     def _run(self, case: Any, message: dict[str, Any]) -> Any:
-        from ..engines import Engine, EngineId
+        from ..engines import Engine
         from ..run import run_engine
 
-        engine = EngineId(self._message["backend"], message["variant"], message["device"])
-        return run_engine(case, Engine(engine, self._backend), self._announce, self._prepared)
+        engine = Engine(self._engine(message), self._backend)
+        return run_engine(case, engine, self._announce, self._prepared)
 
     def _prepared(self, backend: Any, case: Any, variant: str, device: str) -> Any:
         """A program for the case, from an earlier one of the same shapes and rules if there is one."""

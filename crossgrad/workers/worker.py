@@ -115,6 +115,11 @@ class Worker:
         return self._given_up is not None and time.monotonic() > self._given_up
 
     @property
+    def watched(self) -> bool:
+        """Whether a clock is to be looked at: one that waits for work is silent until it dies."""
+        return self.phase != IDLE or self.silent or self.ending is not None
+
+    @property
     def silent(self) -> bool:
         """Whether its end of the messages' pipe is closed: nothing more will come."""
         return self._silent_since is not None
@@ -134,10 +139,11 @@ class Worker:
         file, line, function = frames[-1]
         return replace(self.ending, reason=f"{self.ending.reason}, at {Path(file).name}:{line} in {function}")
 
-    def run(self, case: Case, ticket: int, **where: str) -> None:
-        """Start on a case."""
+    def ask(self, do: str, ticket: int, case: Case | None = None, **words: Any) -> None:
+        """Start on something: a message that ``process`` answers, with the case that it is about."""
         self._enter(RECEIVE)
-        self._send({"do": "run", "ticket": ticket, "case": write_case(case, self._case_file), **where})
+        place = {} if case is None else {"case": write_case(case, self._case_file)}
+        self._send({"do": do, "ticket": ticket, **words, **place})
 
     def read(self) -> list[Message]:
         """Answers that have come in since; what is no message ends the worker."""

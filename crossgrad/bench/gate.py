@@ -1,0 +1,71 @@
+"""No timing for what was not checked: each engine's step, forward pass and update before the judge."""
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from ..compare import blame, compare_runs, with_conventions
+from ..computed import Computed
+from ..floor import rounding_floor
+from ..networks.cases import Case
+from ..networks.cost import step_flops
+from ..oracle import Oracle, consult
+from ..run import Run
+from ..verdict import SEVERITY, WRONG, Expectation, judge
+
+WORTH_THE_BEST_JUDGE = 10**9
+"""Floating-point operations of a float64 step up to which it is held before a wider oracle, some seconds."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The worst verdict of an engine's quantities, and what is wrong if anything is."""
+
+    verdict: str
+    wrong: str | None = None
+
+
+def oracle_for(case: Case) -> Oracle:
+    """Who judges a case before it is timed.
+
+    For a float64 case that is large, the hand-derived float64 pass of the
+    rounding floor, a tenth of the cost: it has rounding errors of its own, of
+    the floor's size and independent of the engine's, so that their difference
+    has the floor's standard deviation times sqrt(2).
+    """
+    if case.dtype != "float64" or step_flops(case.network, case.batch_size) <= WORTH_THE_BEST_JUDGE:
+        return consult(case)
+    floor = rounding_floor(case)
+    expected = {quantity.name: Expectation(*floor.expected(quantity.name)) for quantity in case.quantities}
+    return Oracle("float64", {name: _doubted(found) for name, found in expected.items()})
+
+
+def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float | None) -> Passed:
+    """Judge a run that is to be timed, and the loss of its forward pass."""
+    comparisons = compare_runs(case, [run], judge_of_case)
+    blames = blame(case, [run], comparisons)
+    comparisons = with_conventions(comparisons, blames)
+    verdicts = [comparison.verdict for comparison in comparisons]
+    wrong = [comparison.quantity for comparison in comparisons if comparison.verdict in WRONG]
+    if wrong:
+        cause = blames[0].diagnoses[0].text if blames else comparisons[0].judgement.reason
+        where = f"; the error enters at {blames[0].enters_at}" if blames else ""
+        return Passed(max(verdicts, key=SEVERITY.index), f"{', '.join(wrong[:3])} wrong{where}: {cause}")
+    if forward_loss is not None:
+        expected = judge_of_case.expectations["loss"]
+        found = judge(np.asarray(forward_loss), expected, case.format).verdict
+        if found in WRONG:
+            right = float(np.asarray(expected.value))
+            return Passed(found, f"forward gives the loss {forward_loss:.9g}, not {right:.9g}")
+    return Passed(max(verdicts, key=SEVERITY.index))
+
+
+def _doubted(expected: Expectation) -> Expectation:
+    """The same, with the deviation of a difference of two; tensors' are computed as they are read."""
+    sigma = expected.sigma
+    if not sigma.shape:
+        return replace(expected, sigma=sqrt(2) * np.asarray(sigma))
+    return replace(
+        expected, sigma=Computed(sigma.shape, lambda start, stop: sqrt(2) * sigma.ravel()[start:stop])
+    )

@@ -1,0 +1,126 @@
+"""In an engine's process: the program of one case, kept to be timed, and what may be asked of it."""
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..backends.base import Backend, BackendUnavailable, Products, Program, Timed, Trace, Unsupported
+from ..engines import Engine, EngineId
+from ..networks.cases import Case
+from ..run import OK, Announce, Run, run_engine, status_of, summary_of
+
+PRODUCTS = ("products forward", "products step", "copy")
+"""What is timed of the matrix products alone, beside the phases of an engine."""
+
+
+class Held:
+    """One case's program with its values on the device, and the case's matrix products.
+
+    Parameters
+    ----------
+    products
+        Whether the products are wanted too.
+    """
+
+    def __init__(self, backend: Backend, engine: EngineId, case: Case, products: bool, say: Announce) -> None:
+        self._backend, self._engine, self._case, self._say = backend, engine, case, say
+        self._program: Program | None = None
+        self._calls: dict[str, tuple[Timed, Callable[[], object]]] = {}
+        self._with_products = products
+        self._lacks: dict[str, str] = {}
+        self._copied_bytes: int | None = None
+
+    def begin(self) -> tuple[Run, dict[str, Any]]:
+        """Compile, run and deliver what is to be checked: all that will be timed.
+
+        Returns
+        -------
+        run
+            Its trace has the gradients of `Program.step` and the parameters of `Program.update`.
+        found
+            ``loss``: of `Program.forward`, or None; ``parts`` of the compilation; ``lacks``: phases
+            that there are not, and why; ``copied_bytes`` of the products, if they are there.
+        """
+        run = run_engine(self._case, Engine(self._engine, self._backend), self._say, self._prepared)
+        program = self._program
+        if run.status != OK or program is None or run.trace is None:
+            return run, {}
+        try:
+            forward_loss, updated = self._hold(program)
+        except Exception as error:
+            return replace(run, status=status_of(error), trace=None, message=summary_of(error)), {}
+        trace = Trace({**run.trace.quantities, **updated})
+        return replace(run, trace=trace), {
+            "loss": forward_loss,
+            "parts": dict(program.preparation),
+            "lacks": self._lacks,
+            "copied_bytes": self._copied_bytes,
+        }
+
+    def seconds(self, what: str, calls: int) -> float:
+        """Time so many calls of a phase or of the products, after one that is not timed."""
+        timed, call = self._calls[what]
+        self._say("step")
+        call()
+        timed.synchronize()
+        gc.collect()
+        gc.disable()
+        try:
+            return timed.seconds(call, calls)
+        finally:
+            gc.enable()
+
+    def memory(self) -> dict[str, int | None]:
+        """Most memory during a step: of the process, and of the device beyond what it held before."""
+        self._say("step")
+        program, step = self._calls["step"]
+        return {"memory": _peak_of(step, program), "device_memory": program.device_peak(step)}
+
+    def _prepared(self, backend: Backend, case: Case, variant: str, device: str) -> Program:
+        self._program = backend.prepare(case, variant, device)
+        return self._program
+
+    def _hold(self, program: Program) -> tuple[float | None, Mapping[str, Any]]:
+        """Put the values, and run every phase once; return the forward pass's loss and the update."""
+        case = self._case
+        values = program.put(case.parameters, case.batch)
+        self._calls["transfer"] = (program, lambda: program.put(case.parameters, case.batch))
+        self._calls["step"] = (program, lambda: program.step(values))
+        loss = self._if_there("forward", lambda: float(program.loss(program.forward(values))))
+        if loss is not None:
+            self._calls["forward"] = (program, lambda: program.forward(values))
+        result = program.step(values)
+        updated = self._if_there("update", lambda: program.updated(program.update(values, result)))
+        if updated is not None:
+            self._calls["update"] = (program, lambda: program.update(values, result))
+        if self._with_products:
+            self._if_there("products", self._hold_products)
+        return loss, updated or {}
+
+    def _hold_products(self) -> Products:
+        products = self._backend.products(self._case, self._engine.device)
+        for what, call in zip(PRODUCTS, (products.forward, products.step, products.copy), strict=True):
+            self._calls[what] = (products, call)
+        self._copied_bytes = products.copied_bytes
+        return products
+
+    def _if_there(self, phase: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except (Unsupported, BackendUnavailable) as error:
+            self._lacks[phase] = str(error)
+            return None
+
+
+def _peak_of(call: Callable[[], object], timed: Timed) -> int | None:
+    """Most resident memory while `call` runs; only Linux can be asked to forget earlier peaks."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        call()
+        timed.synchronize()
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

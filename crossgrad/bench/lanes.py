@@ -1,0 +1,121 @@
+"""A process for each engine, started one after the other, and what it is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..engines import EngineId, Seen, Selection, select_engines
+from ..networks.cases import Case
+from ..run import Run
+from ..workers.limits import Limits
+from ..workers.pool import Lane, Pool
+from ..workers.tasks import HoldTask, OrderTask
+
+YARDSTICK = EngineId("numpy", "manual", "cpu")
+"""Whose matrix products are timed on the CPU even where it is not asked for: a limit needs more than one."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine with a process of its own."""
+
+    id: EngineId
+    lane: Lane
+    problem: str | None
+    asked_for: bool = True
+
+    @property
+    def import_seconds(self) -> float:
+        return self.lane.description.result().seconds
+
+
+class Lanes:
+    """The engines of a benchmark. Use it as a context manager: leaving it ends their processes.
+
+    Parameters
+    ----------
+    cores
+        How many each may use; all if None.
+
+    Raises
+    ------
+    InvalidInput
+        If a backend, variant or device has an unknown name.
+    """
+
+    def __init__(
+        self,
+        backends: Sequence[str] | None,
+        devices: Sequence[str] | None,
+        limits: Limits,
+        cores: int | None = None,
+    ) -> None:
+        self._cores = cores
+        self._first: dict[str, Lane] = {}
+        self._pool = Pool(limits)
+        try:
+            self.selection: Selection = select_engines(backends, devices, self._see)
+            self.engines = tuple(self._engines())
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def __enter__(self) -> "Lanes":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.close()
+
+    def environment(self) -> dict[str, Any]:
+        """What each engine that could be loaded says of itself, by backend."""
+        told = {engine.id.backend: engine.lane.description.result().environment for engine in self.engines}
+        return {name: dict(environment) for name, environment in told.items() if environment is not None}
+
+    def hold(self, engine: Engine, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
+        """Have a case compiled, run and kept; see `held.Held.begin`."""
+        found: tuple[Run, dict[str, Any]] = self._pool.submit(
+            engine.lane, HoldTask(engine.id, case, products)
+        ).result()
+        return found
+
+    def seconds(self, engine: Engine, what: str, calls: int) -> float:
+        """Time so many calls of what is held; raises `Ended`."""
+        return float(self._order(engine, "time", what=what, calls=calls))
+
+    def memory(self, engine: Engine) -> dict[str, int | None]:
+        """Most memory during a step; raises `Ended`."""
+        found: dict[str, int | None] = self._order(engine, "weigh")
+        return found
+
+    def release(self, engine: Engine) -> None:
+        """Let go of what is held; raises `Ended`."""
+        self._order(engine, "release")
+
+    def _order(self, engine: Engine, do: str, **words: Any) -> Any:
+        return self._pool.submit(engine.lane, OrderTask(engine.id, do, words)).result()
+
+    def _see(self, name: str) -> Seen:
+        """Start a backend's first process, alone, so that its import is timed undisturbed."""
+        if name not in self._first:
+            self._first[name] = self._open(name)
+        found = self._first[name].description.result()
+        return Seen(found.variants, found.devices, found.problem, seconds=found.seconds)
+
+    def _open(self, name: str) -> Lane:
+        lane = self._pool.open(backend=name, cores=self._cores)
+        lane.description.result()
+        return lane
+
+    def _engines(self) -> list[Engine]:
+        unused = dict(self._first)
+        found = []
+        for chosen in self.selection.engines:
+            name = chosen.id.backend
+            lane = unused.pop(name, None)
+            if lane is None:
+                lane = self._first[name] if chosen.problem else self._open(name)
+            found.append(Engine(chosen.id, lane, chosen.problem))
+        on_cpu = any(engine.id.device == "cpu" and not engine.problem for engine in found)
+        if on_cpu and YARDSTICK not in {engine.id for engine in found}:
+            found.append(Engine(YARDSTICK, self._open(YARDSTICK.backend), None, asked_for=False))
+        return found

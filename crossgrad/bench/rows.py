@@ -1,0 +1,125 @@
+"""From seconds to rows: medians with their intervals, rates, and shares of the machine's limit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..engines import EngineId
+from ..networks.work import Work, forward_work, step_work, transfer_work, update_work
+from ..run import Run
+from .held import PRODUCTS
+from .lanes import Engine
+from .plan import Item
+from .results import Limit, Phase, Row
+from .statistics import iqr, median, median_interval
+
+FORWARD, STEP, COPY = PRODUCTS
+SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
+"""Phases that happen once, and what a run calls the seconds that they took."""
+
+
+@dataclass
+class Timing:
+    """How many calls a round of something has, and what a call took in each."""
+
+    calls: int
+    samples: list[float] = field(default_factory=list)
+
+
+def single_rows(
+    item: Item, engine: Engine, run: Run, verdict: str, parts: Mapping[str, float]
+) -> Iterator[Row]:
+    """Import, compilation and first call of an engine."""
+    seconds: dict[Phase, float] = {"import": engine.import_seconds}
+    seconds |= {phase: run.seconds[name] for phase, name in SINGLE.items() if name in run.seconds}
+    for phase, value in seconds.items():
+        of_phase = dict(parts) if phase == "compile" else {}
+        yield Row(**about_engine(item, engine.id), phase=phase, median=value, verdict=verdict, parts=of_phase)
+
+
+def repeated_row(
+    item: Item,
+    engine: Engine,
+    phase: Phase,
+    timing: Timing,
+    verdict: str,
+    limit: Limit | None,
+    memory: Mapping[str, int | None],
+) -> Row:
+    """A phase that was timed in rounds."""
+    middle, work = median(timing.samples), work_of(item, phase)
+    low, high = median_interval(timing.samples)
+    best = None if limit is None or middle == 0 else limit_seconds(item, phase, limit)
+    return Row(
+        **about_engine(item, engine.id),
+        phase=phase,
+        median=middle,
+        iqr=iqr(timing.samples),
+        low=low,
+        high=high,
+        rounds=len(timing.samples),
+        calls=timing.calls,
+        gflops=work.flops / middle / 1e9 if middle and work.flops else None,
+        gbps=work.bytes / middle / 1e9 if middle else None,
+        limit_share=best / middle if best else None,
+        verdict=verdict,
+        samples=tuple(timing.samples),
+        memory=memory.get("memory"),
+        device_memory=memory.get("device_memory"),
+    )
+
+
+def roofline(
+    item: Item, measured: Sequence[tuple[EngineId, Mapping[str, Any], Mapping[str, Timing]]]
+) -> dict[str, Limit]:
+    """The limit of each device: the fastest products of anyone there, and the fastest copy."""
+    found: dict[str, Limit] = {}
+    for device in dict.fromkeys(engine.device for engine, _, _ in measured):
+        there = [
+            (engine, told, timings)
+            for engine, told, timings in measured
+            if engine.device == device and all(timings.get(what, Timing(1)).samples for what in PRODUCTS)
+        ]
+        if not there:
+            continue
+        fastest, _, _ = min(there, key=lambda entry: median(entry[2][STEP].samples))
+        found[device] = Limit(
+            **item.subject.model_dump(),
+            device=device,
+            products=str(fastest),
+            forward=min(median(timings[FORWARD].samples) for _, _, timings in there),
+            step=min(median(timings[STEP].samples) for _, _, timings in there),
+            bandwidth=max(
+                2 * told["copied_bytes"] / median(timings[COPY].samples) for _, told, timings in there
+            ),
+        )
+    return found
+
+
+def limit_seconds(item: Item, phase: str, limit: Limit) -> float | None:
+    """The least time for a phase: max(flops / peak, bytes / bandwidth), the roofline.
+
+    The peak is that of the case's own products, so that flops / peak is their
+    time; the bandwidth that of a copy as large as the step, in the same caches.
+    What crosses to a CUDA device goes by another road, of which no limit is known.
+    """
+    if phase == "transfer" and limit.device != "cpu":
+        return None
+    products = {"forward": limit.forward, "step": limit.step}.get(phase, 0.0)
+    return max(products, work_of(item, phase).bytes / limit.bandwidth)
+
+
+def work_of(item: Item, phase: str) -> Work:
+    """What must be done in a phase."""
+    network, batch_size, dtype = item.network, item.batch_size, item.dtype
+    if phase == "forward":
+        return forward_work(network, batch_size, dtype)
+    if phase == "step":
+        return step_work(network, batch_size, dtype)
+    return update_work(network, dtype) if phase == "update" else transfer_work(network, batch_size, dtype)
+
+
+def about_engine(item: Item, engine: EngineId) -> dict[str, Any]:
+    """The fields of a record that say what it is about."""
+    where = {"backend": engine.backend, "variant": engine.variant, "device": engine.device}
+    return {**item.subject.model_dump(), **where}

@@ -1,0 +1,166 @@
+"""Measures: every engine checked, then timed in rounds that take turns, beside the machine's limit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import ceil
+from typing import Any
+
+from ..networks.cases import Case
+from ..run import OK, Run
+from ..workers.tasks import Ended
+from .gate import hold_before, oracle_for
+from .held import PRODUCTS
+from .lanes import Engine, Lanes
+from .plan import Item
+from .results import REPEATED, Limit, Problem, Row, Settings
+from .rows import Timing, about_engine, repeated_row, roofline, single_rows
+
+LONG_ENOUGH = 0.25
+"""Share of a round from which a trial is long enough to tell how many calls a round takes."""
+
+MOST_CALLS = 10**7
+
+Say = Callable[[str], None]
+"""Called with what is being done, in words."""
+
+MISMATCH = "mismatch"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found for one item."""
+
+    rows: tuple[Row, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass
+class _Held:
+    """An engine whose gradients are right, ready to be timed."""
+
+    engine: Engine
+    run: Run
+    verdict: str
+    found: dict[str, Any]
+    timings: dict[str, Timing] = field(default_factory=dict)
+    memory: dict[str, int | None] = field(default_factory=dict)
+    gone: bool = False
+    """Whether its process has ended, and what was held with it."""
+
+
+def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda words: None) -> Measured:
+    """Check and time every engine on one item.
+
+    Whatever an engine does costs its own rows: they become a `Problem`.
+    """
+    return _Measurement(item, lanes, settings, say).run()
+
+
+class _Measurement:
+    def __init__(self, item: Item, lanes: Lanes, settings: Settings, say: Say) -> None:
+        self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
+        self._held: list[_Held] = []
+        self._problems: list[Problem] = []
+        self._round = settings.min_time / settings.rounds
+
+    def run(self) -> Measured:
+        self._say("drawing and judging")
+        self._check_all(self._item.case())
+        self._calibrate()
+        self._time()
+        for held in self._held:
+            self._say(f"{held.engine.id}, memory of a step")
+            held.memory = self._tried(held, "step", partial(self._lanes.memory, held.engine)) or {}
+        limits = roofline(self._item, [(held.engine.id, held.found, held.timings) for held in self._held])
+        rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
+        for held in self._held:
+            self._tried(held, None, partial(self._lanes.release, held.engine))
+        return Measured(rows, tuple(limits.values()), tuple(self._problems))
+
+    def _check_all(self, case: Case) -> None:
+        oracle = oracle_for(case)
+        with_products: set[tuple[str, str]] = set()
+        for engine in self._lanes.engines:
+            if engine.problem is not None:
+                self._problem(engine, None, "missing", engine.problem)
+                continue
+            self._say(f"{engine.id}, compiling and checking")
+            place = (engine.id.backend, engine.id.device)
+            run, found = self._lanes.hold(engine, case, products=place not in with_products)
+            if run.status != OK:
+                self._problem(engine, None, run.status, run.message or run.status)
+                continue
+            passed = hold_before(oracle, case, run, found["loss"])
+            if passed.wrong is not None:
+                self._problem(engine, None, MISMATCH, passed.wrong)
+                continue
+            with_products.add(place)
+            self._held.append(_Held(engine, replace(run, trace=None), passed.verdict, found))
+
+    def _calibrate(self) -> None:
+        """Find how many calls make a round of each thing that is timed."""
+        for held in list(self._held):
+            for what in self._to_time(held):
+                self._say(f"{held.engine.id}, {what}")
+                calls = self._tried(held, what, partial(self._calls, held.engine, what))
+                if calls is not None:
+                    held.timings[what] = Timing(calls)
+
+    def _calls(self, engine: Engine, what: str) -> int:
+        calls = 1
+        while True:
+            seconds = self._lanes.seconds(engine, what, calls)
+            wanted = ceil(calls * self._round / max(seconds, 1e-9))
+            if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:
+                return min(max(1, wanted), MOST_CALLS)
+            calls = min(wanted, 10 * calls, MOST_CALLS)
+
+    def _time(self) -> None:
+        """Rounds that take turns, so that the machine's moods hit all alike; each begins with another."""
+        for number in range(self._settings.rounds):
+            self._say(f"round {number + 1} of {self._settings.rounds}")
+            for what in (*REPEATED, *PRODUCTS):
+                turn = [held for held in self._held if what in held.timings and not held.gone]
+                first = number % len(turn) if turn else 0
+                for held in turn[first:] + turn[:first]:
+                    self._time_once(held, what)
+
+    def _time_once(self, held: _Held, what: str) -> None:
+        calls = held.timings[what].calls
+        seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
+        if seconds is not None:
+            held.timings[what].samples.append(seconds / calls)
+
+    def _to_time(self, held: _Held) -> list[str]:
+        lacks = held.found["lacks"]
+        phases = [phase for phase in REPEATED if phase not in lacks] if held.engine.asked_for else []
+        return phases + (list(PRODUCTS) if held.found["copied_bytes"] else [])
+
+    def _rows(self, held: _Held, limits: dict[str, Limit]) -> Iterator[Row]:
+        yield from single_rows(self._item, held.engine, held.run, held.verdict, held.found["parts"])
+        limit = limits.get(held.engine.id.device)
+        for phase in REPEATED:
+            timing = held.timings.get(phase)
+            if timing is not None and timing.samples:
+                memory = held.memory if phase == "step" else {}
+                yield repeated_row(self._item, held.engine, phase, timing, held.verdict, limit, memory)
+
+    def _tried(self, held: _Held, what: str | None, action: Callable[[], Any]) -> Any:
+        """The outcome, or None with a problem noted; an engine whose process ended is out of the running."""
+        if held.gone:
+            return None
+        try:
+            return action()
+        except Ended as ended:
+            phase = what if what in REPEATED else None
+            self._problem(held.engine, phase, ended.status, str(ended))
+            held.timings.pop(what or "", None)
+            held.gone = held.gone or ended.with_it
+            return None
+
+    def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
+        if engine.asked_for:
+            about = about_engine(self._item, engine.id)
+            self._problems.append(Problem(**about, phase=phase, status=status, message=message))

@@ -1,0 +1,74 @@
+"""A whole benchmark: its plan measured item by item, what was found so far kept whatever happens."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from ..environment import environment, usable_cores
+from .lanes import Lanes
+from .plan import Item
+from .results import Results, Settings
+from .runner import Measured, Say, measure
+from .statistics import noise_notes
+
+BUSY = 0.5
+"""Load average for each core from which a machine counts as busy when a benchmark begins."""
+
+
+class Session:
+    """Measures a plan; `results` is whole after every item.
+
+    Parameters
+    ----------
+    lanes
+        The engines.
+    """
+
+    def __init__(self, plan: Sequence[Item], lanes: Lanes, settings: Settings) -> None:
+        self._plan, self._lanes, self._settings = plan, lanes, settings
+        self._began = datetime.now(UTC).isoformat(timespec="seconds")
+        self._environment = environment(lanes.environment())
+        self._measured: list[Measured] = []
+        self._notes = list(_busy_at_start())
+
+    def run(self, say: Say = lambda words: None) -> Iterator[Results]:
+        """Measure; yield what was found for each item as it is finished."""
+        for number, item in enumerate(self._plan, start=1):
+            about = f"{number}/{len(self._plan)} {item.network} batch {item.batch_size} {item.dtype}"
+            found = measure(item, self._lanes, self._settings, partial(_say_about, say, about))
+            self._measured.append(found)
+            yield self._results([found], noise_notes(found.rows))
+
+    @property
+    def results(self) -> Results:
+        """All that was found so far."""
+        notes = list(self._notes)
+        for found in self._measured:
+            notes += noise_notes(found.rows)
+        missing = len(self._plan) - len(self._measured)
+        if missing:
+            notes.append(f"not finished: {missing} of {len(self._plan)} networks were not measured")
+        return self._results(self._measured, notes)
+
+    def _results(self, measured: Sequence[Measured], notes: Sequence[str]) -> Results:
+        return Results(
+            began=self._began,
+            environment=self._environment,
+            settings=self._settings,
+            limits=tuple(limit for found in measured for limit in found.limits),
+            rows=tuple(row for found in measured for row in found.rows),
+            problems=tuple(problem for found in measured for problem in found.problems),
+            notes=tuple(notes),
+        )
+
+
+def _say_about(say: Say, about: str, words: str) -> None:
+    say(f"{about}: {words}")
+
+
+def _busy_at_start() -> Iterator[str]:
+    cores = usable_cores()
+    if cores and hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * cores:
+        load = os.getloadavg()[0]
+        yield f"the machine was busy when this began: a load of {load:.1f} on {cores} cores"

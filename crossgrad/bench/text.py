@@ -1,0 +1,150 @@
+"""Results as tables: for a terminal, Markdown, CSV."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+from .. import escape
+from ..text import render_table
+from .results import Limit, Problem, Results, Row, subjects
+
+Cell = Callable[[dict[str, Row]], str]
+"""A cell of an engine's line, from its rows by phase."""
+
+Key = tuple[str, int, str]
+"""Network, batch size and dtype: what a table is about."""
+
+CSV_COLUMNS = (
+    "network", "batch_size", "dtype", "backend", "variant", "device", "phase", "median", "iqr", "low", "high",
+    "rounds", "calls", "gflops", "gbps", "limit_share", "verdict", "memory", "device_memory",
+)  # fmt: skip
+
+
+def results_text(results: Results) -> str:
+    """A table for each network, batch size and dtype; then what has no timing, and the notes."""
+    parts = []
+    for key, lines in _tables(results).items():
+        below = "".join(f"{escape.terminal(line)}\n" for line in _below(results, key))
+        parts.append((render_table(_title(key), COLUMNS, lines) if lines else f"{_title(key)}\n") + below)
+    notes = [f"note: {note}\n" for note in results.notes]
+    return "\n".join(parts) + "".join(escape.terminal(note, keep="\n") for note in notes)
+
+
+def results_markdown(results: Results) -> str:
+    """The same as Markdown."""
+    lines: list[str] = []
+    for key, table in _tables(results).items():
+        lines += [f"### {escape.markdown(_title(key))}", ""]
+        if table:
+            lines += [_line(COLUMNS), _line(["---", *["---:"] * (len(COLUMNS) - 1)]), *map(_line, table), ""]
+        lines += [*(f"- {escape.markdown(line)}" for line in _below(results, key)), ""]
+    return "\n".join([*lines, *(f"> {escape.markdown(note)}" for note in results.notes)]) + "\n"
+
+
+def results_csv(results: Results) -> str:
+    """A line a row, without the samples."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in results.rows:
+        values = [getattr(row, column) for column in CSV_COLUMNS]
+        writer.writerow(escape.csv_cell(value) if isinstance(value, str) else value for value in values)
+    return buffer.getvalue()
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Three digits with the unit that suits: ``12.3 µs``, ``4.56 ms``."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_digits(seconds / size)} {unit}"
+    return f"{_digits(seconds / 1e-9)} ns"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _seconds_of(phase: str) -> Cell:
+    return lambda rows: seconds_text(rows[phase].median if phase in rows else None)
+
+
+def _spread(rows: dict[str, Row]) -> str:
+    """Half the width of the median's 95 % interval, relative to it."""
+    row = rows.get("step")
+    if row is None or row.low is None or row.high is None or not row.median:
+        return "-"
+    return f"{50 * (row.high - row.low) / row.median:.1f} %"
+
+
+def _of_step(attribute: str, form: Callable[[float], str]) -> Cell:
+    def cell(rows: dict[str, Row]) -> str:
+        value = getattr(rows["step"], attribute) if "step" in rows else None
+        return "-" if value is None else form(value)
+
+    return cell
+
+
+def _verdict(rows: dict[str, Row]) -> str:
+    return next(iter(rows.values())).verdict or "-"
+
+
+CELLS: dict[str, Cell] = {
+    "verdict": _verdict,
+    "import": _seconds_of("import"),
+    "compile": _seconds_of("compile"),
+    "first": _seconds_of("first"),
+    "forward": _seconds_of("forward"),
+    "step": _seconds_of("step"),
+    "±": _spread,
+    "update": _seconds_of("update"),
+    "transfer": _seconds_of("transfer"),
+    "GFLOP/s": _of_step("gflops", _digits),
+    "GB/s": _of_step("gbps", _digits),
+    "of limit": _of_step("limit_share", lambda share: f"{100 * share:.1f} %"),
+    "peak MiB": _of_step("memory", lambda size: f"{size / 2**20:,.0f}"),
+}
+COLUMNS = ("engine", *CELLS)
+
+
+def _tables(results: Results) -> dict[Key, list[list[str]]]:
+    """The lines of each table, an engine each."""
+    found: dict[Key, list[list[str]]] = {}
+    for key in subjects([*results.rows, *results.problems]):
+        engines: dict[str, dict[str, Row]] = {}
+        for row in results.rows:
+            if (row.network, row.batch_size, row.dtype) == key:
+                engines.setdefault(row.label, {})[row.phase] = row
+        found[key] = [[label, *(cell(rows) for cell in CELLS.values())] for label, rows in engines.items()]
+    return found
+
+
+def _title(key: Key) -> str:
+    network, batch_size, dtype = key
+    return f"{network} · batch {batch_size} · {dtype}"
+
+
+def _below(results: Results, key: Key) -> list[str]:
+    """What stands below a table: the limit of each device, and what has no timing."""
+    limits = [limit for limit in results.limits if (limit.network, limit.batch_size, limit.dtype) == key]
+    problems = [p for p in results.problems if (p.network, p.batch_size, p.dtype) == key]
+    return [*map(_limit_line, limits), *map(_problem_line, problems)]
+
+
+def _limit_line(limit: Limit) -> str:
+    return (
+        f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} "
+        f"({limit.products}), of its forward pass {seconds_text(limit.forward)}; "
+        f"a copy of their size {limit.bandwidth / 1e9:.3g} GB/s"
+    )
+
+
+def _problem_line(problem: Problem) -> str:
+    phase = f" {problem.phase}" if problem.phase else ""
+    return f"{problem.label}{phase}: {problem.status}: {problem.message}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(escape.markdown(cell) for cell in cells)} |"

@@ -1,0 +1,247 @@
+"""``crossgrad bench``: how fast the engines are, beside what this machine could do at best."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import exits, options
+from .output import deliver, error, note, say, write
+from .progress import doing
+
+if TYPE_CHECKING:
+    from ..bench.plan import Item
+    from ..bench.results import Results, Settings
+    from ..workers.limits import Limits
+
+
+class Form(StrEnum):
+    text = "text"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+
+
+def bench(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NETWORK]...",
+            help="Catalogue name, widths, or a .toml file. Default: article mnist-shape wide.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: options.Backends = None,
+    device: options.Devices = None,
+    dtype: Annotated[
+        list[str] | None, typer.Option("--dtype", metavar="NAME", help="Repeatable. Default: float32.")
+    ] = None,
+    batch_size: options.BatchSize = None,
+    widths: Annotated[
+        str | None,
+        typer.Option("--widths", metavar="W,W,...", help="Networks whose layers are all so wide."),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", metavar="L", help="Layers of those networks. Default: 3.")
+    ] = None,
+    batches: Annotated[
+        str | None, typer.Option("--batches", metavar="B,B,...", help="Each network at each of these.")
+    ] = None,
+    min_time: Annotated[
+        float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, at least.")
+    ] = 1.0,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=3, max=10_000, help="In which engines take turns.")
+    ] = 15,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Cores of each engine. Default: all.")
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="NAME", help="Keep the results under this name.")
+    ] = None,
+    load: Annotated[
+        str | None,
+        typer.Option("--load", metavar="NAME", help="Show or draw saved results, and measure nothing."),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--compare", metavar="A B", help="Is B slower than A? Saved results, by name or file."),
+    ] = None,
+    fail_if: Annotated[
+        str | None,
+        typer.Option("--fail-if", metavar="RULE", help='With --compare: exit code 4, as in "median>5%".'),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw to this .svg, .png or .html file.")
+    ] = None,
+    compilation_cache: Annotated[
+        Path | None,
+        typer.Option("--compilation-cache", metavar="DIR", help="Where JAX keeps what it compiled."),
+    ] = None,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
+    allow_large: options.AllowLarge = False,
+    form: Annotated[Form, typer.Option("--format", help="How to write the results.")] = Form.text,
+    output: options.Output = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No tables on the screen.")] = False,
+) -> None:
+    """Time the engines' forward and backward core, checked first, against this machine's limit."""
+    from ..bench.plan import make_plan
+    from ..bench.results import Settings
+    from ..networks.errors import InvalidInput
+    from .inputs import limits_from, numbers_from
+
+    measuring = {
+        "NETWORK": networks, "--widths": widths, "--batches": batches, "--batch-size": batch_size,
+        "--dtype": dtype, "-b": backend, "-d": device, "--save": save,
+    }  # fmt: skip
+    if compare is not None:
+        _require_alone("--compare", {**measuring, "--load": load, "--plot": plot})
+        raise typer.Exit(_compare(*compare, fail_if, form, output))
+    if fail_if is not None:
+        raise InvalidInput(f"--fail-if {fail_if}: it goes with --compare A B")
+    if load is not None:
+        _require_alone("--load", measuring)
+        raise typer.Exit(_load(load, form, output, plot))
+    if batches is not None and batch_size is not None:
+        raise InvalidInput(f"--batch-size {batch_size} and --batches {batches}: give one of them")
+    plan = make_plan(
+        networks,
+        widths=numbers_from("--widths", widths),
+        depth=depth,
+        batch_sizes=numbers_from("--batches", batches) or ([batch_size] if batch_size is not None else []),
+        dtypes=dtype or ["float32"],
+        allow_large=allow_large,
+    )
+    settings = Settings(min_time=min_time, rounds=rounds, threads=threads)
+    if compilation_cache is not None:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    _require_writable(save, plot)
+    limits = limits_from(timeout, memory_limit)
+    found, interrupted = _measure(
+        plan, settings, backend, device, limits, tables=form is Form.text and not quiet and output is None
+    )
+    raise typer.Exit(_finish(found, interrupted, form, output, quiet, save, plot))
+
+
+def _measure(
+    plan: "tuple[Item, ...]",
+    settings: "Settings",
+    backends: list[str] | None,
+    devices: list[str] | None,
+    limits: "Limits",
+    tables: bool,
+) -> "tuple[Results | None, bool]":
+    """Measure, with a table on the screen as soon as it is finished; what there is if interrupted."""
+    from ..bench.lanes import Lanes
+    from ..bench.session import Session
+    from ..bench.text import results_text
+
+    session = None
+    try:
+        with doing() as status, Lanes(backends, devices, limits, settings.threads) as lanes:
+            session = Session(plan, lanes, settings)
+            for finished in session.run(status):
+                if tables:
+                    write(results_text(finished) + "\n")
+    except KeyboardInterrupt:
+        return None if session is None else session.results, True
+    return session.results, False
+
+
+def _finish(
+    found: "Results | None",
+    interrupted: bool,
+    form: Form,
+    output: Path | None,
+    quiet: bool,
+    save: str | None,
+    plot: Path | None,
+) -> int:
+    """Write what was found wherever it is wanted; return the exit code."""
+    from ..bench.plot import plot_results
+    from ..bench.saved import save_results
+
+    if found is None:
+        error("interrupted")
+        return exits.INTERRUPTED
+    code = exits.OK
+    if form is not Form.text or output is not None:
+        code = deliver(_formatted(found, form), output)
+    elif not quiet:
+        for line in found.notes:
+            note(f"note: {line}")
+    if save is not None:
+        say(f"saved: {save_results(found, save)}\n")
+    if plot is not None and found.rows:
+        plot_results(found, plot)
+    if interrupted:
+        error("interrupted")
+        return exits.INTERRUPTED
+    return code or _code_of(found)
+
+
+def _code_of(found: "Results") -> int:
+    from ..bench.runner import MISMATCH
+
+    states = {problem.status for problem in found.problems}
+    if MISMATCH in states:
+        return exits.DISAGREE
+    return exits.ENGINE_FAILED if states - {"unsupported", "missing"} or not found.rows else exits.OK
+
+
+def _load(name: str, form: Form, output: Path | None, plot: Path | None) -> int:
+    from ..bench.plot import plot_results
+    from ..bench.saved import load_results
+
+    found = load_results(name)
+    if plot is not None:
+        plot_results(found, plot)
+        return exits.OK
+    return deliver(_formatted(found, form), output)
+
+
+def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path | None) -> int:
+    from ..bench.compare import compare, comparison_json, comparison_text, parse_rule
+    from ..bench.saved import load_results
+    from ..networks.errors import InvalidInput
+
+    if form not in (Form.text, Form.json):
+        raise InvalidInput(f"--format {form}: a comparison is written as text or json")
+    rule = None if fail_if is None else parse_rule(fail_if)
+    found = compare(load_results(one), load_results(other), rule)
+    text = comparison_json(found) if form is Form.json else comparison_text(found)
+    return deliver(text, output) or (exits.SLOWER if found.regressions else exits.OK)
+
+
+def _formatted(found: "Results", form: Form) -> str:
+    from ..bench.text import results_csv, results_markdown, results_text
+
+    if form is Form.json:
+        return found.to_json() + "\n"
+    if form is Form.csv:
+        return results_csv(found)
+    return results_markdown(found) if form is Form.markdown else results_text(found)
+
+
+def _require_alone(option: str, others: Mapping[str, object]) -> None:
+    from ..networks.errors import InvalidInput
+
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise InvalidInput(f"{option} measures nothing: leave out {', '.join(given)}")
+
+
+def _require_writable(save: str | None, plot: Path | None) -> None:
+    """Find out what cannot be written before an hour of measuring, not after."""
+    from ..bench.plot import require_drawable
+    from ..bench.saved import require_free
+
+    if save is not None:
+        require_free(save)
+    if plot is not None:
+        require_drawable(plot)
