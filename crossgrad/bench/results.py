@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .. import escape
 from ..networks.problems import does_not_describe
 
-SCHEMA = "crossgrad.bench/1"
+SCHEMA: Literal["crossgrad.bench/1"] = "crossgrad.bench/1"
 
 Phase = Literal["import", "compile", "first", "forward", "step", "update", "transfer"]
 PHASES: tuple[Phase, ...] = ("import", "compile", "first", "forward", "step", "update", "transfer")
@@ -106,7 +106,7 @@ class Settings(_Record):
 class Results(_Record):
     """All that a benchmark found."""
 
-    document: Annotated[Literal["crossgrad.bench/1"], Field(alias="schema")] = SCHEMA
+    document: Literal["crossgrad.bench/1"] = Field(default=SCHEMA, alias="schema")
     began: Annotated[str, Field(description="Date and time, ISO 8601.")]
     environment: dict[str, Any]
     settings: Settings

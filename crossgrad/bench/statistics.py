@@ -1,0 +1,137 @@
+"""What a few noisy seconds allow to say: middle, spread, the interval of the median, and warnings."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+from .results import Row
+
+CONFIDENCE = 0.95
+FEWEST = 6
+"""Samples from which the extremes hold the median with 95 %: 1 - 2 / 2**6 = 0.969."""
+
+SPREAD = 0.10
+"""Of the median, from which the rounds' IQR is worth a warning."""
+
+DRIFT = 0.02
+"""Of the first half's median: less is no news, however sure."""
+
+FAR, FAR_SHARE = 3.0, 0.10
+"""A round is far out beyond so many IQR over the third quartile (Tukey 1977); a warning from such a share."""
+
+NAMED = 3
+"""Rows that are named for each kind of warning, the worst; the others are counted."""
+
+Found = tuple[float, str]
+"""How bad something is, and what it is, in words."""
+
+
+def median(samples: Sequence[float]) -> float:
+    """The middle of the samples, the mean of the middle two if their number is even."""
+    return statistics.median(samples)
+
+
+def quartiles(samples: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile: `statistics.quantiles`, method ``"inclusive"`` (Hyndman and Fan's type 7).
+
+    Never outside of the samples, unlike ``"exclusive"``; of one sample, itself.
+    """
+    if len(samples) < 2:
+        return samples[0], samples[0]
+    first, _, third = statistics.quantiles(samples, n=4, method="inclusive")
+    return first, third
+
+
+def iqr(samples: Sequence[float]) -> float:
+    """Third less first quartile."""
+    first, third = quartiles(samples)
+    return third - first
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """A 95 % interval of the median, whatever the distribution.
+
+    Of n samples in order, the k-th and the (n + 1 - k)-th hold the median with
+
+        P = 1 - 2 P(B < k),  B ~ Binomial(n, 1/2),
+
+    for as many of n independent samples lie below the median (David and
+    Nagaraja, Order Statistics, 3rd edition 2003, section 7.1). k is the largest
+    with P >= 95 %. Fewer than 6 samples have no such k: then it is the
+    extremes, and P = 1 - 2**(1 - n), from 94 % of 5 samples down to 50 % of 2.
+
+    Rounds of a busy machine follow each other and are not independent: the
+    interval is of the median during this run, not of what another run will find.
+    """
+    ordered = sorted(samples)
+    rank = _rank(len(ordered))
+    return ordered[rank - 1], ordered[-rank]
+
+
+@lru_cache
+def _rank(count: int) -> int:
+    """The k of `median_interval`, in whole numbers: floats would underflow from 1,075 samples."""
+    allowed = 2**count * (100 - round(100 * CONFIDENCE))  # of P(B < k), times 200 * 2**count
+    ways, below, rank = 1, 0, 0
+    while 200 * (below + ways) <= allowed:
+        below += ways
+        ways = ways * (count - rank) // (rank + 1)
+        rank += 1
+    return max(rank, 1)
+
+
+def noise_notes(rows: Iterable[Row]) -> list[str]:
+    """Warnings of rows whose rounds were not quiet, in words; of each kind the worst rows, then how many."""
+    rows = [row for row in rows if len(row.samples) >= FEWEST and row.median > 0]
+    return [note for look in (_spread, _drift, _far_out) for note in _notes(rows, look)]
+
+
+def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str]:
+    found = [(row, seen) for row in rows if (seen := look(row)) is not None]
+    found.sort(key=lambda entry: -entry[1][0])
+    notes = [f"{row_name(row)}: {what}" for row, (_, what) in found[:NAMED]]
+    more = len(found) - NAMED
+    if more > 0:
+        notes[-1] += f"; the same, less so, of {more} other row{'s' * (more > 1)}"
+    return notes
+
+
+def row_name(row: Row) -> str:
+    """A row in words: ``torch:eager@cpu step of 784-100-10 (batch 32, float32)``."""
+    return f"{row.label} {row.phase} of {row.network} (batch {row.batch_size}, {row.dtype})"
+
+
+def _spread(row: Row) -> Found | None:
+    spread = iqr(row.samples) / median(row.samples)
+    if spread <= SPREAD:
+        return None
+    return spread, f"its rounds spread by {spread:.0%} (IQR over median): the machine was busy"
+
+
+def _drift(row: Row) -> Found | None:
+    """Halves whose medians' intervals do not meet; the middle one of an odd number is in neither."""
+    half = len(row.samples) // 2
+    one, other = row.samples[:half], row.samples[-half:]
+    (low, high), (other_low, other_high) = median_interval(one), median_interval(other)
+    before = median(one)
+    if before == 0 or not (high < other_low or other_high < low):
+        return None
+    change = median(other) / before - 1
+    if abs(change) <= DRIFT:
+        return None
+    return abs(change), (
+        f"its second half took {abs(change):.0%} {'more' if change > 0 else 'less'} than its first: "
+        "the machine changed meanwhile"
+    )
+
+
+def _far_out(row: Row) -> Found | None:
+    first, third = quartiles(row.samples)
+    beyond = third + FAR * (third - first)
+    share = sum(sample > beyond for sample in row.samples) / len(row.samples)
+    if share < FAR_SHARE:
+        return None
+    return share, (
+        f"{share:.0%} of its rounds lie far out (over {FAR:g} IQR above the third quartile): "
+        "something interrupts the machine"
+    )
