@@ -1,0 +1,157 @@
+"""What a figure of results shows: which rows make a line, and what stands on the horizontal axis."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..networks.errors import InvalidInput, shortened
+from .results import Results, Row
+
+
+MOST_CURVES = 60
+LEAST_SECONDS, MOST_SECONDS, MOST_SHARE = 1e-12, 1e12, 1e6
+"""No figure has use for what is beyond: only a file that was tampered with does."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line in the order of x, with what its points may be as well.
+
+    Attributes
+    ----------
+    series
+        What has one colour: an engine on a device, and what else tells lines apart.
+    """
+
+    series: str
+    dtype: str
+    name: str
+    x: tuple[int, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Both panels: seconds, with the limit's, and percent of the limit."""
+
+    x_title: str
+    xs: tuple[int, ...]
+    times: tuple[Curve, ...]
+    shares: tuple[Curve, ...]
+    limits: tuple[Curve, ...]
+
+
+Point = tuple[int, float, float, float]
+"""x, y, low, high."""
+
+Height = Callable[[Row], tuple[float, float, float]]
+"""y, low and high of a row."""
+
+
+def curves_of(results: Results) -> Curves:
+    """The steps of `results` as lines.
+
+    Raises
+    ------
+    InvalidInput
+        If no step was timed, a network is not given by its widths, or there are too many lines.
+    """
+    rows = [row for row in results.rows if row.phase == "step" and LEAST_SECONDS < row.median < MOST_SECONDS]
+    if not rows:
+        raise InvalidInput("nothing to draw: no step was timed")
+    sizes = _Sizes(rows)
+    shared = [row for row in rows if row.limit_share is not None]
+    times = _curves(rows, sizes, _time)
+    if len(times) > MOST_CURVES:
+        raise InvalidInput(f"cannot draw {len(times):,} lines, at most {MOST_CURVES}: measure fewer engines")
+    return Curves(
+        x_title=sizes.title,
+        xs=tuple(sorted({sizes.x(row) for row in rows})),
+        times=times,
+        shares=_curves(shared, sizes, _share),
+        limits=_limits(shared, sizes),
+    )
+
+
+class _Sizes:
+    """The horizontal axis: widths, or batch sizes where the width is the same everywhere."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        widths = {row.network: _widths(row.network) for row in rows}
+        hidden = all(len(found) > 2 for found in widths.values())
+        self._widest = {name: max(found[1:-1] if hidden else found[1:]) for name, found in widths.items()}
+        batches = {(row.network, row.batch_size) for row in rows}
+        self._by_batch = len(set(self._widest.values())) == 1 and len({size for _, size in batches}) > 1
+        self._several_networks = len(widths) > 1
+        self._several_batches = len(batches) > len(widths)
+        self._several_dtypes = len({row.dtype for row in rows}) > 1
+        width = "widest hidden layer (units)" if hidden else "widest layer (units)"
+        self.title = "batch size (samples)" if self._by_batch else width
+
+    def x(self, row: Row) -> int:
+        return row.batch_size if self._by_batch else self._widest[row.network]
+
+    def also(self, row: Row) -> str:
+        """What tells rows of one engine apart beside x and dtype."""
+        if self._by_batch:
+            return f" {shortened(row.network)}" if self._several_networks else ""
+        return f" batch {row.batch_size}" if self._several_batches else ""
+
+    def dtype(self, row: Row) -> str:
+        return f" {row.dtype}" if self._several_dtypes else ""
+
+
+def _widths(network: str) -> list[int]:
+    """``784-100(relu)-10`` has 784, 100, 10; as many digits as `Network.from_widths` takes."""
+    bare = re.sub(r"\([^()]*\)", "", network)
+    if not re.fullmatch(r"[1-9][0-9]{0,12}(-[1-9][0-9]{0,12})+", bare):
+        raise InvalidInput(
+            f"cannot draw network {shortened(repr(network))}: expected widths, as in 784-100-10"
+        )
+    return [int(width) for width in bare.split("-")]
+
+
+def _time(row: Row) -> tuple[float, float, float]:
+    low, high = _interval(row)
+    return row.median, low, high
+
+
+def _share(row: Row) -> tuple[float, float, float]:
+    """In percent; the shorter the time, the larger the share."""
+    share = 100 * min(row.limit_share or 0.0, MOST_SHARE)
+    low, high = _interval(row)
+    return share, share * row.median / high, min(share * row.median / low, 100 * MOST_SHARE)
+
+
+def _interval(row: Row) -> tuple[float, float]:
+    """Above zero and around the median, whatever a file says; the median itself where there is none."""
+    low = row.low or row.median
+    return max(min(low, row.median), LEAST_SECONDS), min(max(row.high or 0, row.median), MOST_SECONDS)
+
+
+def _curves(rows: Iterable[Row], sizes: _Sizes, y_of: Height) -> tuple[Curve, ...]:
+    points: dict[tuple[str, str, str], list[Point]] = {}
+    for row in rows:
+        series = row.label + sizes.also(row)
+        points.setdefault((series, row.dtype, series + sizes.dtype(row)), []).append(
+            (sizes.x(row), *y_of(row))
+        )
+    return tuple(_curve(*about, found) for about, found in points.items())
+
+
+def _limits(rows: Iterable[Row], sizes: _Sizes) -> tuple[Curve, ...]:
+    """The limit's seconds, which rows of one network, batch size, dtype and device share."""
+    points: dict[tuple[str, str, str], dict[int, Point]] = {}
+    for row in rows:
+        seconds = min(row.limit_share or 0.0, MOST_SHARE) * row.median
+        series = f"limit of {row.device}{sizes.also(row)}"
+        about = (series, row.dtype, series + sizes.dtype(row))
+        points.setdefault(about, {})[sizes.x(row)] = (sizes.x(row), seconds, seconds, seconds)
+    return tuple(_curve(*about, list(found.values())) for about, found in points.items())
+
+
+def _curve(series: str, dtype: str, name: str, points: list[Point]) -> Curve:
+    x, y, low, high = zip(*sorted(points), strict=True)
+    return Curve(series, dtype, name, x, y, low, high)
