@@ -1,5 +1,6 @@
 """Measures: every engine checked, then timed in rounds that take turns, beside the machine's limit."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,9 @@ LONG_ENOUGH = 0.25
 """Share of a round from which a trial is long enough to tell how many calls a round takes."""
 
 MOST_CALLS = 10**7
+
+PAUSE = 0.05
+"""Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
 
 Say = Callable[[str], None]
 """Called with what is being done, in words."""
@@ -121,11 +125,11 @@ class _Measurement:
         """Rounds that take turns, so that the machine's moods hit all alike; each begins with another."""
         for number in range(self._settings.rounds):
             self._say(f"round {number + 1} of {self._settings.rounds}")
-            for what in (*REPEATED, *PRODUCTS):
-                turn = [held for held in self._held if what in held.timings and not held.gone]
-                first = number % len(turn) if turn else 0
-                for held in turn[first:] + turn[:first]:
+            first = number % max(1, len(self._held))
+            for held in self._held[first:] + self._held[:first]:
+                for what in list(held.timings):
                     self._time_once(held, what)
+                time.sleep(PAUSE)
 
     def _time_once(self, held: _Held, what: str) -> None:
         calls = held.timings[what].calls

@@ -21,11 +21,15 @@ CSV_COLUMNS = (
 
 
 def results_text(results: Results) -> str:
-    """A table for each network, batch size and dtype; then what has no timing, and the notes."""
+    """Two tables for each network, batch size and dtype; then what has no timing, and the notes."""
     parts = []
-    for key, lines in _tables(results).items():
+    for key, engines in _engines(results).items():
+        tables = "".join(
+            render_table(title, *_table(engines, cells))
+            for title, cells in zip((_title(key), ""), TABLES, strict=True)
+        )
         below = "".join(f"{escape.terminal(line)}\n" for line in _below(results, key))
-        parts.append((render_table(_title(key), COLUMNS, lines) if lines else f"{_title(key)}\n") + below)
+        parts.append((tables if engines else f"{_title(key)}\n") + below)
     notes = [f"note: {note}\n" for note in results.notes]
     return "\n".join(parts) + "".join(escape.terminal(note, keep="\n") for note in notes)
 
@@ -33,10 +37,11 @@ def results_text(results: Results) -> str:
 def results_markdown(results: Results) -> str:
     """The same as Markdown."""
     lines: list[str] = []
-    for key, table in _tables(results).items():
+    for key, engines in _engines(results).items():
         lines += [f"### {escape.markdown(_title(key))}", ""]
-        if table:
-            lines += [_line(COLUMNS), _line(["---", *["---:"] * (len(COLUMNS) - 1)]), *map(_line, table), ""]
+        for cells in TABLES if engines else ():
+            columns, rows = _table(engines, cells)
+            lines += [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)]), *map(_line, rows), ""]
         lines += [*(f"- {escape.markdown(line)}" for line in _below(results, key)), ""]
     return "\n".join([*lines, *(f"> {escape.markdown(note)}" for note in results.notes)]) + "\n"
 
@@ -63,8 +68,14 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Three significant digits, two of what is small."""
+    if value < 0.1:
+        return f"{value:.2g}"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _mebibytes(size: float) -> str:
+    return f"{size / 2**20:,.0f}"
 
 
 def _seconds_of(phase: str) -> Cell:
@@ -91,11 +102,7 @@ def _verdict(rows: dict[str, Row]) -> str:
     return next(iter(rows.values())).verdict or "-"
 
 
-CELLS: dict[str, Cell] = {
-    "verdict": _verdict,
-    "import": _seconds_of("import"),
-    "compile": _seconds_of("compile"),
-    "first": _seconds_of("first"),
+TIMED: dict[str, Cell] = {
     "forward": _seconds_of("forward"),
     "step": _seconds_of("step"),
     "±": _spread,
@@ -104,21 +111,36 @@ CELLS: dict[str, Cell] = {
     "GFLOP/s": _of_step("gflops", _digits),
     "GB/s": _of_step("gbps", _digits),
     "of limit": _of_step("limit_share", lambda share: f"{100 * share:.1f} %"),
-    "peak MiB": _of_step("memory", lambda size: f"{size / 2**20:,.0f}"),
 }
-COLUMNS = ("engine", *CELLS)
+ONCE: dict[str, Cell] = {
+    "verdict": _verdict,
+    "import": _seconds_of("import"),
+    "compile": _seconds_of("compile"),
+    "first": _seconds_of("first"),
+    "peak MiB": _of_step("memory", _mebibytes),
+    "device MiB": _of_step("device_memory", _mebibytes),
+}
+TABLES = (TIMED, ONCE)
+"""What is timed again and again, and what happens once."""
 
 
-def _tables(results: Results) -> dict[Key, list[list[str]]]:
-    """The lines of each table, an engine each."""
-    found: dict[Key, list[list[str]]] = {}
+def _engines(results: Results) -> dict[Key, dict[str, dict[str, Row]]]:
+    """For each table its engines, and of each its rows by phase."""
+    found: dict[Key, dict[str, dict[str, Row]]] = {}
     for key in subjects([*results.rows, *results.problems]):
-        engines: dict[str, dict[str, Row]] = {}
+        engines = found.setdefault(key, {})
         for row in results.rows:
             if (row.network, row.batch_size, row.dtype) == key:
                 engines.setdefault(row.label, {})[row.phase] = row
-        found[key] = [[label, *(cell(rows) for cell in CELLS.values())] for label, rows in engines.items()]
     return found
+
+
+def _table(engines: dict[str, dict[str, Row]], cells: dict[str, Cell]) -> tuple[list[str], list[list[str]]]:
+    """Column names and lines; a column in which nothing is known is left out."""
+    lines = [[label, *(cell(rows) for cell in cells.values())] for label, rows in engines.items()]
+    columns = ["engine", *cells]
+    known = [n for n in range(len(columns)) if any(line[n] != "-" for line in lines)]
+    return [columns[n] for n in known], [[line[n] for n in known] for line in lines]
 
 
 def _title(key: Key) -> str:

@@ -1,0 +1,90 @@
+"""An engine for tests of benchmarks: NumPy's, right when it is checked, and with a vice when it is timed.
+
+A variant a vice; ``slower-N`` spends N per cent more on each step.
+"""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from crossgrad.backends.base import Backend, Program, Trace
+from crossgrad.backends.registry import load
+from crossgrad.networks.batches import Batch
+from crossgrad.networks.cases import Case
+from crossgrad.networks.dtypes import Array
+from crossgrad.networks.parameters import Parameters
+
+CHECKED = 3
+"""Steps after which a benchmark has certainly begun to time."""
+
+
+def out_of_memory() -> None:
+    raise MemoryError("planted: no memory left")
+
+
+VICES: dict[str, Callable[[], object]] = {
+    "right": lambda: None,
+    "late-crash": lambda: ctypes.string_at(0),
+    "late-exit": lambda: os._exit(3),
+    "late-hang": lambda: time.sleep(1000),
+    "late-failure": lambda: 1 / 0,
+    "late-out-of-memory": out_of_memory,
+}
+SLOWER = {"slower-0": 0.0, "slower-5": 0.05}
+WRONG = ("wrong-forward", "wrong-update", "wrong-step")
+
+
+class PacedBackend(Backend):
+    name = "paced"
+    variants = (*VICES, *SLOWER, *WRONG)
+
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+    def prepare(self, case: Case, variant: str, device: str) -> Program:
+        return PacedProgram(load("numpy").prepare(case, "manual", device), variant)
+
+
+class PacedProgram(Program):
+    def __init__(self, right: Program, variant: str) -> None:
+        self._right, self._variant, self._steps = right, variant, 0
+
+    def put(self, parameters: Parameters, batch: Batch) -> Any:
+        return self._right.put(parameters, batch)
+
+    def step(self, values: Any) -> Any:
+        self._steps += 1
+        if self._steps > CHECKED:
+            VICES.get(self._variant, VICES["right"])()
+        start = time.perf_counter()
+        result = self._right.step(values)
+        extra = SLOWER.get(self._variant, 0.0) * (time.perf_counter() - start)
+        end = time.perf_counter() + extra
+        while extra and time.perf_counter() < end:
+            pass
+        return result
+
+    def gradients(self, result: Any) -> dict[str, Array]:
+        found = self._right.gradients(result)
+        return {**found, "dW.1": -found["dW.1"]} if self._variant == "wrong-step" else found
+
+    def trace(self, values: Any) -> Trace:
+        return self._right.trace(values)
+
+    def forward(self, values: Any) -> Any:
+        return self._right.forward(values)
+
+    def loss(self, result: Any) -> Array:
+        right = self._right.loss(result)
+        return np.asarray(2 * right) if self._variant == "wrong-forward" else right
+
+    def update(self, values: Any, result: Any) -> Any:
+        return self._right.update(values, result)
+
+    def updated(self, parameters: Any) -> dict[str, Array]:
+        found = self._right.updated(parameters)
+        return {**found, "W_new.1": 2 * found["W_new.1"]} if self._variant == "wrong-update" else found

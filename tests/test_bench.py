@@ -1,0 +1,334 @@
+"""Timings are of gradients that were checked, are taken in turns, and are lost one engine at a time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from crossgrad.bench import runner
+from crossgrad.bench.gate import hold_before, oracle_for
+from crossgrad.bench.held import PRODUCTS
+from crossgrad.bench.lanes import YARDSTICK, Lanes
+from crossgrad.bench.plan import DEFAULT_DEPTH, Item, make_plan
+from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, read_results
+from crossgrad.bench.rows import Timing, limit_seconds, repeated_row, roofline
+from crossgrad.bench.schemas import PLACE, published
+from crossgrad.bench.session import Session
+from crossgrad.cli.app import run
+from crossgrad.networks.catalogue import find_entry
+from crossgrad.networks.errors import InvalidInput
+from crossgrad.networks.work import forward_work, step_work, transfer_work, update_work
+from crossgrad.workers.limits import Limits
+
+from .conftest import make_case
+from .test_plugins import add_distribution
+
+PACED = Path(__file__).parent / "paced" / "crossgrad_paced.py"
+QUICK = Settings(min_time=0.02, rounds=3)
+FAST = ["--min-time", "0.02", "--rounds", "3"]
+LIMITS = Limits(importing=60, compiling=20, running=2)
+
+
+@pytest.fixture(scope="session")
+def paced_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("paced")
+    places = {"paced": "crossgrad_paced:PacedBackend"}
+    return add_distribution(folder, "crossgrad_paced", places, {"crossgrad_paced": PACED.read_text()})
+
+
+@pytest.fixture
+def paced(paced_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(paced_folder))
+
+
+def item(network: str = "6-5-4", batch_size: int = 3, dtype: str = "float32") -> Item:
+    return Item(find_entry(network), batch_size, dtype)
+
+
+def bench(*backends: str, plan: tuple[Item, ...] = (), limits: Limits = LIMITS) -> Results:
+    with Lanes(backends, ["cpu"], limits) as lanes:
+        session = Session(plan or (item(),), lanes, QUICK)
+        for _ in session.run():
+            pass
+    return session.results
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_every_phase_of_every_engine_is_timed(backend: str, dtype: str) -> None:
+    found = bench(backend, plan=(item(dtype=dtype),))
+    assert not found.problems
+    assert [row.phase for row in found.rows] == list(PHASES)
+    for row in found.rows:
+        assert row.label.startswith(f"{backend}:")
+        assert row.verdict in ("agree", "undecidable")
+        assert row.median > 0
+        if row.phase in REPEATED:
+            assert row.rounds == len(row.samples) == QUICK.rounds
+            assert row.low is not None
+            assert row.high is not None
+            assert row.low <= row.median <= row.high
+    (step,) = [row for row in found.rows if row.phase == "step"]
+    assert step.gflops is not None
+    if dtype != "bfloat16":  # NumPy has no such products, and it is the yardstick
+        (limit,) = found.limits
+        assert step.limit_share == pytest.approx(
+            limit_seconds(item(dtype=dtype), "step", limit) / step.median
+        )
+
+
+@pytest.mark.parametrize("variant", ["wrong-step", "wrong-forward", "wrong-update"])
+def test_a_wrong_engine_is_reported_and_not_timed(paced: None, variant: str) -> None:
+    found = bench("numpy", f"paced:{variant}")
+    assert {row.backend for row in found.rows} == {"numpy"}
+    (problem,) = found.problems
+    assert (problem.backend, problem.status) == ("paced", "mismatch")
+    assert {"wrong-step": "dW.1", "wrong-forward": "forward gives", "wrong-update": "W_new.1"}[
+        variant
+    ] in problem.message
+
+
+@pytest.mark.parametrize(
+    ("variant", "status", "said"),
+    [
+        ("late-crash", "crashed", "SIGSEGV"),
+        ("late-exit", "crashed", "exit 3"),
+        ("late-hang", "timeout", "longer than 2 s"),
+        ("late-failure", "failed", "ZeroDivisionError"),
+        ("late-out-of-memory", "out-of-memory", "no memory left"),
+    ],
+)
+def test_an_engine_that_fails_while_it_is_timed_loses_its_own_rows(
+    paced: None, variant: str, status: str, said: str
+) -> None:
+    found = bench("numpy", f"paced:{variant}")
+    others = [row for row in found.rows if row.backend == "numpy" and row.phase in REPEATED]
+    assert {row.phase: row.rounds for row in others} == dict.fromkeys(REPEATED, QUICK.rounds)
+    assert not [row for row in found.rows if row.backend == "paced" and row.phase == "step"]
+    assert found.problems[0].status == status
+    assert said in found.problems[0].message
+    assert {problem.backend for problem in found.problems} == {"paced"}
+
+
+def test_after_a_crash_the_next_network_is_measured_again(paced: None) -> None:
+    plan = (item("3-2"), item("4-2"))
+    found = bench("paced:late-crash", plan=plan)
+    assert [(p.network, p.status) for p in found.problems] == [("3-2", "crashed"), ("4-2", "crashed")]
+
+
+def test_rounds_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A B, B A, ...: each round of a phase begins with another engine."""
+    order: list[tuple[str, str]] = []
+    right = Lanes.seconds
+
+    def noted(self: Lanes, engine: Any, what: str, calls: int) -> float:
+        order.append((engine.id.backend, what))
+        return right(self, engine, what, calls)
+
+    monkeypatch.setattr(Lanes, "seconds", noted)
+    monkeypatch.setattr(runner._Measurement, "_calls", lambda self, engine, what: 1)
+    bench("numpy", "torch")
+    steps = [backend for backend, what in order if what == "step"]
+    assert steps == ["numpy", "torch", "torch", "numpy", "numpy", "torch"]
+
+
+def test_the_yardstick_is_there_and_is_not_shown() -> None:
+    with Lanes(["torch"], ["cpu"], LIMITS) as lanes:
+        assert [(engine.id, engine.asked_for) for engine in lanes.engines][1:] == [(YARDSTICK, False)]
+    found = bench("torch")
+    assert {row.backend for row in found.rows} == {"torch"}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_reach_the_engines(threads: int) -> None:
+    if threads > len(os.sched_getaffinity(0)):
+        pytest.skip("fewer cores here")
+    with Lanes(["torch"], ["cpu"], LIMITS, threads) as lanes:
+        assert lanes.environment()["torch"]["threads"] == threads
+
+
+def test_large_float64_cases_have_a_judge_of_their_own_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passes right runs, and finds a fault."""
+    from crossgrad.backends.base import Trace
+    from crossgrad.bench import gate
+    from crossgrad.engines import Engine, EngineId
+    from crossgrad.run import Run, run_engine
+
+    monkeypatch.setattr(gate, "WORTH_THE_BEST_JUDGE", 0)
+    case = make_case("30-40-20", "float64", batch_size=16)
+    oracle = oracle_for(case)
+    assert oracle.name == "float64"
+    from crossgrad.backends.registry import load
+
+    engine = EngineId("numpy", "manual", "cpu")
+    right = run_engine(case, Engine(engine, load("numpy")))
+    assert right.trace is not None
+    assert hold_before(oracle, case, right, None).wrong is None
+    spoilt = dict(right.trace.quantities)
+    spoilt["dW.2"] = spoilt["dW.2"] * (1 + 1e-11)
+    wrong = hold_before(oracle, case, Run(engine, "ok", {}, Trace(spoilt)), None).wrong
+    assert wrong is not None
+    assert "dW.2" in wrong
+
+
+def test_work_is_that_of_the_products() -> None:
+    """784-100-10 at batch 2, counted by hand: z.1, z.2; dW.2, da.1, dW.1."""
+    network = find_entry("784-100-10").network
+    first, second = 2 * 784 * 100, 2 * 100 * 10
+    assert forward_work(network, 2, "float32").flops == 2 * (first + second)
+    assert step_work(network, 2, "float32").flops == 2 * (2 * first + 3 * second)
+    operands = (2 * 784 + 784 * 100 + 2 * 100) + (2 * 100 + 100 * 10 + 2 * 10)
+    assert forward_work(network, 2, "float64").bytes == 8 * operands
+    assert update_work(network, "float32").bytes == 12 * network.parameter_count
+    assert transfer_work(network, 2, "float16").bytes == 4 * (network.parameter_count + 2 * 794)
+
+
+def test_the_roofline_takes_the_best_of_all_and_the_slower_of_two() -> None:
+    here = item()
+    engines = [
+        (YARDSTICK, {"copied_bytes": 1000}, dict(zip(PRODUCTS, map(timed, (3e-6, 9e-6, 1e-6)), strict=True))),
+        (
+            YARDSTICK.__class__("torch", "eager", "cpu"),
+            {"copied_bytes": 1000},
+            dict(zip(PRODUCTS, map(timed, (4e-6, 8e-6, 2e-6)), strict=True)),
+        ),
+    ]
+    limit = roofline(here, engines)["cpu"]
+    assert (limit.forward, limit.step, limit.products) == (3e-6, 8e-6, "torch:eager@cpu")
+    assert limit.bandwidth == pytest.approx(2e9)
+    assert limit_seconds(here, "step", limit) == 8e-6
+    slow = limit.model_copy(update={"bandwidth": 1e6})
+    assert limit_seconds(here, "step", slow) == step_work(here.network, 3, "float32").bytes / 1e6
+    assert limit_seconds(here, "transfer", limit.model_copy(update={"device": "cuda"})) is None
+    row = repeated_row(here, fake_engine(), "step", timed(16e-6), "agree", limit, {"memory": 5})
+    assert (row.limit_share, row.memory) == (0.5, 5)
+    assert row.gflops == pytest.approx(step_work(here.network, 3, "float32").flops / 16e-6 / 1e9)
+
+
+def timed(seconds: float) -> Timing:
+    return Timing(1, [seconds] * 5)
+
+
+def fake_engine() -> Any:
+    return type("Engine", (), {"id": YARDSTICK})()
+
+
+def test_what_is_in_a_plan() -> None:
+    plan = make_plan(["article"], widths=[8, 16], batch_sizes=[1, 4], dtypes=["float32", "float64"])
+    assert len(plan) == 3 * 2 * 2
+    assert str(plan[4].network) == "-".join(["8"] * (DEFAULT_DEPTH + 1))
+    assert [str(entry.network) for entry in make_plan()] == ["1-1-1", "784-100-10", "1024-1024-1024"]
+    assert len(make_plan(["3-2", "3-2"], batch_sizes=[2, 2])) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--widths", "10,x"], "--widths '10,x': expected whole numbers"),
+        (["--widths", "0"], "--widths '0'"),
+        (["--batches", "-1"], "--batches '-1'"),
+        (["3-2", "--depth", "4"], "goes with widths"),
+        (["--widths", "8", "--depth", "1000000"], "depth 1,000,000"),
+        (["--widths", "1000000"], "at most 65,536"),
+        (["--widths", "60000", "--depth", "2", "--allow-large"], "are available"),
+        (["3-2", "--batches", "1", "--batch-size", "2"], "give one of them"),
+        (["3-2", "--dtype", "float8"], "float8"),
+        (["no-such"], "unknown network 'no-such'"),
+        (["3-2", "-b", "nonesuch"], "nonesuch"),
+        (["3-2", "-d", "tpu"], "tpu"),
+        (["3-2", "--fail-if", "median>5%"], "goes with --compare"),
+        (["3-2", "--compare", "a", "b"], "leave out NETWORK"),
+        (["3-2", "--load", "a"], "leave out NETWORK"),
+        (["--load", "no-such-result"], "no-such-result"),
+        (["--compare", "no-such-a", "no-such-b"], "no-such-a"),
+        (["3-2", "--plot", "figure.pdf"], "figure.pdf"),
+        (["3-2", "--save", "a/b"], "a/b"),
+        (["3-2", "--min-time", "0"], "min-time"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["bench", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_the_command_line_from_measuring_to_comparing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("before", "after"):
+        assert run(["bench", "3-2", "-b", "numpy", "-d", "cpu", *FAST, "--save", name]) == 0
+    shown = capsys.readouterr().out
+    assert "3-2 · batch 32 · float32" in shown
+    assert "numpy:manual@cpu" in shown
+    assert run(["bench", "--load", "before", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads(PLACE.read_text()), jsonschema.Draft202012Validator)
+    assert read_results(json.dumps(document), "here").rows
+    for form in ("csv", "markdown", "text"):
+        assert run(["bench", "--load", "before", "--format", form]) == 0
+        assert "numpy" in capsys.readouterr().out
+    assert run(["bench", "--load", "before", "--plot", "figure.svg"]) == 0
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+    assert run(["bench", "--compare", "before", "after"]) == 0
+    halved = document | {"rows": [slowed(row) for row in document["rows"]]}
+    Path("slower.json").write_text(json.dumps(halved))
+    assert run(["bench", "--compare", "before", "slower.json", "--fail-if", "median>5%"]) == 4
+    assert "step" in capsys.readouterr().out
+
+
+def slowed(row: dict[str, Any]) -> dict[str, Any]:
+    times = {key: 2 * row[key] for key in ("median", "low", "high", "iqr") if row[key] is not None}
+    return row | times | {"samples": [2 * sample for sample in row["samples"]]}
+
+
+def test_what_a_wrong_engine_means_for_the_exit_code(paced: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "3-2", "-b", "paced:wrong-step", *FAST]) == 1
+    assert "mismatch" in capsys.readouterr().out
+    assert run(["bench", "3-2", "-b", "paced:late-crash", *FAST]) == 3
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crossgrad", "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
+    command += ["--min-time", "2", "--rounds", "20", "--save", "part"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        shown = b""
+        while b"limit on cpu" not in shown:  # the end of the first network's tables
+            shown += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "3-2 · batch".encode() in shown
+    assert "8-8 · batch".encode() not in rest
+    assert b"interrupted" in said
+    (file,) = tmp_path.rglob("part.json")
+    found = read_results(file.read_text(), "the file")
+    assert {row.network for row in found.rows} == {"3-2"}
+    assert any("not finished" in line for line in found.notes)
+
+
+def test_the_schema_is_that_of_the_models() -> None:
+    assert PLACE.read_text() == published()
+
+
+def test_a_limit_of_another_machine_is_no_schema_matter() -> None:
+    fields = {"network": "3-2", "batch_size": 1, "dtype": "float32", "device": "cpu", "products": "x"}
+    with pytest.raises(ValueError, match="bandwidth"):
+        Limit(**fields, forward=1.0, step=1.0, bandwidth=0.0)
+    with pytest.raises(InvalidInput, match="schema"):
+        read_results('{"schema": "crossgrad.bench/2"}', "x.json")
