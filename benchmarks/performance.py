@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Put the committed figures into ``docs/performance.md``, and draw its picture.
+
+    python benchmarks/performance.py
+
+Everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made from
+``benchmarks/results/cores.json``, ``scaling.json`` and ``honesty.json``; the
+picture is what ``crossgrad bench --load benchmarks/results/scaling.json --plot``
+draws. A test holds the page against the figures.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "performance.md"
+PICTURE = ROOT / "docs" / "performance.svg"
+
+
+def main() -> None:
+    from crossgrad.bench.plot import plot_results
+    from crossgrad.bench.results import read_results
+
+    PAGE.write_text(page(PAGE.read_text()))
+    scaling = RESULTS / "scaling.json"
+    plot_results(read_results(scaling.read_bytes(), str(scaling)), PICTURE)
+    print(f"written: {PAGE.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+
+
+def page(text: str) -> str:
+    """The page with its tables made anew."""
+    makers = {"cores": cores, "memory": memory, "scaling": scaling, "honesty": honesty, "machine": machine}
+
+    def made(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return f"<!-- {name} -->\n{makers[name]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", made, text, flags=re.DOTALL)
+
+
+def machine() -> str:
+    """Where the figures were made."""
+    found = results("cores")
+    about = found["environment"]
+    versions = ", ".join(f"{name} {told['version']}" for name, told in about["backends"].items())
+    return (
+        f"{found['date']}: {about['cores']} cores of an {about['cpu']}, {about['system']}, "
+        f"Python {about['python']}, {versions}."
+    )
+
+
+def cores() -> str:
+    """Each engine beside raw code of its framework, and beside the fastest pure products."""
+    rows = [["network @ batch", "dtype", "products", "engine", "step", "over raw code", "over products"]]
+    for case in results("cores")["cases"]:
+        fastest = case["fastest_products"]
+        for name, found in case["engines"].items():
+            rows.append(
+                [
+                    case["shape"],
+                    case["dtype"],
+                    seconds(case["seconds"][fastest]),
+                    name,
+                    seconds(case["seconds"][name]),
+                    ratio(found["over_raw"]),
+                    ratio(found["over_products"]),
+                ]
+            )
+    return table(rows)
+
+
+def memory() -> str:
+    """Peak memory of a step over the raw code's, where that is at least a megabyte."""
+    rows = [["network @ batch", "dtype", "numpy", "torch", "jax"]]
+    for case in results("cores")["cases"]:
+        found = [case["engines"][name]["memory_over_raw"] for name in ("numpy", "torch", "jax")]
+        if any(value is not None for value in found):
+            shown = ["-" if value is None else f"{value:.3f}" for value in found]
+            rows.append([case["shape"], case["dtype"], *shown])
+    return table(rows)
+
+
+def scaling() -> str:
+    """Share of the machine's limit by width."""
+    found = results("scaling")
+    steps = [row for row in found["rows"] if row["phase"] == "step"]
+    engines = list(dict.fromkeys(f"{row['backend']}:{row['variant']}@{row['device']}" for row in steps))
+    shares: dict[str, dict[str, str]] = {}
+    for row in steps:
+        name = f"{row['backend']}:{row['variant']}@{row['device']}"
+        share = "-" if row["limit_share"] is None else f"{100 * row['limit_share']:.0f} %"
+        network = f"{row['network']} @ {row['batch_size']}"
+        shares.setdefault(network, {})[name] = f"{seconds(row['median'])}, {share}"
+    lines = [[network, *(cells.get(name, "-") for name in engines)] for network, cells in shares.items()]
+    return table([["network @ batch", *engines], *lines])
+
+
+def honesty() -> str:
+    """An engine against itself, and against itself slowed down."""
+    found = results("honesty")
+    same, planted = found["same"], found["planted"]
+    return table(
+        [
+            ["compared", "runs", "median ratio", "called slower"],
+            ["an engine with itself", same["runs"], f"{same['median_ratio']:.3f}", same["regressions"]],
+            [
+                f"with {100 * planted['slowdown']:.0f} % added to each step",
+                planted["runs"],
+                f"{planted['median_ratio']:.3f}",
+                planted["found"],
+            ],
+        ]
+    )
+
+
+def results(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def ratio(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def seconds(value: float) -> str:
+    from crossgrad.bench.text import seconds_text
+
+    return seconds_text(value)
+
+
+def table(rows: list[list[Any]]) -> str:
+    header, *lines = [[str(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *lines])
+
+
+if __name__ == "__main__":
+    main()
