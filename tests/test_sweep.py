@@ -51,7 +51,7 @@ def wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         found = dict(real(self, result))
         if "dW.3" in found:
             found["dW.1"] = found["dW.1"] * np.float32(3)
-        if len(result[0].a[-1]) == 3:
+        if self._batch_size == 3:
             raise RuntimeError("three \x1b[31msamples")
         return found
 

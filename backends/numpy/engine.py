@@ -1,21 +1,12 @@
-r"""Backprop derived by hand.
-
-For one layer, with the chain rule and the letters of ``networks/spec.py``:
-
-    z[s,o]  = sum_i a_prev[s,i] W[o,i] + b[o]        a[s,o] = f(z[s,o])
-
-    dz[s,o] = da[s,o] f'(z[s,o])                     f is elementwise
-    dW[o,i] = sum_s dz[s,o] dz/dW = sum_s dz[s,o] a_prev[s,i]    dW = dz.T @ a_prev
-    db[o]   = sum_s dz[s,o]                          z[s,o] holds b[o] once a sample
-    da_prev[s,i] = sum_o dz[s,o] W[o,i]              da_prev = dz @ W
-
-The loss gives da of the last layer; each layer hands da_prev to the one below.
+"""The hand-derived engine: what the contract of ``backends/base.py`` asks, around `Workspace`.
 
 float16 and bfloat16 have no arithmetic of their own in NumPy's matrix
 products: the engine computes in float32 and rounds each stored quantity.
 """
 
+import contextvars
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +18,7 @@ from ...networks.parameters import Parameters
 from ..base import (
     Backend,
     BackendUnavailable,
+    Products,
     Program,
     Trace,
     numbered,
@@ -34,9 +26,12 @@ from ..base import (
     require_rules,
 )
 from .activations import ACTIVATIONS
+from .backprop import Dense, Store, Workspace
 from .losses import LOSSES
+from .products import NumpyProducts
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+NATIVE = ("float32", "float64")
+DTYPES = ("float16", "bfloat16", *NATIVE)
 
 
 class NumpyBackend(Backend):
@@ -49,128 +44,142 @@ class NumpyBackend(Backend):
         return ("cpu",)
 
     def prepare(self, case: Case, variant: str, device: str) -> Program:
-        if device not in self.devices():
-            raise BackendUnavailable("numpy runs on cpu only")
+        self._require(device)
         require_dtype(self.name, case.dtype, DTYPES)
         require_rules(self.name, case.network, case.loss, ACTIVATIONS, LOSSES)
         return NumpyProgram(case)
+
+    def products(self, case: Case, device: str) -> Products:
+        self._require(device)
+        require_dtype(f"{self.name}'s matrix product", case.dtype, NATIVE)
+        return NumpyProducts(case)
 
     def environment(self) -> dict[str, Any]:
         blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
         return {"blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()}
 
+    def _require(self, device: str) -> None:
+        if device not in self.devices():
+            raise BackendUnavailable("numpy runs on cpu only")
+
 
 @dataclass(frozen=True)
 class _Values:
-    """What the step works on: arrays of the arithmetic's dtype."""
+    """What the step works on: arrays of the arithmetic's dtype, frozen."""
 
-    weights: tuple[Array, ...]
-    biases: tuple[Array | None, ...]
+    parameters: tuple[Dense, ...]
     x: Array
     y: Array
 
 
-@dataclass(frozen=True)
-class _Forward:
-    z: list[Array]
-    a: list[Array]
-    """``a[0]`` is x, ``a[n]`` the output of layer n."""
-
-    loss: Any
-
-
-@dataclass(frozen=True)
-class _Backward:
-    """Derivatives, a list entry a layer, in the order of the layers."""
-
-    da: list[Array]
-    dz: list[Array]
-    dW: list[Array]
-    db: list[Array | None]
-
-
 class NumpyProgram(Program):
-    """The network of a case as a loop over its layers, forwards and backwards."""
+    """The network of a case, with everything that its shapes decide prepared."""
 
     def __init__(self, case: Case) -> None:
         self._storage = find_dtype(case.dtype).storage
-        self._arithmetic = np.dtype(np.float32) if self._storage.itemsize == 2 else self._storage
-        self._activations = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
+        self._narrow = self._storage.itemsize == 2
+        self._arithmetic = np.dtype(np.float32) if self._narrow else self._storage
+        self._network, self._batch_size = case.network, case.batch_size
+        self._rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self._loss = LOSSES[case.loss]
-        self._learning_rate = self._arithmetic.type(case.learning_rate)
+        self._learning_rate = np.array(case.learning_rate, self._arithmetic)
+        self._workspace = self._new_workspace()
+        self._store: Store | None = self._round_stored if self._narrow else None
+        # What np.errstate does, for a twentieth of its microsecond: these settings live in the context.
+        self._quiet = contextvars.copy_context()
+        self._quiet.run(np.seterr, over="ignore", invalid="ignore")
 
     def put(self, parameters: Parameters, batch: Batch) -> _Values:
-        def copied(array: Array) -> Array:
-            return array.astype(self._arithmetic)
+        layers = (Dense.of(self._frozen(W), None if b is None else self._frozen(b)) for W, b in parameters)
+        return _Values(tuple(layers), self._frozen(batch.x), self._frozen(batch.y))
 
-        return _Values(
-            weights=tuple(copied(W) for W, _ in parameters),
-            biases=tuple(None if b is None else copied(b) for _, b in parameters),
-            x=copied(batch.x),
-            y=copied(batch.y),
-        )
+    def step(self, values: _Values) -> tuple[Workspace, Any]:
+        work = self._workspace
+        return work, self._quiet.run(work.step, values.parameters, values.x, values.y, self._store)
 
-    def step(self, values: _Values) -> tuple[_Forward, _Backward]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            forward = self._forward(values)
-            return forward, self._backward(values, forward)
+    def gradients(self, result: tuple[Workspace, Any]) -> dict[str, Array]:
+        work, loss = result
+        return self._stored({"loss": loss} | numbered("dW", work.dW) | numbered("db", work.db))
 
-    def gradients(self, result: tuple[_Forward, _Backward]) -> dict[str, Array]:
-        forward, backward = result
+    def forward(self, values: _Values) -> Any:
+        return self._quiet.run(self._workspace.loss, values.parameters, values.x, values.y, self._store)
+
+    def loss(self, result: Any) -> Array:
+        return np.array(result, self._storage)
+
+    def update(self, values: _Values, result: tuple[Workspace, Any]) -> tuple[Dense, ...]:
+        self._quiet.run(self._update, values, result[0], self._updates)
+        return self._updates
+
+    def updated(self, parameters: tuple[Dense, ...]) -> dict[str, Array]:
         return self._stored(
-            {"loss": forward.loss} | numbered("dW", backward.dW) | numbered("db", backward.db)
+            numbered("W_new", (p.W for p in parameters))
+            | numbered("b_new", (None if p.b is None else p.b[0] for p in parameters))
         )
 
     def trace(self, values: _Values) -> Trace:
-        forward, backward = result = self.step(values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            W_new = [self._updated(W, dW) for W, dW in zip(values.weights, backward.dW, strict=True)]
-            b_new = [
-                None if b is None else self._updated(b, db)
-                for b, db in zip(values.biases, backward.db, strict=True)
-            ]
-            updated = _Values(tuple(W_new), tuple(b_new), values.x, values.y)
-            loss_new = self._forward(updated).loss
-        quantities = numbered("z", forward.z) | numbered("a", forward.a[1:])
-        quantities |= numbered("da", backward.da) | numbered("dz", backward.dz)
-        quantities |= numbered("W_new", W_new) | numbered("b_new", b_new) | {"loss_new": loss_new}
-        return Trace(self._stored(quantities) | self.gradients(result))
+        return Trace(self._quiet.run(self._trace, values))
 
-    def _forward(self, values: _Values) -> _Forward:
-        a, saved_z, saved_a = values.x, [], [values.x]
-        for W, b, activation in zip(values.weights, values.biases, self._activations, strict=True):
-            z = a @ W.T
-            if b is not None:
-                z += b
-            z = self._round(z)
-            a = self._round(activation.forward(z))
-            saved_z.append(z)
-            saved_a.append(a)
-        return _Forward(saved_z, saved_a, self._round(self._loss.value(a, values.y)))
+    def _trace(self, values: _Values) -> dict[str, Array]:
+        """Run a step in arrays of its own, and copy each quantity before the next is written over it."""
+        found: dict[str, Array] = {}
 
-    def _backward(self, values: _Values, forward: _Forward) -> _Backward:
-        da = self._round(self._loss.backward(forward.a[-1], values.y))
-        found = _Backward([], [], [], [])
-        for n in reversed(range(len(values.weights))):
-            dz = self._round(self._activations[n].backward(da, forward.a[n + 1]))
-            found.da.append(da)
-            found.dz.append(dz)
-            found.dW.append(self._round(dz.T @ forward.a[n]))
-            found.db.append(None if values.biases[n] is None else self._round(dz.sum(axis=0)))
-            if n:
-                da = self._round(dz @ values.weights[n])
-        return _Backward(found.da[::-1], found.dz[::-1], found.dW[::-1], found.db[::-1])
+        def store(kind: str, n: int, value: Array) -> None:
+            if self._narrow:
+                self._round_stored(kind, n, value)
+            found[f"{kind}.{n}"] = value.astype(self._storage)
 
-    def _updated(self, parameter: Array, gradient: Any) -> Array:
-        """One step of gradient descent: ``p - lr * dp``."""
-        updated: Array = self._round(parameter - self._learning_rate * gradient)
+        work, new = self._new_workspace(), self._new_parameters()
+        loss = work.step(values.parameters, values.x, values.y, store)
+        self._update(values, work, new)
+        loss_new = work.loss(new, values.x, values.y, self._store)
+        return found | self._stored({"loss": loss, "loss_new": loss_new}) | self.updated(new)
+
+    def _update(self, values: _Values, work: Workspace, new: tuple[Dense, ...]) -> None:
+        for p, dW, db, after in zip(values.parameters, work.dW, work.db, new, strict=True):
+            self._updated(p.W, dW, after.W)
+            if p.b is not None:
+                self._updated(p.b, db, after.b)
+
+    def _updated(self, parameter: Array, gradient: Any, out: Any) -> Array:
+        """One step of gradient descent, ``p - lr * dp``; the gradient is used up."""
+        np.multiply(gradient, self._learning_rate, gradient)
+        updated: Array = np.subtract(parameter, gradient, out)
+        if self._narrow:
+            self._round_stored("new", 0, updated)
         return updated
 
-    def _round(self, value: Any) -> Any:
-        """Round to the storage dtype where the arithmetic is wider; the carrier stays float32."""
-        if self._storage == self._arithmetic:
-            return value
-        return value.astype(self._storage).astype(self._arithmetic)
+    @cached_property
+    def _updates(self) -> tuple[Dense, ...]:
+        """What `update` writes to."""
+        return self._new_parameters()
+
+    def _new_parameters(self) -> tuple[Dense, ...]:
+        return tuple(
+            Dense.of(
+                np.empty((o, i), self._arithmetic), np.empty(o, self._arithmetic) if layer.bias else None
+            )
+            for (o, i), layer in zip(self._network.shapes, self._network.layers, strict=True)
+        )
+
+    def _new_workspace(self) -> Workspace:
+        return Workspace(
+            self._network.shapes,
+            [layer.bias for layer in self._network.layers],
+            self._rules,
+            self._loss,
+            self._batch_size,
+            self._arithmetic,
+        )
+
+    def _frozen(self, array: Array) -> Array:
+        copied = array.astype(self._arithmetic, order="C")
+        copied.setflags(write=False)
+        return copied
+
+    def _round_stored(self, kind: str, n: int, value: Array) -> None:
+        """Round to the storage dtype, which is narrower than the arithmetic; the carrier stays float32."""
+        value[...] = value.astype(self._storage)
 
     def _stored(self, quantities: dict[str, Any]) -> dict[str, Array]:
-        return {name: np.asarray(value, self._storage) for name, value in quantities.items()}
+        return {name: np.array(value, self._storage) for name, value in quantities.items()}

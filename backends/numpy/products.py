@@ -1,0 +1,50 @@
+"""The matrix products of a case in NumPy, and nothing else: what its BLAS takes for them."""
+
+import numpy as np
+
+from ...networks.cases import Case
+from ...networks.dtypes import Array
+from ..base import Products
+
+SMALLEST_COPY, LARGEST_COPY = 4 * 2**10, 256 * 2**20
+
+
+class NumpyProducts(Products):
+    """``np.dot`` on prepared operands into prepared outputs; BLAS takes transposed views as they are.
+
+    `np.dot` and `np.matmul` call the same BLAS; `np.dot` gets there 0.4 us earlier.
+    The operands are uniform in [-1, 1]: of order 1, and none so small that it is slow.
+    """
+
+    def __init__(self, case: Case) -> None:
+        dtype, batch, widths = case.format.storage, case.batch_size, case.network.widths
+        random = np.random.default_rng(0)
+
+        def drawn(*shape: int) -> Array:
+            return random.uniform(-1, 1, shape).astype(dtype)
+
+        inputs = [drawn(batch, i) for i in widths[:-1]]
+        weights = [drawn(o, i) for o, i in case.network.shapes]
+        dz = [drawn(batch, o) for o in widths[1:]]
+        z, dW = [np.empty_like(d) for d in dz], [np.empty_like(W) for W in weights]
+        da = [np.empty_like(a) for a in inputs[1:]]
+        self._forward = [(a, W.T, out) for a, W, out in zip(inputs, weights, z, strict=True)]
+        self._backward = [(d.T, a, out) for d, a, out in zip(dz, inputs, dW, strict=True)]
+        self._backward += [(d, W, out) for d, W, out in zip(dz[1:], weights[1:], da, strict=True)]
+        touched = sum(array.nbytes for group in (inputs, weights, dz, z, dW, da) for array in group)
+        size = min(max(touched, SMALLEST_COPY), LARGEST_COPY)
+        self._source, self._target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+
+    def forward(self) -> list[Array]:
+        return [np.dot(left, right, out) for left, right, out in self._forward]
+
+    def step(self) -> list[Array]:
+        return self.forward() + [np.dot(left, right, out) for left, right, out in self._backward]
+
+    def copy(self) -> Array:
+        np.copyto(self._target, self._source)
+        return self._target
+
+    @property
+    def copied_bytes(self) -> int:
+        return self._source.nbytes
