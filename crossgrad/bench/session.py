@@ -23,6 +23,11 @@ class Session:
     ----------
     lanes
         The engines.
+
+    Attributes
+    ----------
+    notes
+        What is to be said before it begins.
     """
 
     def __init__(self, plan: Sequence[Item], lanes: Lanes, settings: Settings) -> None:
@@ -30,7 +35,7 @@ class Session:
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._environment = environment(lanes.environment())
         self._measured: list[Measured] = []
-        self._notes = list(_busy_at_start())
+        self.notes = tuple(_busy_at_start())
 
     def run(self, say: Say = lambda words: None) -> Iterator[Results]:
         """Measure; yield what was found for each item as it is finished."""
@@ -43,7 +48,7 @@ class Session:
     @property
     def results(self) -> Results:
         """All that was found so far."""
-        notes = list(self._notes)
+        notes = list(self.notes)
         for found in self._measured:
             notes += noise_notes(found.rows)
         missing = len(self._plan) - len(self._measured)

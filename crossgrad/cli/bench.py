@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..workers.limits import Limits
 
 
+MOST_SECONDS = 86_400
+
+
 class Form(StrEnum):
     text = "text"
     json = "json"
@@ -116,16 +119,17 @@ def bench(
         dtypes=dtype or ["float32"],
         allow_large=allow_large,
     )
+    if not 0 < min_time < MOST_SECONDS:
+        raise InvalidInput(f"--min-time {min_time:g}: expected seconds above 0, at most {MOST_SECONDS:,}")
     settings = Settings(min_time=min_time, rounds=rounds, threads=threads)
     if compilation_cache is not None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     _require_writable(save, plot)
     limits = limits_from(timeout, memory_limit)
-    found, interrupted = _measure(
-        plan, settings, backend, device, limits, tables=form is Form.text and not quiet and output is None
-    )
-    raise typer.Exit(_finish(found, interrupted, form, output, quiet, save, plot))
+    tables = form is Form.text and not quiet and output is None
+    found, interrupted = _measure(plan, settings, backend, device, limits, tables)
+    raise typer.Exit(_finish(found, interrupted, form, output, save, plot))
 
 
 def _measure(
@@ -145,6 +149,8 @@ def _measure(
     try:
         with doing() as status, Lanes(backends, devices, limits, settings.threads) as lanes:
             session = Session(plan, lanes, settings)
+            for line in session.notes if tables else ():
+                note(f"note: {line}")
             for finished in session.run(status):
                 if tables:
                     write(results_text(finished) + "\n")
@@ -158,7 +164,6 @@ def _finish(
     interrupted: bool,
     form: Form,
     output: Path | None,
-    quiet: bool,
     save: str | None,
     plot: Path | None,
 ) -> int:
@@ -172,15 +177,12 @@ def _finish(
     code = exits.OK
     if form is not Form.text or output is not None:
         code = deliver(_formatted(found, form), output)
-    elif not quiet:
-        for line in found.notes:
-            note(f"note: {line}")
     if save is not None:
         say(f"saved: {save_results(found, save)}\n")
     if plot is not None and found.rows:
         plot_results(found, plot)
     if interrupted:
-        error("interrupted")
+        error(f"interrupted, {found.notes[-1]}" if found.notes else "interrupted")
         return exits.INTERRUPTED
     return code or _code_of(found)
 
