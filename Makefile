@@ -1,7 +1,7 @@
 # make check   set up, then run the main job: every engine on the article's network and on real digits
 # make test    set up, then run the tests
 # make lint    set up, then ruff and mypy
-# make bench   set up, then the pytest-benchmark suites
+# make bench   set up, then the pytest-benchmark suite, for each engine by itself
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,7 +22,9 @@ lint: $(VENV)/developers
 	$(BIN)/mypy --strict crossgrad
 
 bench: $(VENV)/developers
-	$(BIN)/python -m pytest -q benchmarks
+	$(BIN)/python -m pytest -q benchmarks -k numpy
+	$(BIN)/python -m pytest -q benchmarks -k torch
+	$(BIN)/python -m pytest -q benchmarks -k jax
 
 # A stamp file for each set of packages: installed again only when what it depends on has changed.
 $(VENV)/users: pyproject.toml constraints.txt | $(BIN)/python
