@@ -24,6 +24,7 @@ VARIANTS = [
     ("torch", "eager"),
     ("torch", "func"),
     ("torch", "compile"),
+    ("torch", "cudagraph"),
     ("jax", "jit"),
     ("jax", "nojit"),
     ("jax", "forward"),

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""The engines' timed core beside what a user would write, and beside the matrix products alone.
+
+    python benchmarks/cores.py [--only 784-100-10@1024] [--dtype float32] [--rounds 21]
+
+Every subject has a process of its own, kept warm, and only one works at a
+time: the engines of crossgrad in their default variants, raw code in each
+framework (``peers/raw``), and the pure matrix products in NumPy and PyTorch.
+A round gives each subject one turn, of as many calls as it was calibrated to;
+rounds begin with another subject each time. A ratio is the median over the
+rounds of the ratio within a round, with a 95 % interval of the median from
+order statistics. ``over raw`` holds an engine against raw code of the same
+framework, ``over products`` against the faster of the two pure products, and
+``memory over raw`` the peak of a step (Linux), where it is a megabyte or more.
+Prints a table and writes ``benchmarks/results/cores.json``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from math import comb
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from peers.raw.subject import ENGINES, RAW, SUBJECTS
+
+RESULT = Path(__file__).parent / "results" / "cores.json"
+SHAPES = {
+    f"{network}@{batch_size}": (network, batch_size)
+    for network, batch_size in [
+        ("1-1-1", 1),
+        ("784-100-10", 10),
+        ("784-100-10", 1024),
+        ("1024-1024-1024-1024", 512),
+        ("2048-2048-2048", 512),
+    ]
+}
+DTYPES = ("float32", "float64")
+TURN = 0.08
+"""Seconds that a turn takes at least."""
+
+PAUSE = 0.05
+"""Seconds between turns: waiting threads of BLAS and OpenMP spin for a while before they sleep."""
+
+PRODUCTS = tuple(name for name in RAW if name.startswith("products"))
+SMALL = 2**20
+
+
+class Subject:
+    """The process of one subject on one case."""
+
+    def __init__(self, name: str, shape: str, dtype: str) -> None:
+        network, batch_size = SHAPES[shape]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "peers.raw.subject", name, network, str(batch_size), dtype],
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.name, self.calls = name, 1
+
+    def read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended with exit code {self._process.wait()}")
+        return json.loads(line)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self.read()
+
+    def calibrate(self) -> None:
+        """Double the calls until a turn is long enough."""
+        while self.ask(calls=self.calls)["seconds"] < TURN:
+            self.calls *= 2
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A median of ratios within rounds, and the 95 % interval of the median."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", action="append", choices=SHAPES, help="NETWORK@BATCH, repeatable")
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable")
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
+    for shape in options.only or SHAPES:
+        for dtype in options.dtype or DTYPES:
+            found = measure(shape, dtype, options.rounds)
+            print("\n".join(lines_of(found)), flush=True)
+            rows.append(found)
+
+    from crossgrad.environment import described, environment
+
+    result = {
+        "date": str(date.today()),
+        "rounds": options.rounds,
+        "seconds": round(time.perf_counter() - start),
+        "load_before": round(load_before, 2),
+        "environment": environment(described(*ENGINES)),
+        "cases": rows,
+    }
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written to {options.output}")
+
+
+def measure(shape: str, dtype: str, rounds: int) -> dict[str, Any]:
+    """Time every subject on one case, in rounds that take turns."""
+    subjects = [Subject(name, shape, dtype) for name in SUBJECTS]
+    try:
+        for subject in subjects:
+            subject.read()
+        for subject in subjects:
+            subject.calibrate()
+        samples: dict[str, list[float]] = {name: [] for name in SUBJECTS}
+        for number in range(rounds):
+            first = number % len(subjects)
+            for subject in subjects[first:] + subjects[:first]:
+                time.sleep(PAUSE)
+                samples[subject.name].append(subject.ask(calls=subject.calls)["seconds"] / subject.calls)
+        peaks = {subject.name: subject.ask(memory=True)["peak"] for subject in subjects}
+    finally:
+        for subject in subjects:
+            subject.close()
+    return compared(samples, peaks) | {"shape": shape, "dtype": dtype}
+
+
+def compared(samples: dict[str, list[float]], peaks: dict[str, int | None]) -> dict[str, Any]:
+    """Ratios of each engine to the raw code and to the faster pure products."""
+    fastest = min(PRODUCTS, key=lambda name: median(samples[name]))
+    engines: dict[str, Any] = {}
+    for name in ENGINES:
+        raw, ours_peak, raw_peak = f"raw {name}", peaks[name], peaks[f"raw {name}"]
+        engines[name] = {
+            "over_raw": vars(ratio(samples[name], samples[raw])),
+            "over_products": vars(ratio(samples[name], samples[fastest])),
+            "raw_over_products": vars(ratio(samples[raw], samples[fastest])),
+            "memory_over_raw": ours_peak / raw_peak if ours_peak and raw_peak and raw_peak >= SMALL else None,
+        }
+    return {
+        "seconds": {name: median(values) for name, values in samples.items()},
+        "peak_bytes": peaks,
+        "fastest_products": fastest,
+        "engines": engines,
+    }
+
+
+def ratio(ours: list[float], theirs: list[float]) -> Ratio:
+    """The median of the rounds' ratios; the interval's ends are order statistics.
+
+    The k-th smallest of n is below the median unless fewer than k of n fair
+    coins fall heads: k is the largest with a chance of at most 2.5 %.
+    """
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    n, k, chance = len(ratios), 0, 0.0
+    while (chance := chance + comb(n, k) / 2**n) <= 0.025:
+        k += 1
+    k = max(k - 1, 0)
+    return Ratio(median(ratios), ratios[k], ratios[n - 1 - k])
+
+
+def lines_of(found: dict[str, Any]) -> list[str]:
+    """One case as a table in plain text."""
+    seconds, fastest = found["seconds"], found["fastest_products"]
+    lines = [
+        f"{found['shape']} {found['dtype']}, {fastest} {seconds[fastest] * 1e6:,.1f} µs",
+        f"  {'engine':<6} {'µs':>11}   {'over raw':<22} {'over products':<22} {'memory over raw'}",
+    ]
+    for name, row in found["engines"].items():
+        memory = row["memory_over_raw"]
+        lines.append(
+            f"  {name:<6} {seconds[name] * 1e6:11,.1f}   {Ratio(**row['over_raw'])!s:<22} "
+            f"{Ratio(**row['over_products'])!s:<22} {'-' if memory is None else format(memory, '.3f')}"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
