@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ..networks.errors import InvalidInput, shortened
 from .results import Results, Row
 
-
 MOST_CURVES = 60
 LEAST_SECONDS, MOST_SECONDS, MOST_SHARE = 1e-12, 1e12, 1e6
 """No figure has use for what is beyond: only a file that was tampered with does."""

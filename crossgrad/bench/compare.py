@@ -1,0 +1,287 @@
+"""Is B slower than A? Rows of two benchmarks side by side, with verdicts that noise does not make."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .. import escape
+from ..networks.errors import InvalidInput, shortened
+from ..text import render_table
+from .ratios import Machine, exp, ratio_of
+from .results import REPEATED, Phase, Results, Row, Subject
+from .statistics import row_name
+from .text import seconds_text
+
+Verdict = Literal["faster", "slower", "same", "unsure", "once"]
+"""``once``: of what happens once in a process nothing can be told."""
+
+BEYOND = 0.02
+"""What no rule says otherwise is slower from here: smaller changes come of where code lies in memory."""
+
+SAME = 0.05
+"""An interval this near to 1 on both sides is called the same: a larger change would have been seen."""
+
+RULE = re.compile(r"(?:(?P<phase>[a-z]{1,20}):)?median>(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What counts as a regression: a median longer by more than a share, of one phase or of any."""
+
+    beyond: float
+    phase: Phase | None = None
+
+    def covers(self, phase: Phase) -> bool:
+        return phase in REPEATED and self.phase in (None, phase)
+
+    def __str__(self) -> str:
+        return f"{self.phase + ':' if self.phase else ''}median>{100 * self.beyond:.6g}%"
+
+
+def parse_rule(text: str) -> Rule:
+    """Read ``median>5%`` or ``step:median>5%``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither, or of a phase that happens only once.
+    """
+    found = RULE.fullmatch("".join(text.split()))
+    if found is None:
+        raise InvalidInput(
+            f"rule {shortened(repr(text))}: expected as in median>5%, or of one phase, as in step:median>5%"
+        )
+    phase = next((known for known in REPEATED if known == found["phase"]), None)
+    if found["phase"] and phase is None:
+        raise InvalidInput(
+            f"rule {shortened(repr(text))}: expected a phase that is timed more than once: "
+            f"{', '.join(REPEATED)}"
+        )
+    return Rule(float(found["percent"]) / 100, phase)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Change(_Record):
+    """One row of both benchmarks."""
+
+    network: str
+    batch_size: int
+    dtype: str
+    backend: str
+    variant: str
+    device: str
+    phase: Phase
+    before: Annotated[float, Field(description="Median seconds a call in A.")]
+    after: Annotated[float, Field(description="Median seconds a call in B.")]
+    seconds: Annotated[float | None, Field(description="B's median over A's.")] = None
+    ratio: Annotated[float | None, Field(description="The same over the machine's own change.")] = None
+    low: Annotated[float | None, Field(description="95 % interval of the ratio.")] = None
+    high: float | None = None
+    verdict: Verdict
+    regression: bool = False
+
+
+class MachineChange(Subject):
+    """How many times longer the machine's own products and copies took in B."""
+
+    device: str
+    ratio: float
+
+
+class Comparison(_Record):
+    """Two benchmarks, A and B, row by row."""
+
+    document: Literal["crossgrad.bench-comparison/1"] = Field(
+        default="crossgrad.bench-comparison/1", alias="schema"
+    )
+    began: Annotated[tuple[str, str], Field(description="When A and B began.")]
+    rule: str | None
+    differences: tuple[str, ...]
+    machine: tuple[MachineChange, ...]
+    rows: tuple[Change, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """Rows that are slower beyond the rule; none without a rule."""
+        return tuple(row for row in self.rows if row.regression)
+
+
+def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
+    """Compare the rows that two benchmarks share.
+
+    A row is slower if, relative to the machine's own change, it takes longer by more than
+    `BEYOND` (or the rule's share, where it applies), the whole interval is above 1, and it takes
+    longer in seconds as well: so that neither a slower machine nor a faster limit makes a
+    regression alone. See `ratios` for the interval.
+
+    Raises
+    ------
+    InvalidInput
+        If there is a rule, and no row of both that it could be held to: it would never fail.
+    """
+    before, after = ({row.key: row for row in results.rows} for results in (a, b))
+    both = [key for key in before if key in after]
+    machine = Machine.of(a, b)
+    rows = tuple(_change(before[key], after[key], machine, fail_if) for key in both)
+    if fail_if is not None and not any(fail_if.covers(row.phase) and row.low is not None for row in rows):
+        raise InvalidInput(f"rule {fail_if}: the two have no row in common that it could be held to")
+    return Comparison(
+        began=(a.began, b.began),
+        rule=None if fail_if is None else str(fail_if),
+        differences=tuple(environment_differences(a, b)),
+        machine=tuple(_machine_changes(machine)),
+        rows=rows,
+        only_a=tuple(row_name(row) for key, row in before.items() if key not in after),
+        only_b=tuple(row_name(row) for key, row in after.items() if key not in before),
+    )
+
+
+def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
+    about = a.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
+    seconds = exp(math.log(b.median) - math.log(a.median)) if a.median > 0 and b.median > 0 else None
+    found = Change(**about, before=a.median, after=b.median, seconds=seconds, verdict="once")
+    if a.phase not in REPEATED or a.rounds == 1 or b.rounds == 1:
+        return found
+    ratio = ratio_of(a, b, machine)
+    if ratio is None or seconds is None:
+        return found.model_copy(update={"verdict": "unsure"})
+    applies = rule is not None and rule.covers(a.phase)
+    beyond = rule.beyond if rule is not None and applies else BEYOND
+    verdict = _verdict(ratio.ratio, ratio.low, ratio.high, seconds, beyond)
+    return found.model_copy(
+        update={
+            "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high, "verdict": verdict,
+            "regression": applies and verdict == "slower",
+        }
+    )  # fmt: skip
+
+
+def _verdict(ratio: float, low: float, high: float, seconds: float, beyond: float) -> Verdict:
+    if low > 1 and ratio > 1 + beyond and seconds > 1:
+        return "slower"
+    if high < 1 and ratio < 1 / (1 + beyond) and seconds < 1:
+        return "faster"
+    near = 1 + max(SAME, beyond)
+    return "same" if all(1 / near <= value <= near for value in (low, high, seconds)) else "unsure"
+
+
+def _machine_changes(machine: Machine) -> Iterator[MachineChange]:
+    for (network, batch_size, dtype, device), log in machine.changes.items():
+        yield MachineChange(
+            network=network, batch_size=batch_size, dtype=dtype, device=device, ratio=exp(log)
+        )
+
+
+def environment_differences(a: Results, b: Results) -> list[str]:
+    """What two benchmarks do not share of machine, versions and settings: dotted keys with both values."""
+    one, other = (
+        dict(_flat({**results.environment, "settings": results.settings.model_dump()})) for results in (a, b)
+    )
+    return [
+        f"{shortened(key)}: {_told(one, key)} in A, {_told(other, key)} in B"
+        for key in {**one, **other}
+        if key not in one or key not in other or one[key] != other[key]
+    ]
+
+
+def _flat(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def _told(values: Mapping[str, Any], key: str) -> str:
+    return shortened(repr(values[key])) if key in values else "nothing"
+
+
+def comparison_json(found: Comparison) -> str:
+    """The comparison as JSON, with names in it escaped."""
+    document = found.model_dump_json(by_alias=True, indent=1)
+    return escape.json(document) + "\n"
+
+
+def comparison_text(found: Comparison) -> str:
+    """A table for each network, batch size and dtype; then what is not alike, and what it comes to."""
+    subject_of = {key: [row for row in found.rows if _key(row) == key] for key in _subjects(found)}
+    tables = [
+        render_table(f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row) for row in rows])
+        for (network, batch, dtype), rows in subject_of.items()
+    ]
+    return "".join(tables) + "".join(f"{escape.terminal(line)}\n" for line in _lines(found))
+
+
+COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "95 %", "verdict")
+
+
+def _subjects(found: Comparison) -> list[tuple[str, int, str]]:
+    return list(dict.fromkeys(map(_key, found.rows)))
+
+
+def _key(row: Change | MachineChange) -> tuple[str, int, str]:
+    return row.network, row.batch_size, row.dtype
+
+
+def _label(row: Change) -> str:
+    return f"{row.backend}:{row.variant}@{row.device}"
+
+
+def _cells(row: Change) -> list[str]:
+    known = row.ratio is not None and row.low is not None and row.high is not None
+    return [
+        _label(row),
+        row.phase,
+        seconds_text(row.before),
+        seconds_text(row.after),
+        _ratio(row.seconds),
+        _ratio(row.ratio),
+        f"{_ratio(row.low)} to {_ratio(row.high)}" if known else "-",
+        "REGRESSION" if row.regression else row.verdict,
+    ]
+
+
+def _ratio(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value < 10 else f"{value:.3g}"
+
+
+def _lines(found: Comparison) -> Iterator[str]:
+    if found.differences:
+        yield "not alike, so that a change may have more than one cause:"
+        yield from (f"  {difference}" for difference in found.differences)
+    for machine in found.machine:
+        if abs(math.log(machine.ratio)) > math.log1p(BEYOND):
+            yield (
+                f"the machine's own products and copies on {machine.device} took {_ratio(machine.ratio)} "
+                f"times as long in B, at {machine.network} (batch {machine.batch_size}, {machine.dtype})"
+            )
+    for side, names in (("A", found.only_a), ("B", found.only_b)):
+        yield from (f"only in {side}: {name}" for name in names)
+    yield closing_line(found)
+
+
+def closing_line(found: Comparison) -> str:
+    """One line that says everything."""
+    counts = Counter(row.verdict for row in found.rows if row.verdict != "once")
+    rows = f"{sum(counts.values())} rows of both: " + (
+        ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()) or "nothing to compare"
+    )
+    if found.rule is None:
+        return rows
+    regressions = [f"{_label(row)} {row.phase} of {row.network}" for row in found.regressions]
+    what = f"REGRESSION: {', '.join(regressions)}" if regressions else "no regression"
+    return f"{rows}; rule {found.rule}: {what}"
