@@ -1,0 +1,101 @@
+"""The matrix products of a step and nothing else, compiled into one call.
+
+XLA gives no way to write into outputs that are there; what it may do is take
+the memory of arguments that are given away. So each call gives away the
+outputs of the last.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...networks.cases import Case
+from ..base import Products
+from .scope import OnDevice
+
+SMALLEST_COPY = 4 * 2**10
+LARGEST_COPY = 256 * 2**20
+"""Bytes; on CUDA always so many, for a smaller copy would measure the launch, not the memory."""
+
+
+class JaxProducts(OnDevice, Products):
+    """Operands of a case's shapes and dtype, drawn on the device: their numbers do not matter."""
+
+    def __init__(self, case: Case, device: str) -> None:
+        super().__init__(case, device)
+        B, widths = case.batch_size, case.network.widths
+        with self._scope(), jax.default_device(self._device):
+            keys = iter(jax.random.split(jax.random.key(0), 3 * len(widths)))
+
+            def drawn(*shape: int) -> jax.Array:
+                numbers = jax.random.uniform(next(keys), shape).astype(self._storage)
+                placed: jax.Array = jax.device_put(numbers, self._device)
+                return placed
+
+            a = [drawn(B, width) for width in widths[:-1]]
+            W = [drawn(o, i) for i, o in pairwise(widths)]
+            dz = [drawn(B, width) for width in widths[1:]]
+        self._operands = (a, W, dz)
+        self._source = (jax.device_put(np.zeros(self._bytes(), np.uint8), self._device),)
+        self._calls = {
+            "forward": self._into_outputs(_multiplied, *self._operands[:2]),
+            "step": self._into_outputs(_stepped, *self._operands),
+            "copy": self._into_outputs(_copied, *self._source),
+        }
+
+    def forward(self) -> Any:
+        return self._run("forward", *self._operands[:2])
+
+    def step(self) -> Any:
+        return self._run("step", *self._operands)
+
+    def copy(self) -> Any:
+        return self._run("copy", *self._source)
+
+    @property
+    def copied_bytes(self) -> int:
+        return int(self._source[0].nbytes)
+
+    def _run(self, name: str, *operands: Any) -> Any:
+        compiled, outputs = self._calls[name]
+        self._last = outputs = compiled(outputs, *operands)
+        self._calls[name] = compiled, outputs
+        return outputs
+
+    def _bytes(self) -> int:
+        if self._device.platform != "cpu":
+            return LARGEST_COPY
+        used = jax.tree.leaves((self._operands, self._shapes(_stepped, *self._operands)))
+        size: int = sum(array.size * array.dtype.itemsize for array in used)
+        return min(max(size, SMALLEST_COPY), LARGEST_COPY)
+
+    def _shapes(self, function: Callable[..., Any], *operands: Any) -> list[jax.ShapeDtypeStruct]:
+        with self._scope():
+            shapes: list[jax.ShapeDtypeStruct] = jax.eval_shape(function, None, *operands)
+        return shapes
+
+    def _into_outputs(self, function: Callable[..., Any], *operands: Any) -> tuple[Any, Any]:
+        """Compile a function whose first argument is not read but written; and the first outputs."""
+        with self._scope():
+            empty = [np.zeros(shape.shape, shape.dtype) for shape in self._shapes(function, *operands)]
+            outputs = jax.device_put(empty, self._device)
+        options = {"donate_argnums": 0, "keep_unused": True}
+        return self._compile(function, outputs, *operands, **options)[0], outputs
+
+
+def _multiplied(outputs: Any, a: list[jax.Array], W: list[jax.Array]) -> list[jax.Array]:
+    return [left @ right.T for left, right in zip(a, W, strict=True)]
+
+
+def _stepped(outputs: Any, a: list[jax.Array], W: list[jax.Array], dz: list[jax.Array]) -> list[jax.Array]:
+    dW = [left.T @ right for left, right in zip(dz, a, strict=True)]
+    da = [left @ right for left, right in zip(dz[1:], W[1:], strict=True)]
+    return _multiplied(outputs, a, W) + dW + da
+
+
+def _copied(outputs: Any, source: jax.Array) -> list[jax.Array]:
+    return [jnp.copy(source)]

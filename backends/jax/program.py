@@ -1,0 +1,123 @@
+"""A case's network compiled: each phase one call, with arguments that are on the device already."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ...networks.batches import Batch
+from ...networks.cases import Case
+from ...networks.dtypes import Array
+from ...networks.parameters import Parameters
+from ..base import Program, Trace, numbered
+from .network import JaxNetwork, Layer, forward_mode
+from .scope import OnDevice
+
+
+class Values(NamedTuple):
+    """Arguments of the network's functions, in their order."""
+
+    layers: tuple[Layer, ...]
+    x: jax.Array
+    y: jax.Array
+
+
+class JaxProgram(OnDevice, Program):
+    """The phases of a training step; all but `step` are compiled when they are first called."""
+
+    def __init__(self, case: Case, variant: str, device: str) -> None:
+        super().__init__(case, device)
+        self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
+        self._compiles = variant != "nojit"
+        self._ready: dict[str, Callable[..., Any]] = {}
+        self._started: Any = None
+        # Kept: a jit made anew would compile anew, also for a case of the same shapes.
+        self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
+        self._step, self.preparation = self._prepared(
+            self._network.step, *self.put(case.parameters, case.batch)
+        )
+
+    def put(self, parameters: Parameters, batch: Batch) -> Values:
+        with self._scope():
+            layers = tuple((self._place(W), None if b is None else self._place(b)) for W, b in parameters)
+            return Values(layers, self._place(batch.x), self._place(batch.y))
+
+    def step(self, values: Values) -> Any:
+        self._last = None  # so that no two results are held at a time
+        self._started = self._step
+        self._last = result = self._step(*values)
+        return result
+
+    def gradients(self, result: Any) -> dict[str, Array]:
+        loss, gradients = result
+        return {"loss": self._array(loss)} | self._named(("dW", "db"), gradients)
+
+    def trace(self, values: Values) -> Trace:
+        with self._scope():
+            found, gradients, updated = self._trace(values.layers, self._probes(values), values.x, values.y)
+        quantities = {name: self._array(found[name]) for name in ("loss", "loss_new")}
+        for kind in ("z", "a", "dz", "da"):
+            quantities |= numbered(kind, map(self._array, found[kind]))
+        quantities |= self._named(("dW", "db"), gradients) | self._named(("W_new", "b_new"), updated)
+        return Trace(quantities)
+
+    def forward(self, values: Values) -> Any:
+        return self._run("forward", self._network.loss, *values)
+
+    def loss(self, result: jax.Array) -> Array:
+        return self._array(result)
+
+    def update(self, values: Values, result: Any) -> Any:
+        return self._run("update", self._network.update, values.layers, result[1])
+
+    def updated(self, parameters: Any) -> dict[str, Array]:
+        return self._named(("W_new", "b_new"), parameters)
+
+    def device_peak(self, call: Callable[[], object]) -> int | None:
+        """By how much a call raised the most that JAX ever held, which cannot be set back.
+
+        Where it did not, what XLA planned for the last executable that the call started.
+        """
+        if self._device.platform == "cpu":
+            return None
+        self.synchronize()
+        before = self._device.memory_stats() or {}
+        self._started = None
+        call()
+        self.synchronize()
+        after = self._device.memory_stats() or {}
+        if after.get("peak_bytes_in_use", 0) > before.get("peak_bytes_in_use", 0):
+            return int(after["peak_bytes_in_use"] - before["bytes_in_use"])
+        plan = getattr(self._started, "memory_analysis", lambda: None)()
+        return None if plan is None else int(plan.temp_size_in_bytes + plan.output_size_in_bytes)
+
+    def _run(self, phase: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        if phase not in self._ready:
+            self._ready[phase], _ = self._prepared(function, *arguments)
+        self._last = None
+        self._started = self._ready[phase]
+        self._last = result = self._started(*arguments)
+        return result
+
+    def _prepared(
+        self, function: Callable[..., Any], *arguments: Any
+    ) -> tuple[Callable[..., Any], dict[str, float]]:
+        """Compile a function, or let it run as it is, operation by operation, in its scope."""
+        if self._compiles:
+            return self._compile(function, *arguments)
+
+        def scoped(*arguments: Any) -> Any:
+            with self._scope():
+                return function(*arguments)
+
+        return scoped, {}
+
+    def _probes(self, values: Values) -> tuple[Any, ...]:
+        shapes = [(len(values.x), len(W)) for W, _ in values.layers]
+        return tuple(tuple(self._place(np.zeros(shape)) for _ in "za") for shape in shapes)
+
+    def _named(self, kinds: tuple[str, str], layers: Sequence[Layer]) -> dict[str, Array]:
+        matrix, vector = kinds
+        biases = [None if b is None else self._array(b) for _, b in layers]
+        return numbered(matrix, [self._array(W) for W, _ in layers]) | numbered(vector, biases)

@@ -1,0 +1,60 @@
+"""JAX's settings for a dtype, and what runs in them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...networks.cases import Case
+from ...networks.dtypes import Array, find_dtype
+from ..base import Timed
+
+
+class OnDevice(Timed):
+    """A device, a dtype and the settings that the dtype needs; knows what was started last."""
+
+    def __init__(self, case: Case, device: str) -> None:
+        kind, _, index = device.partition(":")
+        self._device = jax.devices(kind)[int(index or 0)]
+        self._storage = find_dtype(case.dtype).storage
+        self._x64 = case.dtype == "float64"
+        self._precision = "tensorfloat32" if case.dtype == "tf32" else "highest"
+        self._last: Any = None
+        """Arrays of which the last is there when all is that was started."""
+
+    def synchronize(self) -> None:
+        jax.block_until_ready(self._last)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """JAX's settings for this dtype, in this thread, for as long as the scope lasts.
+
+        Without x64 JAX turns float64 into float32 without a word; on CUDA its
+        float32 matrix products are TF32 unless told otherwise.
+        """
+        with jax.enable_x64(self._x64), jax.default_matmul_precision(self._precision):
+            yield
+
+    def _compile(
+        self, function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> tuple[Any, dict[str, float]]:
+        """Compile ahead of time, for these shapes; say how long its two parts took.
+
+        What is compiled has its types and precision in it: it is called outside of `_scope`.
+        """
+        with self._scope():
+            start = time.perf_counter()
+            lowered = jax.jit(function, **options).lower(*arguments)
+            traced = time.perf_counter()
+            compiled = lowered.compile()
+        return compiled, {"trace": traced - start, "compile": time.perf_counter() - traced}
+
+    def _place(self, array: Array) -> jax.Array:
+        placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)
+        return placed
+
+    def _array(self, value: jax.Array) -> Array:
+        return np.asarray(value).astype(self._storage)
