@@ -20,7 +20,6 @@ the result.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +32,36 @@ Store = Callable[[str, int, Array], None]
 """Called with the kind, the layer and the array of each quantity as soon as it is there."""
 
 
+class Dense(NamedTuple):
+    """Parameters of a layer, with what products and sums take of them."""
+
+    W: Array
+    W_T: Array
+    b: Array | None
+    b_rows: Array | None
+    """b for as many samples as `_rows_together` says, one after the other: ``(1, rows * O)``."""
+
+    @classmethod
+    def of(cls, W: Array, b: Array | None, batch: int) -> "Dense":
+        if b is None:
+            return cls(W, W.T, None, None)
+        repeated = np.tile(b, (1, _rows_together(batch, len(b))))
+        repeated.setflags(write=False)
+        return cls(W, W.T, b, repeated)
+
+
+def _rows_together(batch: int, outputs: int) -> int:
+    """How many rows of ``(B, O)`` the bias is added to at a time: a divisor of B.
+
+    A ufunc copies an operand that it must repeat along shorter rows than its
+    buffer of 8192 elements, which takes as long as the sum. Where B has no divisor
+    that makes rows of a moderate length, they stay as they are.
+    """
+    fitting = (n for n in range(1, batch + 1) if batch % n == 0 and (n * outputs >= 8192 or n == batch))
+    rows = next(fitting)
+    return rows if rows * outputs <= 8 * 8192 else 1
+
+
 class _Target(NamedTuple):
     """An array for a layer's rows, as products and as elementwise functions take it."""
 
@@ -40,23 +69,14 @@ class _Target(NamedTuple):
     out: Array | None
     """The same array, or None where a new one is faster."""
 
+    together: Array
+    """The same array, in rows as long as the repeated bias."""
+
     @classmethod
     def of(cls, array: Array) -> "_Target":
-        return cls(array, array if array.size > 1 else None)
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Parameters of a layer, with the views that products take."""
-
-    W: Array
-    W_T: Array
-    b: Array | None
-    """``(1, O)``."""
-
-    @classmethod
-    def of(cls, W: Array, b: Array | None) -> "Dense":
-        return cls(W, W.T, None if b is None else b.reshape(1, -1))
+        rows = _rows_together(*array.shape)
+        together = array.reshape(len(array) // rows, -1)
+        return cls(array, array if array.size > 1 else None, together)
 
 
 class Workspace:
@@ -113,8 +133,8 @@ class Workspace:
         a = [x]
         for p, rule, target in zip(parameters, self._rules, targets, strict=True):
             z = np.dot(a[-1], p.W_T, target.product)
-            if p.b is not None:
-                z = np.add(z, p.b, target.out)
+            if p.b_rows is not None:
+                np.add(target.together, p.b_rows, target.together)
             if store:
                 store("z", len(a), z)
             a.append(rule.forward(z, target.out))

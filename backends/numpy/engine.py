@@ -72,6 +72,10 @@ class _Values:
     y: Array
 
 
+_New = list[tuple[Array, Array | None]]
+"""Updated W and b of each layer."""
+
+
 class NumpyProgram(Program):
     """The network of a case, with everything that its shapes decide prepared."""
 
@@ -90,7 +94,7 @@ class NumpyProgram(Program):
         self._quiet.run(np.seterr, over="ignore", invalid="ignore")
 
     def put(self, parameters: Parameters, batch: Batch) -> _Values:
-        layers = (Dense.of(self._frozen(W), None if b is None else self._frozen(b)) for W, b in parameters)
+        layers = (self._dense(self._frozen(W), None if b is None else self._frozen(b)) for W, b in parameters)
         return _Values(tuple(layers), self._frozen(batch.x), self._frozen(batch.y))
 
     def step(self, values: _Values) -> tuple[Workspace, Any]:
@@ -107,15 +111,12 @@ class NumpyProgram(Program):
     def loss(self, result: Any) -> Array:
         return np.array(result, self._storage)
 
-    def update(self, values: _Values, result: tuple[Workspace, Any]) -> tuple[Dense, ...]:
-        self._quiet.run(self._update, values, result[0], self._updates)
-        return self._updates
+    def update(self, values: _Values, result: tuple[Workspace, Any]) -> _New:
+        return self._quiet.run(self._update, values, result[0], self._updates)
 
-    def updated(self, parameters: tuple[Dense, ...]) -> dict[str, Array]:
-        return self._stored(
-            numbered("W_new", (p.W for p in parameters))
-            | numbered("b_new", (None if p.b is None else p.b[0] for p in parameters))
-        )
+    def updated(self, parameters: _New) -> dict[str, Array]:
+        W, b = zip(*parameters, strict=True)
+        return self._stored(numbered("W_new", W) | numbered("b_new", b))
 
     def trace(self, values: _Values) -> Trace:
         return Trace(self._quiet.run(self._trace, values))
@@ -129,17 +130,17 @@ class NumpyProgram(Program):
                 self._round_stored(kind, n, value)
             found[f"{kind}.{n}"] = value.astype(self._storage)
 
-        work, new = self._new_workspace(), self._new_parameters()
+        work = self._new_workspace()
         loss = work.step(values.parameters, values.x, values.y, store)
-        self._update(values, work, new)
-        loss_new = work.loss(new, values.x, values.y, self._store)
+        new = self._update(values, work, self._new_parameters())
+        loss_new = work.loss([self._dense(W, b) for W, b in new], values.x, values.y, self._store)
         return found | self._stored({"loss": loss, "loss_new": loss_new}) | self.updated(new)
 
-    def _update(self, values: _Values, work: Workspace, new: tuple[Dense, ...]) -> None:
-        for p, dW, db, after in zip(values.parameters, work.dW, work.db, new, strict=True):
-            self._updated(p.W, dW, after.W)
-            if p.b is not None:
-                self._updated(p.b, db, after.b)
+    def _update(self, values: _Values, work: Workspace, new: _New) -> _New:
+        return [
+            (self._updated(p.W, dW, W), None if p.b is None else self._updated(p.b, db, b))
+            for p, dW, db, (W, b) in zip(values.parameters, work.dW, work.db, new, strict=True)
+        ]
 
     def _updated(self, parameter: Array, gradient: Any, out: Any) -> Array:
         """One step of gradient descent, ``p - lr * dp``; the gradient is used up."""
@@ -150,17 +151,18 @@ class NumpyProgram(Program):
         return updated
 
     @cached_property
-    def _updates(self) -> tuple[Dense, ...]:
+    def _updates(self) -> _New:
         """What `update` writes to."""
         return self._new_parameters()
 
-    def _new_parameters(self) -> tuple[Dense, ...]:
-        return tuple(
-            Dense.of(
-                np.empty((o, i), self._arithmetic), np.empty(o, self._arithmetic) if layer.bias else None
-            )
+    def _new_parameters(self) -> _New:
+        return [
+            (np.empty((o, i), self._arithmetic), np.empty(o, self._arithmetic) if layer.bias else None)
             for (o, i), layer in zip(self._network.shapes, self._network.layers, strict=True)
-        )
+        ]
+
+    def _dense(self, W: Array, b: Array | None) -> Dense:
+        return Dense.of(W, b, self._batch_size)
 
     def _new_workspace(self) -> Workspace:
         return Workspace(

@@ -1,6 +1,6 @@
 """The formulas of one training step, each under a name by which a mutant can replace it.
 
-The mathematics is that of ``backends/numpy/engine.py``. There it is written
+The mathematics is that of ``backends/numpy/backprop.py``. There it is written
 to be read and to be fast; here every formula is a function of its own, a hook,
 and `HOOKS` holds the right ones. What a hook sees of its layer is a `Layer`,
 and on the way back also what the forward pass left there, a `Seen`.
@@ -9,6 +9,8 @@ and on the way back also what the forward pass left there, a `Seen`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..backends.numpy.activations import ActivationRule
 from ..backends.numpy.losses import LossRule
@@ -112,8 +114,8 @@ def weight_gradient(at: Layer, seen: Seen, dz: Array) -> Array:
 
 
 def bias_gradient(at: Layer, seen: Seen, dz: Array) -> Array:
-    """``db[o] = sum_s dz[s, o]``."""
-    db: Array = dz.sum(axis=0)
+    """``db[o] = sum_s dz[s, o]``, as a product."""
+    db: Array = np.ones(len(dz), dz.dtype) @ dz
     return db
 
 
