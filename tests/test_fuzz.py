@@ -52,7 +52,7 @@ def reading(target: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("reader", [target], indirect=True)
 
 
-FILES = ["network", "parameters", "mnist", "sweep", "ids", "run", "records"]
+FILES = ["network", "parameters", "mnist", "sweep", "ids", "run", "records", "bench"]
 
 
 @pytest.mark.parametrize("reader", FILES, indirect=True)

@@ -1,5 +1,6 @@
 """Every target by its name."""
 
+from .benches import BENCHES
 from .commands import COMMANDS
 from .files import IMAGES, NETWORKS, PARAMETERS
 from .runs import IDS, INFOS, PLANS, RECORDS
@@ -12,5 +13,6 @@ TARGETS = {
     "ids": IDS,
     "run": INFOS,
     "records": RECORDS,
+    "bench": BENCHES,
     "cli": COMMANDS,
 }

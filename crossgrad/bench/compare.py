@@ -26,6 +26,9 @@ BEYOND = 0.02
 SAME = 0.05
 """An interval this near to 1 on both sides is called the same: a larger change would have been seen."""
 
+LARGEST = 1e300
+"""Of a ratio: JSON has no infinity."""
+
 RULE = re.compile(r"(?:(?P<phase>[a-z]{1,20}):)?median>(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%")
 
 
@@ -83,7 +86,7 @@ class Change(_Record):
     after: Annotated[float, Field(description="Median seconds a call in B.")]
     seconds: Annotated[float | None, Field(description="B's median over A's.")] = None
     ratio: Annotated[float | None, Field(description="The same over the machine's own change.")] = None
-    low: Annotated[float | None, Field(description="95 % interval of the ratio.")] = None
+    low: Annotated[float | None, Field(description="99 % interval of the ratio.")] = None
     high: float | None = None
     verdict: Verdict
     regression: bool = False
@@ -150,7 +153,7 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
 
 def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
     about = a.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
-    seconds = exp(math.log(b.median) - math.log(a.median)) if a.median > 0 and b.median > 0 else None
+    seconds = min(b.median / a.median, LARGEST) if a.median > 0 and b.median > 0 else None
     found = Change(**about, before=a.median, after=b.median, seconds=seconds, verdict="once")
     if a.phase not in REPEATED or a.rounds == 1 or b.rounds == 1:
         return found
@@ -224,7 +227,7 @@ def comparison_text(found: Comparison) -> str:
     return "".join(tables) + "".join(f"{escape.terminal(line)}\n" for line in _lines(found))
 
 
-COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "95 %", "verdict")
+COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "99 %", "verdict")
 
 
 def _subjects(found: Comparison) -> list[tuple[str, int, str]]:

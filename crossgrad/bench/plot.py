@@ -95,8 +95,8 @@ def plot_results(results: Results, path: str | Path) -> None:
     content = _rendered(results, curves_of(results), path.suffix.lower())
     try:
         path.write_bytes(content)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have this name
+        raise InvalidInput(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _rendered(results: Results, curves: Curves, suffix: str) -> bytes:

@@ -105,7 +105,7 @@ def _spread(row: Row) -> Found | None:
     spread = iqr(row.samples) / median(row.samples)
     if spread <= SPREAD:
         return None
-    return spread, f"its rounds spread by {spread:.0%} (IQR over median): the machine was busy"
+    return spread, f"its rounds spread by {_percent(spread)} (IQR over median): the machine was busy"
 
 
 def _drift(row: Row) -> Found | None:
@@ -120,7 +120,7 @@ def _drift(row: Row) -> Found | None:
     if abs(change) <= DRIFT:
         return None
     return abs(change), (
-        f"its second half took {abs(change):.0%} {'more' if change > 0 else 'less'} than its first: "
+        f"its second half took {_percent(abs(change))} {'more' if change > 0 else 'less'} than its first: "
         "the machine changed meanwhile"
     )
 
@@ -132,6 +132,10 @@ def _far_out(row: Row) -> Found | None:
     if share < FAR_SHARE:
         return None
     return share, (
-        f"{share:.0%} of its rounds lie far out (over {FAR:g} IQR above the third quartile): "
+        f"{_percent(share)} of its rounds lie far out (over {FAR:g} IQR above the third quartile): "
         "something interrupts the machine"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,343 @@
+"""Results compared: noise makes no regression, a planted slowdown is found."""
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgrad import InvalidInput
+from crossgrad.bench.compare import (
+    Comparison,
+    Rule,
+    compare,
+    comparison_json,
+    comparison_text,
+    environment_differences,
+    parse_rule,
+)
+from crossgrad.bench.results import Limit, Results, Row, Settings
+from crossgrad.bench.statistics import median
+
+ENGINES = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
+NETWORKS = ["1-1-1", "784-100-10", "1024-1024-1024"]
+SETTINGS = Settings(min_time=1, rounds=15)
+
+
+def row(samples: Sequence[float] = (1.0,) * 15, **fields: Any) -> Row:
+    about = {"network": "784-100-10", "batch_size": 32, "dtype": "float32", "backend": "numpy"}
+    about |= {"variant": "manual", "device": "cpu", "phase": "step", **fields}
+    about.setdefault("median", median(samples or [1.0]))
+    return Row(**{"rounds": len(samples), "samples": tuple(samples), **about})
+
+
+def limit(scale: float = 1.0, **fields: Any) -> Limit:
+    about = {"network": "784-100-10", "batch_size": 32, "dtype": "float32", "device": "cpu"}
+    seconds = {"forward": 0.2 * scale, "step": 0.5 * scale, "bandwidth": 1e9 / scale}
+    return Limit(**{"products": "numpy", **about, **seconds, **fields})
+
+
+def results(*rows: Row, limits: Sequence[Limit] = (), **fields: Any) -> Results:
+    about = {"began": "2026-01-01T00:00:00+00:00", "environment": {"cpu": "one"}, "settings": SETTINGS}
+    return Results(**{**about, **fields}, rows=rows, limits=tuple(limits))
+
+
+def about(scale: float, spread: float = 0.004) -> list[float]:
+    """Fifteen quiet rounds."""
+    return [scale * (1 + spread * ((7 * number) % 5 - 2)) for number in range(15)]
+
+
+def verdict(a: Results, b: Results, rule: Rule | None = None) -> str:
+    (found,) = compare(a, b, rule).rows
+    return found.verdict
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [(1.0, "same"), (1.015, "same"), (1.05, "slower"), (2.0, "slower"), (0.95, "faster"), (0.985, "same")],
+)
+def test_verdicts_of_quiet_rounds(factor: float, expected: str) -> None:
+    for limits in ([], [limit()]):
+        a, b = results(row(about(1)), limits=limits), results(row(about(factor)), limits=limits)
+        assert verdict(a, b) == expected
+
+
+def test_a_machine_that_became_slower_makes_no_regression() -> None:
+    a = results(row(about(1)), limits=[limit()])
+    b = results(row(about(1.3)), limits=[limit(1.3)])
+    (found,) = compare(a, b, parse_rule("median>5%")).rows
+    assert found.ratio == pytest.approx(1)
+    assert found.seconds == pytest.approx(1.3)
+    assert (found.verdict, found.regression) == ("unsure", False)
+    assert "took 1.300 times as long in B" in comparison_text(compare(a, b))
+
+
+def test_a_limit_that_became_faster_makes_no_regression() -> None:
+    a, b = results(row(about(1)), limits=[limit()]), results(row(about(0.99)), limits=[limit(0.8)])
+    assert verdict(a, b) == "unsure"
+
+
+def test_a_slowdown_on_a_slower_machine_is_found() -> None:
+    a, b = results(row(about(1)), limits=[limit()]), results(row(about(1.3)), limits=[limit(1.1)])
+    assert verdict(a, b) == "slower"
+
+
+def test_measures_of_the_machine_that_disagree_widen_the_interval() -> None:
+    a, agreed = results(row(about(1)), limits=[limit()]), limit()
+    b, c = (
+        results(row(about(1.1)), limits=[found])
+        for found in (agreed, agreed.model_copy(update={"bandwidth": 0.8e9}))
+    )
+    assert verdict(a, b) == "slower"
+    assert verdict(a, c) == "unsure"
+
+
+def test_rounds_that_wander_widen_the_interval_and_blinking_ones_less() -> None:
+    """The same rounds, in another order: what lasts longer than a round may last longer than a run."""
+    low, high = [1.0] * 50, [1.2] * 50
+    wandering = [sample for _ in range(2) for half in (low, high) for sample in half[:25]]
+    blinking = [sample for pair in zip(low, high, strict=True) for sample in pair]
+    assert sorted(wandering) == sorted(blinking)
+    a = results(row(about(1)))
+    widths = []
+    for samples in (wandering, blinking):
+        (found,) = compare(a, results(row(samples))).rows
+        assert found.low is not None
+        assert found.high is not None
+        widths.append(math.log(found.high / found.low))
+    assert widths[0] > 2 * widths[1]
+
+
+@given(
+    a=st.lists(st.floats(0, 1e300), min_size=1, max_size=20),
+    b=st.lists(st.floats(0, 1e300), min_size=1, max_size=20),
+    scale=st.floats(1e-290, 1e300),
+)
+def test_any_numbers_compare(a: list[float], b: list[float], scale: float) -> None:
+    one, other = results(row(a), limits=[limit()]), results(row(b), limits=[limit(scale)])
+    for found in (compare(one, other), compare(other, one)):
+        (change,) = found.rows
+        if change.low is not None:
+            assert change.low <= change.ratio <= change.high
+        assert comparison_text(found)
+        assert json.loads(comparison_json(found))
+
+
+@given(factor=st.floats(0.5, 2), scale=st.floats(0.5, 2))
+def test_back_and_forth_are_each_others_inverse(factor: float, scale: float) -> None:
+    one = results(row(about(1)), limits=[limit()])
+    other = results(row(about(factor)), limits=[limit(scale)])
+    (there,), (back,) = compare(one, other).rows, compare(other, one).rows
+    assert there.ratio * back.ratio == pytest.approx(1)
+    assert there.low * back.high == pytest.approx(1)
+    opposite = {"faster": "slower", "slower": "faster"}
+    assert opposite.get(there.verdict, there.verdict) == back.verdict
+
+
+def test_what_happens_once_is_shown_and_never_counts() -> None:
+    once = [row([1.0], phase="compile"), row(about(1))]
+    twice = [row([9.0], phase="compile"), row(about(1))]
+    found = compare(results(*once), results(*twice), parse_rule("median>5%"))
+    assert [(change.phase, change.verdict, change.regression) for change in found.rows] == [
+        ("compile", "once", False),
+        ("step", "same", False),
+    ]
+    assert found.rows[0].seconds == 9
+    assert "9.000" in comparison_text(found)
+
+
+@pytest.mark.parametrize("samples", [(), (0.0,) * 15], ids=["none", "zeros"])
+def test_rows_without_usable_rounds_are_unsure(samples: tuple[float, ...]) -> None:
+    a = results(row(median=1.0, samples=samples, rounds=15))
+    assert verdict(a, results(row(about(2)))) == "unsure"
+
+
+# Rules
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("median>5%", Rule(0.05)),
+        (" step : median > 2.5 % ", Rule(0.025, "step")),
+        ("update:median>0%", Rule(0.0, "update")),
+    ],
+)
+def test_rules_are_read(text: str, rule: Rule) -> None:
+    assert parse_rule(text) == rule
+    assert parse_rule(str(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "5%", "median", "median>5", "median>-5%", "median>1e3%", "median<5%", "mean>5%"),
+        *("median>5%,step", "leap:median>5%", "import:median>5%", "median>99999%", "step:step:median>5%"),
+        "\x1b[2J" * 99,
+    ],
+)
+def test_other_rules_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"expected as in median>5%|expected a phase that") as refused:
+        parse_rule(text)
+    assert len(str(refused.value)) < 300
+
+
+def test_a_rule_counts_only_its_phase_and_beyond_its_share() -> None:
+    a = results(row(about(1)), row(about(1), phase="update"))
+    b = results(row(about(1.1)), row(about(1.2), phase="update"))
+
+    def regressions(text: str) -> list[str]:
+        return [change.phase for change in compare(a, b, parse_rule(text)).regressions]
+
+    assert regressions("median>5%") == ["step", "update"]
+    assert regressions("step:median>5%") == ["step"]
+    assert regressions("median>15%") == ["update"]
+    assert regressions("median>30%") == []
+    assert compare(a, b).regressions == ()
+
+
+def test_a_rule_that_nothing_could_break_is_refused() -> None:
+    for a, b in [
+        (results(), results()),
+        (results(row(about(1))), results(row(about(1), network="1-1-1"))),
+        (results(row([1.0], phase="import")), results(row([1.0], phase="import"))),
+    ]:
+        with pytest.raises(InvalidInput, match="no row in common"):
+            compare(a, b, parse_rule("median>5%"))
+        assert compare(a, b).regressions == ()
+
+
+# What is not alike
+
+
+def test_rows_of_one_side_are_listed() -> None:
+    both, mine, yours = row(about(1)), row(about(1), backend="jax"), row(about(1), dtype="float64")
+    found = compare(results(both, mine), results(both, yours))
+    assert len(found.rows) == 1
+    assert found.only_a == ("jax:manual@cpu step of 784-100-10 (batch 32, float32)",)
+    assert found.only_b == ("numpy:manual@cpu step of 784-100-10 (batch 32, float64)",)
+    text = comparison_text(found)
+    assert "only in A: jax:manual@cpu" in text
+    assert "only in B: numpy:manual@cpu" in text
+
+
+def test_environments_are_compared_key_by_key() -> None:
+    a = results(environment={"cpu": "one", "backends": {"numpy": {"version": "2.0", "blas": "x"}}})
+    b = results(
+        environment={"cpu": "other", "backends": {"numpy": {"version": "2.1", "blas": "x"}}, "cores": 2},
+        settings=Settings(min_time=1, rounds=15, threads=1),
+    )
+    assert environment_differences(a, a) == []
+    assert environment_differences(a, b) == [
+        "cpu: 'one' in A, 'other' in B",
+        "backends.numpy.version: '2.0' in A, '2.1' in B",
+        "settings.threads: None in A, 1 in B",
+        "cores: nothing in A, 2 in B",
+    ]
+    assert "not alike" in comparison_text(compare(a, b))
+
+
+def test_hostile_names_are_harmless() -> None:
+    hostile = "\x1b[2J[red]\n=1+1"
+    a = results(row(about(1), network=hostile, variant=hostile), environment={hostile: hostile})
+    found = compare(a, results(row(about(1), network=hostile, variant=hostile)), parse_rule("median>1%"))
+    assert "\x1b" not in comparison_text(found) + comparison_json(found)
+    assert "[red]" in comparison_text(found)
+
+
+def test_the_json_reads_back() -> None:
+    found = compare(results(row(about(1))), results(row(about(1.1))), parse_rule("step:median>5%"))
+    document = json.loads(comparison_json(found))
+    assert document["schema"] == "crossgrad.bench-comparison/1"
+    assert document["rows"][0]["regression"] is True
+    assert Comparison.model_validate(document) == found
+    assert "rule step:median>5%: REGRESSION: numpy:manual@cpu step of 784-100-10" in comparison_text(found)
+
+
+# Simulated machines
+
+
+class Machine:
+    """A machine with a level of its own for each run, moods that pass, and interruptions.
+
+    Parameters
+    ----------
+    noise, mood, level
+        Logarithmic standard deviations: of a round alone, of what lasts about five rounds, and of
+        a run, for each thing that is timed apart.
+    common
+        Of a run, for everything in it.
+    """
+
+    def __init__(self, noise: float, mood: float, level: float, common: float, seed: int) -> None:
+        self._noise, self._mood, self._level, self._common = noise, mood, level, common
+        self._source = random.Random(seed)
+
+    def run(self, planted: float = 0.0) -> Results:
+        shift = self._source.gauss(0, self._common)
+        rows, limits = [], []
+        for network in NETWORKS:
+            for (backend, variant), phase in product(ENGINES, ("forward", "step", "update")):
+                samples = self._rounds(shift + math.log1p(planted))
+                rows.append(row(samples, network=network, backend=backend, variant=variant, phase=phase))
+            forward, step, copy = (median(self._rounds(shift)) for _ in range(3))
+            limits.append(limit(network=network, forward=forward, step=step, bandwidth=1 / copy))
+        return results(*rows, limits=limits)
+
+    def _rounds(self, shift: float, count: int = 15) -> list[float]:
+        draw = self._source.gauss
+        shift += draw(0, self._level)
+        mood = draw(0, self._mood)
+        samples = []
+        for _ in range(count):
+            mood = 0.8 * mood + 0.6 * draw(0, self._mood)
+            late = self._noise * self._source.paretovariate(2)  # an interruption only takes time
+            samples.append(math.exp(shift + mood + draw(0, self._noise) + late))
+        return samples
+
+
+QUIET = {"noise": 0.005, "mood": 0.002, "level": 0.003, "common": 0.005}
+DRIFTING = {**QUIET, "common": 0.03}
+BUSY = {"noise": 0.1, "mood": 0.1, "level": 0.1, "common": 0.2}
+
+
+@pytest.mark.parametrize("machine", [QUIET, DRIFTING, BUSY], ids=["quiet", "drifting", "busy"])
+def test_an_engine_against_itself_is_no_regression(machine: dict[str, float]) -> None:
+    """Twenty times 27 rows; on a busy machine at most one of these is called slower."""
+    simulated = Machine(**machine, seed=1)
+    verdicts: Counter[str] = Counter()
+    regressions = 0
+    for _ in range(20):
+        found = compare(simulated.run(), simulated.run(), parse_rule("median>5%"))
+        verdicts.update(change.verdict for change in found.rows)
+        regressions += len(found.regressions)
+        if machine is not BUSY:
+            assert median([change.ratio for change in found.rows]) == pytest.approx(1, abs=0.02)
+    assert regressions <= (machine is BUSY)
+    assert verdicts["slower"] + verdicts["faster"] <= 0.01 * verdicts.total()
+
+
+@pytest.mark.parametrize("machine", [QUIET, DRIFTING], ids=["quiet", "drifting"])
+def test_a_planted_slowdown_of_five_percent_is_found(machine: dict[str, float]) -> None:
+    """In nineteen of twenty runs for each row, on a machine that is not busy; drift costs some."""
+    simulated = Machine(**machine, seed=2)
+    found = [compare(simulated.run(), simulated.run(0.05)) for _ in range(20)]
+    slower = sum(change.verdict == "slower" for one in found for change in one.rows)
+    assert slower >= (0.95 if machine is QUIET else 0.7) * sum(len(one.rows) for one in found)
+
+
+def test_on_a_busy_machine_small_changes_are_unsure_and_large_ones_found() -> None:
+    simulated = Machine(**BUSY, seed=3)
+    small = Counter(change.verdict for change in compare(simulated.run(), simulated.run(0.05)).rows)
+    assert small["unsure"] >= 20
+    large = Counter(change.verdict for change in compare(simulated.run(), simulated.run(4)).rows)
+    assert large["slower"] >= 20

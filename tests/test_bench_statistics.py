@@ -1,0 +1,127 @@
+"""Middle, spread and interval of noisy seconds, and the warnings made of them."""
+
+import math
+import random
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgrad.bench.results import Row
+from crossgrad.bench.statistics import NAMED, iqr, median, median_interval, noise_notes, quartiles
+
+SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
+QUIET = [1 + 0.001 * (number % 5) for number in range(20)]
+
+
+def row(samples: list[float], **fields: Any) -> Row:
+    about = {"network": "784-100-10", "batch_size": 32, "dtype": "float32", "backend": "torch"}
+    about |= {"variant": "eager", "device": "cpu", "phase": "step", **fields}
+    return Row(**about, median=median(samples), rounds=len(samples), samples=tuple(samples))
+
+
+@given(samples=SAMPLES)
+def test_everything_lies_within_the_samples(samples: list[float]) -> None:
+    low, high = median_interval(samples)
+    first, third = quartiles(samples)
+    assert min(samples) <= low <= median(samples) <= high <= max(samples)
+    assert min(samples) <= first <= third <= max(samples)
+    assert iqr(samples) == third - first
+
+
+@given(samples=SAMPLES, seed=st.integers(0, 9))
+def test_their_order_does_not_matter(samples: list[float], seed: int) -> None:
+    shuffled = random.Random(seed).sample(samples, len(samples))
+    assert median_interval(shuffled) == median_interval(samples)
+
+
+def test_quartiles_of_a_known_sample() -> None:
+    assert quartiles([1, 2, 3, 4, 5]) == (2, 4)  # NumPy's default too
+    assert iqr([7.0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "rank"), [(1, 1), (5, 1), (6, 1), (8, 1), (9, 2), (15, 4), (25, 8), (100, 40), (2000, 956)]
+)
+def test_ranks_are_those_of_the_binomial_tables(count: int, rank: int) -> None:
+    """David and Nagaraja's: for n = 15 the 4th and the 12th."""
+    assert median_interval(list(range(1, count + 1))) == (rank, count + 1 - rank)
+
+
+@pytest.mark.parametrize("count", range(6, 60))
+def test_coverage_is_at_least_what_is_said_and_no_wider_than_needed(count: int) -> None:
+    rank = int(median_interval(list(range(1, count + 1)))[0])
+
+    def coverage(k: int) -> float:
+        return 1 - 2 * sum(math.comb(count, below) for below in range(k)) / 2**count
+
+    assert coverage(rank) >= 0.95 > coverage(rank + 1)
+
+
+@pytest.mark.parametrize(
+    ("draw", "centre"),
+    [
+        (lambda source: source.gauss(5, 1), 5.0),
+        (lambda source: source.lognormvariate(0, 1), 1.0),
+        (lambda source: source.paretovariate(1.1), 2 ** (1 / 1.1)),
+    ],
+    ids=["normal", "lognormal", "pareto"],
+)
+@pytest.mark.parametrize("count", [6, 15, 40])
+def test_simulated_coverage(draw: Callable[[random.Random], float], centre: float, count: int) -> None:
+    """2,000 intervals: 0.95 less three standard errors, 0.935, at least."""
+    source = random.Random(count)
+    hits = 0
+    for _ in range(2000):
+        low, high = median_interval([draw(source) for _ in range(count)])
+        hits += low <= centre <= high
+    assert hits >= 0.935 * 2000
+
+
+def test_quiet_rows_make_no_notes() -> None:
+    assert noise_notes([row(QUIET), row([1.0]), row([0.0] * 9)]) == []
+
+
+def test_a_spread_is_named_with_its_row_and_figure() -> None:
+    samples = [1.0, 1.3] * 10
+    (note,) = noise_notes([row(samples)])
+    assert note == (
+        "torch:eager@cpu step of 784-100-10 (batch 32, float32): its rounds spread by 26 % "
+        "(IQR over median): the machine was busy"
+    )
+    assert iqr(samples) / median(samples) == pytest.approx(0.26, abs=0.01)
+
+
+def test_a_drift_is_told_with_its_direction() -> None:
+    (slower,) = noise_notes([row(QUIET[:10] + [1.05 * sample for sample in QUIET[10:]])])
+    (faster,) = noise_notes([row([1.05 * sample for sample in QUIET[:10]] + QUIET[10:])])
+    assert "its second half took 5 % more than its first" in slower
+    assert "its second half took 5 % less than its first" in faster
+
+
+def test_far_outliers_are_told_by_their_share() -> None:
+    (note,) = noise_notes([row([*QUIET[:18], 9.0, 9.0])])
+    assert "10 % of its rounds lie far out" in note
+    assert noise_notes([row([*QUIET[:19], 9.0])]) == []
+
+
+def test_independent_rounds_seldom_seem_to_drift() -> None:
+    source = random.Random(1)
+    quiet = [row([source.gauss(1, 0.04) for _ in range(15)]) for _ in range(500)]
+    told = [note for one in quiet for note in noise_notes([one]) if "second half" in note]
+    assert len(told) <= 10
+
+
+def test_many_noisy_rows_make_few_notes_the_worst_first() -> None:
+    rows = [row([1.0, 1.2 + 0.1 * number] * 10, network=f"{number}-1") for number in range(1, 10)]
+    notes = noise_notes(rows)
+    assert len(notes) == NAMED
+    assert "of 9-1 " in notes[0]
+    assert notes[-1].endswith("; the same, less so, of 6 other rows")
+
+
+def test_the_median_is_the_standard_librarys() -> None:
+    assert median([3.0, 1.0, 2.0, 10.0]) == statistics.median([3.0, 1.0, 2.0, 10.0]) == 2.5
