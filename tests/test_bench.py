@@ -60,27 +60,24 @@ def bench(*backends: str, plan: tuple[Item, ...] = (), limits: Limits = LIMITS) 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
-def test_every_phase_of_every_engine_is_timed(backend: str, dtype: str) -> None:
-    found = bench(backend, plan=(item(dtype=dtype),))
+def test_every_phase_of_every_engine_is_timed(dtype: str) -> None:
+    found = bench("numpy", "torch", "jax", plan=(item(dtype=dtype),), limits=Limits())
     assert not found.problems
-    assert [row.phase for row in found.rows] == list(PHASES)
+    assert [row.phase for row in found.rows] == list(PHASES) * 3
+    (limit,) = found.limits
     for row in found.rows:
-        assert row.label.startswith(f"{backend}:")
         assert row.verdict in ("agree", "undecidable")
         assert row.median > 0
-        if row.phase in REPEATED:
-            assert row.rounds == len(row.samples) == QUICK.rounds
-            assert row.low is not None
-            assert row.high is not None
-            assert row.low <= row.median <= row.high
-    (step,) = [row for row in found.rows if row.phase == "step"]
-    assert step.gflops is not None
-    if dtype != "bfloat16":  # NumPy has no such products, and it is the yardstick
-        (limit,) = found.limits
-        assert step.limit_share == pytest.approx(
-            limit_seconds(item(dtype=dtype), "step", limit) / step.median
-        )
+        if row.phase not in REPEATED:
+            continue
+        assert row.rounds == len(row.samples) == QUICK.rounds
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low <= row.median <= row.high
+        least = limit_seconds(item(dtype=dtype), row.phase, limit)
+        assert least is not None
+        assert row.limit_share == pytest.approx(least / row.median)
+        assert (row.gflops is None) == (row.phase == "transfer")
 
 
 @pytest.mark.parametrize("variant", ["wrong-step", "wrong-forward", "wrong-update"])
