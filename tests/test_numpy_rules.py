@@ -8,6 +8,8 @@ import pytest
 from crossgrad.backends.numpy.activations import sigmoid, sigmoid_backward
 from crossgrad.backends.numpy.losses import LOSSES
 
+from .conftest import load_or_skip, make_case
+
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sigmoid_warns_nowhere(dtype: type) -> None:
@@ -42,3 +44,41 @@ def test_losses_differ_by_their_stated_factors() -> None:
     mse, sums, half = (LOSSES[name].backward(a, y) for name in ("mse", "mse-sum", "half-mse"))
     np.testing.assert_allclose(sums, 12 * mse)
     np.testing.assert_allclose(sums, 8 * half)
+
+
+@pytest.mark.parametrize("z", [[-3.0, 0.0, 2.0], [-1000.0, -90.0, 40.0], [np.nan, -1000.0, 1.0]], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rules_write_where_they_are_told_and_nowhere_else(z: list[float], dtype: type) -> None:
+    """In place, as the engine calls them, they give the bits that they give in new arrays."""
+    before, da = np.array(z, dtype), np.array([1.0, -2.0, 0.5], dtype)
+    a = sigmoid(before)
+    np.testing.assert_array_equal(before, np.array(z, dtype))
+    dz = sigmoid_backward(da, a)
+    np.testing.assert_array_equal(a, sigmoid(before))
+    in_place, gradient = before.copy(), da.copy()
+    assert sigmoid(in_place, in_place) is in_place
+    np.testing.assert_array_equal(in_place, a)
+    assert sigmoid_backward(gradient, in_place, gradient, in_place) is gradient
+    np.testing.assert_array_equal(gradient, dz)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_write_where_they_are_told_and_nowhere_else(loss: str) -> None:
+    rng = np.random.default_rng(0)
+    a, y = rng.random((4, 3)), rng.random((4, 3))
+    kept, rule, out = (a.copy(), y.copy()), LOSSES[loss], np.empty_like(a)
+    value, da = rule.value(a, y), rule.backward(a, y)
+    assert rule.value(a, y, out) == value
+    assert rule.backward(a, y, out) is out
+    np.testing.assert_array_equal(out, da)
+    np.testing.assert_array_equal((a, y), kept)
+
+
+def test_a_bias_in_long_rows_is_the_bias_of_each_sample() -> None:
+    """Batches with and without a divisor that makes rows of a moderate length, and one element."""
+    for widths, batch in (("3-4", 6), ("3-1000", 24), ("2-3000", 23), ("1-1", 1), ("2-9000", 2)):
+        case = make_case(widths, "float64", batch_size=batch)
+        program = load_or_skip("numpy").prepare(case, "manual", "cpu")
+        ((W, b),) = case.parameters
+        z = program.trace(program.put(case.parameters, case.batch)).quantities["z.1"]
+        np.testing.assert_allclose(z, case.batch.x @ W.T + b, rtol=0, atol=1e-14)
