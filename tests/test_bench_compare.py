@@ -22,8 +22,9 @@ from crossgrad.bench.compare import (
     environment_differences,
     parse_rule,
 )
-from crossgrad.bench.results import Limit, Results, Row, Settings
+from crossgrad.bench.results import Limit, Problem, Results, Row, Settings
 from crossgrad.bench.statistics import median
+from crossgrad.bench.text import results_text
 
 ENGINES = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 NETWORKS = ["1-1-1", "784-100-10", "1024-1024-1024"]
@@ -252,6 +253,14 @@ def test_hostile_names_are_harmless() -> None:
     found = compare(a, results(row(about(1), network=hostile, variant=hostile)), parse_rule("median>1%"))
     assert "\x1b" not in comparison_text(found) + comparison_json(found)
     assert "[red]" in comparison_text(found)
+
+
+def test_a_hostile_name_that_has_only_a_problem_is_harmless() -> None:
+    problem = Problem(
+        network="\x1b[2J", batch_size=1, dtype="\x00", backend="b", variant="v", device="cpu",
+        status="crashed", message="\x1b[2J",
+    )  # fmt: skip
+    assert not {"\x1b", "\x00"} & set(results_text(results(problems=(problem,))))
 
 
 def test_the_json_reads_back() -> None:

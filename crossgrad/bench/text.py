@@ -29,7 +29,7 @@ def results_text(results: Results) -> str:
             for title, cells in zip((_title(key), ""), TABLES, strict=True)
         )
         below = "".join(f"{escape.terminal(line)}\n" for line in _below(results, key))
-        parts.append((tables if engines else f"{_title(key)}\n") + below)
+        parts.append((tables if engines else f"{escape.terminal(_title(key))}\n") + below)
     notes = [f"note: {note}\n" for note in results.notes]
     return "\n".join(parts) + "".join(escape.terminal(note, keep="\n") for note in notes)
 
