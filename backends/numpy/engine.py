@@ -143,9 +143,9 @@ class NumpyProgram(Program):
         ]
 
     def _updated(self, parameter: Array, gradient: Any, out: Any) -> Array:
-        """One step of gradient descent, ``p - lr * dp``; the gradient is used up."""
-        np.multiply(gradient, self._learning_rate, gradient)
-        updated: Array = np.subtract(parameter, gradient, out)
+        """One step of gradient descent, ``p - lr * dp``."""
+        np.multiply(gradient, self._learning_rate, out)
+        updated: Array = np.subtract(parameter, out, out)
         if self._narrow:
             self._round_stored("new", 0, updated)
         return updated
