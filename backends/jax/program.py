@@ -1,7 +1,7 @@
 """A case's network compiled: each phase one call, with arguments that are on the device already."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,13 +14,8 @@ from ..base import Program, Trace, numbered
 from .network import JaxNetwork, Layer, forward_mode
 from .scope import OnDevice
 
-
-class Values(NamedTuple):
-    """Arguments of the network's functions, in their order."""
-
-    layers: tuple[Layer, ...]
-    x: jax.Array
-    y: jax.Array
+Values = tuple[tuple[Layer, ...], jax.Array, jax.Array]
+"""``(layers, x, y)``, the arguments of the network's functions."""
 
 
 class JaxProgram(OnDevice, Program):
@@ -41,11 +36,10 @@ class JaxProgram(OnDevice, Program):
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         with self._scope():
             layers = tuple((self._place(W), None if b is None else self._place(b)) for W, b in parameters)
-            return Values(layers, self._place(batch.x), self._place(batch.y))
+            return layers, self._place(batch.x), self._place(batch.y)
 
     def step(self, values: Values) -> Any:
         self._last = None  # so that no two results are held at a time
-        self._started = self._step
         self._last = result = self._step(*values)
         return result
 
@@ -55,7 +49,8 @@ class JaxProgram(OnDevice, Program):
 
     def trace(self, values: Values) -> Trace:
         with self._scope():
-            found, gradients, updated = self._trace(values.layers, self._probes(values), values.x, values.y)
+            layers, x, y = values
+            found, gradients, updated = self._trace(layers, self._probes(values), x, y)
         quantities = {name: self._array(found[name]) for name in ("loss", "loss_new")}
         for kind in ("z", "a", "dz", "da"):
             quantities |= numbered(kind, map(self._array, found[kind]))
@@ -69,7 +64,7 @@ class JaxProgram(OnDevice, Program):
         return self._array(result)
 
     def update(self, values: Values, result: Any) -> Any:
-        return self._run("update", self._network.update, values.layers, result[1])
+        return self._run("update", self._network.update, values[0], result[1])
 
     def updated(self, parameters: Any) -> dict[str, Array]:
         return self._named(("W_new", "b_new"), parameters)
@@ -89,7 +84,7 @@ class JaxProgram(OnDevice, Program):
         after = self._device.memory_stats() or {}
         if after.get("peak_bytes_in_use", 0) > before.get("peak_bytes_in_use", 0):
             return int(after["peak_bytes_in_use"] - before["bytes_in_use"])
-        plan = getattr(self._started, "memory_analysis", lambda: None)()
+        plan = getattr(self._started or self._step, "memory_analysis", lambda: None)()
         return None if plan is None else int(plan.temp_size_in_bytes + plan.output_size_in_bytes)
 
     def _run(self, phase: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -114,7 +109,8 @@ class JaxProgram(OnDevice, Program):
         return scoped, {}
 
     def _probes(self, values: Values) -> tuple[Any, ...]:
-        shapes = [(len(values.x), len(W)) for W, _ in values.layers]
+        layers, x, _ = values
+        shapes = [(len(x), len(W)) for W, _ in layers]
         return tuple(tuple(self._place(np.zeros(shape)) for _ in "za") for shape in shapes)
 
     def _named(self, kinds: tuple[str, str], layers: Sequence[Layer]) -> dict[str, Array]:

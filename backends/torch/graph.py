@@ -27,7 +27,7 @@ class GraphProgram(EagerProgram):
         self._inputs = self.put(case.parameters, case.batch)
         self._loaded: Values | None = None
         self._graph = torch.cuda.CUDAGraph()
-        self._result: Stepped = self._in_precision(self._capture)
+        self._result = self._in_precision(self._capture, self._inputs)
 
     def step(self, values: Values) -> Stepped:
         if values is not self._loaded:
@@ -40,19 +40,19 @@ class GraphProgram(EagerProgram):
         beside = super().device_peak(call)
         return None if beside is None else beside + self._held
 
-    def _capture(self) -> Stepped:
+    def _capture(self, inputs: Values) -> Stepped:
         with torch.cuda.device(self._device):
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(WARM_UP):
-                    self._step(self._inputs)
+                    self._step(inputs)
             torch.cuda.current_stream().wait_stream(side)
             self.synchronize()
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
             with torch.cuda.graph(self._graph, stream=side):
-                loss, gradients = self._step(self._inputs)
+                loss, gradients = self._step(inputs)
             self._held = torch.cuda.max_memory_allocated() - before
         return loss.detach(), gradients
 

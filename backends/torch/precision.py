@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def matmul_settings() -> list[Any]:
@@ -38,13 +42,16 @@ class InPrecision:
     def __init__(self, dtype: str, device: torch.device) -> None:
         self._wanted = "tf32" if dtype == "tf32" else "ieee"
         cuda, cpu = matmul_settings()
-        self._settings = (cuda if device.type == "cuda" else cpu) if dtype in ("tf32", "float32") else None
+        settings = cuda if device.type == "cuda" else cpu
+        # Asked for directly: Python comes to __getattr__ only after a search that takes three times as long.
+        self._read = getattr(settings, "__getattr__", partial(getattr, settings))
+        self._matters = dtype in ("tf32", "float32")
 
-    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self._settings is None or _means(self._settings.fp32_precision, self._wanted):
-            return function(*arguments)
+    def __call__(self, function: Callable[[T], R], argument: T) -> R:
+        if not self._matters or _means(self._read("fp32_precision"), self._wanted):
+            return function(argument)
         with matmul_precision(self._wanted):
-            return function(*arguments)
+            return function(argument)
 
 
 def _means(setting: str, wanted: str) -> bool:

@@ -58,8 +58,7 @@ class TorchProducts(DeviceTimed, Products):
         return self._source.nbytes
 
     def _run(self, products: list[Product]) -> list[torch.Tensor]:
-        outputs: list[torch.Tensor] = self._in_precision(_multiplied, products)
-        return outputs
+        return self._in_precision(_multiplied, products)
 
     def _bytes(self) -> int:
         used = {t.data_ptr(): t.nbytes for product in self._step for t in product}

@@ -74,8 +74,7 @@ class TorchProgram(DeviceTimed, Program):
         return Values(layers, leaves, self._tensor(batch.x), self._tensor(batch.y))
 
     def step(self, values: Values) -> Stepped:
-        stepped: Stepped = self._in_precision(self._step, values)
-        return stepped
+        return self._in_precision(self._step, values)
 
     def gradients(self, result: Stepped) -> dict[str, Array]:
         loss, gradients = result
@@ -90,8 +89,7 @@ class TorchProgram(DeviceTimed, Program):
         return Trace(quantities)
 
     def forward(self, values: Values) -> torch.Tensor:
-        loss: torch.Tensor = self._in_precision(self._forward, values)
-        return loss
+        return self._in_precision(self._forward, values)
 
     def loss(self, result: torch.Tensor) -> Array:
         return self._array(result)

@@ -15,8 +15,9 @@ from .program import Derivatives, Layer, Stepped, TorchProgram, Values
 
 class EagerProgram(TorchProgram):
     def _step(self, values: Values) -> Stepped:
-        loss = self._loss_of(values.layers, values.x, values.y)
-        return loss, torch.autograd.grad(loss, values.leaves)
+        layers, leaves, x, y = values
+        loss = self._loss_of(layers, x, y)
+        return loss, torch.autograd.grad(loss, leaves)
 
     def _differentiate(self, values: Values) -> Derivatives:
         loss, z, a = self._saving(values.layers, values.x, values.y)

@@ -12,6 +12,7 @@ import gc
 import json
 import sys
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def build(name, case):
     backend = load(name)
     program = backend.prepare(case, backend.variants[0], "cpu")
     values = program.put(case.parameters, case.batch)
-    return lambda: program.step(values), program.synchronize
+    return partial(program.step, values), program.synchronize
 
 
 def memory_of(label):
