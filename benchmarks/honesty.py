@@ -55,9 +55,7 @@ def plant_engine(folder: Path) -> None:
     metadata = folder / "crossgrad_paced-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: crossgrad-paced\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[crossgrad.backends]\npaced = crossgrad_paced:PacedBackend\n"
-    )
+    (metadata / "entry_points.txt").write_text("[crossgrad.backends]\npaced = crossgrad_paced:PacedBackend\n")
     sys.path.insert(0, str(folder))
 
 

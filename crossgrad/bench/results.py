@@ -52,9 +52,12 @@ class Row(Subject):
     gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
     limit_share: Annotated[Rate | None, Field(description="The limit's time over the median.")] = None
     verdict: Annotated[str | None, Field(description="Of the check that came before.")] = None
-    memory: Annotated[Bytes | None, Field(description="Most host memory of a call, beyond its inputs.")] = (
-        None
-    )
+    memory: Annotated[
+        Bytes | None,
+        Field(
+            description="Most host memory of the engine's process during a call, all that it holds included."
+        ),
+    ] = None
     device_memory: Bytes | None = None
     parts: Annotated[dict[str, Seconds], Field(description="Of a compilation: trace, compile.")] = {}
     samples: Annotated[tuple[Seconds, ...], Field(description="Seconds a call of each round.")] = ()

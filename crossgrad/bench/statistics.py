@@ -19,9 +19,6 @@ DRIFT = 0.02
 FAR, FAR_SHARE = 3.0, 0.10
 """A round is far out beyond so many IQR over the third quartile (Tukey 1977); a warning from such a share."""
 
-NAMED = 3
-"""Rows that are named for each kind of warning, the worst; the others are counted."""
-
 Found = tuple[float, str]
 """How bad something is, and what it is, in words."""
 
@@ -81,19 +78,19 @@ def _rank(count: int) -> int:
 
 
 def noise_notes(rows: Iterable[Row]) -> list[str]:
-    """Warnings of rows whose rounds were not quiet, in words; of each kind the worst rows, then how many."""
+    """Warnings of rows whose rounds were not quiet, in words; of each kind the worst row, then how many."""
     rows = [row for row in rows if len(row.samples) >= FEWEST and row.median > 0]
     return [note for look in (_spread, _drift, _far_out) for note in _notes(rows, look)]
 
 
 def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str]:
     found = [(row, seen) for row in rows if (seen := look(row)) is not None]
-    found.sort(key=lambda entry: -entry[1][0])
-    notes = [f"{row_name(row)}: {what}" for row, (_, what) in found[:NAMED]]
-    more = len(found) - NAMED
-    if more > 0:
-        notes[-1] += f"; the same, less so, of {more} other row{'s' * (more > 1)}"
-    return notes
+    if not found:
+        return []
+    worst, (_, what) = max(found, key=lambda entry: entry[1][0])
+    more = len(found) - 1
+    others = f"; the same, less so, of {more} other row{'s' * (more > 1)}" if more else ""
+    return [f"{row_name(worst)}: {what}{others}"]
 
 
 def row_name(row: Row) -> str:
