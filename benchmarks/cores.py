@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The engines' timed core beside what a user would write, and beside the matrix products alone.
 
-    python benchmarks/cores.py [--only 784-100-10@1024] [--dtype float32] [--rounds 21]
+    python benchmarks/cores.py [--only 784-100-10@1024] [--dtype float32] [--device cuda]
 
 Every subject has a process of its own, kept warm, and only one works at a
 time: the engines of crossgrad in their default variants, raw code in each
@@ -11,8 +11,8 @@ rounds begin with another subject each time. A ratio is the median over the
 rounds of the ratio within a round, with a 95 % interval of the median from
 order statistics. ``over raw`` holds an engine against raw code of the same
 framework, ``over products`` against the faster of the two pure products, and
-``memory over raw`` the peak of a step (Linux), where it is a megabyte or more.
-Prints a table and writes ``benchmarks/results/cores.json``.
+``memory over raw`` the peak of a step (Linux), where it is 4 MiB or more.
+On CUDA, NumPy stays out. Prints a table and writes ``benchmarks/results/cores.json``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers.raw.subject import ENGINES, RAW, SUBJECTS
+from peers.raw.subject import ENGINES, subjects_on
 
 RESULT = Path(__file__).parent / "results" / "cores.json"
 SHAPES = {
@@ -48,17 +48,17 @@ TURN = 0.08
 PAUSE = 0.05
 """Seconds between turns: waiting threads of BLAS and OpenMP spin for a while before they sleep."""
 
-PRODUCTS = tuple(name for name in RAW if name.startswith("products"))
-SMALL = 2**20
+SMALL = 2**22
+"""Bytes below which a process's resident memory tells nothing of a step: it moves by a megabyte by itself."""
 
 
 class Subject:
     """The process of one subject on one case."""
 
-    def __init__(self, name: str, shape: str, dtype: str) -> None:
+    def __init__(self, name: str, shape: str, dtype: str, device: str) -> None:
         network, batch_size = SHAPES[shape]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "peers.raw.subject", name, network, str(batch_size), dtype],
+            [sys.executable, "-m", "peers.raw.subject", name, network, str(batch_size), dtype, device],
             cwd=Path(__file__).parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -105,13 +105,14 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=SHAPES, help="NETWORK@BATCH, repeatable")
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
     for shape in options.only or SHAPES:
         for dtype in options.dtype or DTYPES:
-            found = measure(shape, dtype, options.rounds)
+            found = measure(shape, dtype, options.device, options.rounds)
             print("\n".join(lines_of(found)), flush=True)
             rows.append(found)
 
@@ -119,25 +120,30 @@ def main() -> None:
 
     result = {
         "date": str(date.today()),
+        "device": options.device,
         "rounds": options.rounds,
         "seconds": round(time.perf_counter() - start),
         "load_before": round(load_before, 2),
-        "environment": environment(described(*ENGINES)),
+        "environment": environment(described(*engines_on(options.device))),
         "cases": rows,
     }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {options.output}")
 
 
-def measure(shape: str, dtype: str, rounds: int) -> dict[str, Any]:
+def engines_on(device: str) -> list[str]:
+    return [name for name in subjects_on(device) if name in ENGINES]
+
+
+def measure(shape: str, dtype: str, device: str, rounds: int) -> dict[str, Any]:
     """Time every subject on one case, in rounds that take turns."""
-    subjects = [Subject(name, shape, dtype) for name in SUBJECTS]
+    subjects = [Subject(name, shape, dtype, device) for name in subjects_on(device)]
     try:
         for subject in subjects:
             subject.read()
         for subject in subjects:
             subject.calibrate()
-        samples: dict[str, list[float]] = {name: [] for name in SUBJECTS}
+        samples: dict[str, list[float]] = {subject.name: [] for subject in subjects}
         for number in range(rounds):
             first = number % len(subjects)
             for subject in subjects[first:] + subjects[:first]:
@@ -152,9 +158,10 @@ def measure(shape: str, dtype: str, rounds: int) -> dict[str, Any]:
 
 def compared(samples: dict[str, list[float]], peaks: dict[str, int | None]) -> dict[str, Any]:
     """Ratios of each engine to the raw code and to the faster pure products."""
-    fastest = min(PRODUCTS, key=lambda name: median(samples[name]))
+    products = [name for name in samples if name.startswith("products")]
+    fastest = min(products, key=lambda name: median(samples[name]))
     engines: dict[str, Any] = {}
-    for name in ENGINES:
+    for name in [name for name in samples if name in ENGINES]:
         raw, ours_peak, raw_peak = f"raw {name}", peaks[name], peaks[f"raw {name}"]
         engines[name] = {
             "over_raw": vars(ratio(samples[name], samples[raw])),

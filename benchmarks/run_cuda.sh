@@ -85,12 +85,8 @@ part_large() {
     bench large "${case[@]}" --allow-large
 }
 
-# The engines beside what a user would write, if this checkout's script knows devices.
+# The engines beside what a user would write.
 part_cores() {
-    if ! "$python" benchmarks/cores.py --help 2>/dev/null | grep -q -e --device; then
-        echo "cores: left out, benchmarks/cores.py has no --device"
-        return
-    fi
     local quick=()
     [ "$rehearse" ] && quick=(--only 1-1-1@1 --rounds 3)
     step cores "$python" benchmarks/cores.py --device "$device" --output "$out/cores.json" \

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def build(layers, x, y):
+def build(layers, x, y, device):
     def step():
         outputs = [x]
         for W, b in layers:

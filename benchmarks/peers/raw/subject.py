@@ -1,6 +1,6 @@
 """One subject of ``benchmarks/cores.py`` in a process of its own: JSON lines in, JSON lines out.
 
-    python -m peers.raw.subject SUBJECT NETWORK BATCH DTYPE
+    python -m peers.raw.subject SUBJECT NETWORK BATCH DTYPE DEVICE
 
 It says what it holds when it is ready. ``{"calls": n}`` runs one call that is not timed and
 then n that are, and answers ``{"seconds": s}`` for all of them; ``{"memory": true}`` answers
@@ -30,12 +30,17 @@ RAW = {
 SUBJECTS = (*ENGINES, *RAW)
 
 
-def build(name, case):
+def subjects_on(device):
+    """Those that can run there: NumPy knows the CPU alone."""
+    return [name for name in SUBJECTS if device == "cpu" or "numpy" not in name]
+
+
+def build(name, case, device):
     """``(step, wait)`` of a subject on a case."""
     if name in RAW:
-        return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch)
+        return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch, device)
     backend = load(name)
-    program = backend.prepare(case, backend.variants[0], "cpu")
+    program = backend.prepare(case, backend.variants[0], device)
     values = program.put(case.parameters, case.batch)
     return partial(program.step, values), program.synchronize
 
@@ -73,14 +78,14 @@ def seconds_of(step, wait, calls):
 
 
 def main():
-    name, network, batch_size, dtype = sys.argv[1:]
-    small_step, small_wait = build(name, plan_case("64-64-64", dtype, batch_size=64))
+    name, network, batch_size, dtype, device = sys.argv[1:]
+    small_step, small_wait = build(name, plan_case("64-64-64", dtype, batch_size=64), device)
     seconds_of(small_step, small_wait, 10)  # libraries load, thread pools start
     del small_step, small_wait
     case = plan_case(network, dtype, batch_size=int(batch_size))
     gc.collect()
     before = memory_of("VmRSS")
-    step, wait = build(name, case)
+    step, wait = build(name, case, device)
     seconds_of(step, wait, 1)
     gc.collect()
     gc.disable()

@@ -4,10 +4,10 @@ import torch
 from torch.nn import functional
 
 
-def build(layers, x, y):
-    weights = [(torch.tensor(W, requires_grad=True), torch.tensor(b, requires_grad=True)) for W, b in layers]
+def build(layers, x, y, device):
+    weights = [tuple(torch.tensor(p, device=device, requires_grad=True) for p in (W, b)) for W, b in layers]
     leaves = [leaf for pair in weights for leaf in pair]
-    inputs, targets = torch.tensor(x), torch.tensor(y)
+    inputs, targets = torch.tensor(x, device=device), torch.tensor(y, device=device)
 
     def step():
         output = inputs
@@ -16,4 +16,4 @@ def build(layers, x, y):
         loss = functional.mse_loss(output, targets)
         return loss, torch.autograd.grad(loss, leaves)
 
-    return step, lambda: None
+    return step, torch.cuda.synchronize if device != "cpu" else lambda: None
