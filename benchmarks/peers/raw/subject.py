@@ -4,8 +4,8 @@
 
 It says what it holds when it is ready. ``{"calls": n}`` runs one call that is not timed and
 then n that are, and answers ``{"seconds": s}`` for all of them; ``{"memory": true}`` answers
-with the bytes that the process held at most during a step, beyond what it held when the
-case was drawn and the framework had run a small step of its own.
+with the bytes that the process held at most during a step, the parameters and the batch
+with them, beyond what it held when the framework had run a small step of its own.
 """
 
 import gc
@@ -82,12 +82,11 @@ def main():
     small_step, small_wait = build(name, plan_case("64-64-64", dtype, batch_size=64), device)
     seconds_of(small_step, small_wait, 10)  # libraries load, thread pools start
     del small_step, small_wait
-    case = plan_case(network, dtype, batch_size=int(batch_size))
     gc.collect()
     before = memory_of("VmRSS")
-    step, wait = build(name, case, device)
+    step, wait = build(name, plan_case(network, dtype, batch_size=int(batch_size)), device)
     seconds_of(step, wait, 1)
-    gc.collect()
+    gc.collect()  # the case too, where the subject has copied it
     gc.disable()
     say({"ready": name})
     for line in sys.stdin:
