@@ -10,8 +10,9 @@ A round gives each subject one turn, of as many calls as it was calibrated to;
 rounds begin with another subject each time. A ratio is the median over the
 rounds of the ratio within a round, with a 95 % interval of the median from
 order statistics. ``over raw`` holds an engine against raw code of the same
-framework, ``over products`` against the faster of the two pure products, and
-``memory over raw`` the peak of a step (Linux), where it is 4 MiB or more.
+framework, ``over products`` against the faster of the two pure products, ``over own products``
+against those of the same framework, whose matrix library may be the slower one, and
+``memory over raw`` the peak of a step (Linux), where it is 16 MiB or more.
 On CUDA, NumPy stays out. Prints a table and writes ``benchmarks/results/cores.json``.
 """
 
@@ -48,8 +49,8 @@ TURN = 0.08
 PAUSE = 0.05
 """Seconds between turns: waiting threads of BLAS and OpenMP spin for a while before they sleep."""
 
-SMALL = 2**22
-"""Bytes below which a process's resident memory tells nothing of a step: it moves by a megabyte by itself."""
+SMALL = 2**24
+"""Bytes below which a process's resident memory tells of what compilers and allocators keep, not of a step."""
 
 
 class Subject:
@@ -162,11 +163,13 @@ def compared(samples: dict[str, list[float]], peaks: dict[str, int | None]) -> d
     fastest = min(products, key=lambda name: median(samples[name]))
     engines: dict[str, Any] = {}
     for name in [name for name in samples if name in ENGINES]:
+        own = samples.get(f"products {name}")
         raw, ours_peak, raw_peak = f"raw {name}", peaks[name], peaks[f"raw {name}"]
         engines[name] = {
             "over_raw": vars(ratio(samples[name], samples[raw])),
             "over_products": vars(ratio(samples[name], samples[fastest])),
             "raw_over_products": vars(ratio(samples[raw], samples[fastest])),
+            "over_own_products": own and vars(ratio(samples[name], own)),
             "memory_over_raw": ours_peak / raw_peak if ours_peak and raw_peak and raw_peak >= SMALL else None,
         }
     return {
@@ -196,14 +199,15 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     seconds, fastest = found["seconds"], found["fastest_products"]
     lines = [
         f"{found['shape']} {found['dtype']}, {fastest} {seconds[fastest] * 1e6:,.1f} µs",
-        f"  {'engine':<6} {'µs':>11}   {'over raw':<22} {'over products':<22} {'memory over raw'}",
+        f"  {'engine':<6} {'µs':>11}   {'over raw':<22} {'over products':<22} "
+        f"{'over own products':<22} memory over raw",
     ]
     for name, row in found["engines"].items():
-        memory = row["memory_over_raw"]
-        lines.append(
-            f"  {name:<6} {seconds[name] * 1e6:11,.1f}   {Ratio(**row['over_raw'])!s:<22} "
-            f"{Ratio(**row['over_products'])!s:<22} {'-' if memory is None else format(memory, '.3f')}"
-        )
+        memory, own = row["memory_over_raw"], row["over_own_products"]
+        cells = [Ratio(**row["over_raw"]), Ratio(**row["over_products"]), Ratio(**own) if own else "-"]
+        ratios = " ".join(f"{cell!s:<22}" for cell in cells)
+        shown = "-" if memory is None else format(memory, ".3f")
+        lines.append(f"  {name:<6} {seconds[name] * 1e6:11,.1f}   {ratios} {shown}")
     return lines
 
 

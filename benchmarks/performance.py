@@ -54,7 +54,8 @@ def machine() -> str:
 
 def cores() -> str:
     """Each engine beside raw code of its framework, and beside the fastest pure products."""
-    rows = [["network @ batch", "dtype", "products", "engine", "step", "over raw code", "over products"]]
+    head = ["network @ batch", "dtype", "products", "engine", "step"]
+    rows = [[*head, "over raw code", "over products", "over own products"]]
     for case in results("cores")["cases"]:
         fastest = case["fastest_products"]
         for name, found in case["engines"].items():
@@ -67,13 +68,14 @@ def cores() -> str:
                     seconds(case["seconds"][name]),
                     ratio(found["over_raw"]),
                     ratio(found["over_products"]),
+                    "-" if found["over_own_products"] is None else ratio(found["over_own_products"]),
                 ]
             )
     return table(rows)
 
 
 def memory() -> str:
-    """Peak memory of a step over the raw code's, where that is at least a megabyte."""
+    """Peak memory of a step over the raw code's, where that tells something."""
     rows = [["network @ batch", "dtype", "numpy", "torch", "jax"]]
     for case in results("cores")["cases"]:
         found = [case["engines"][name]["memory_over_raw"] for name in ("numpy", "torch", "jax")]
