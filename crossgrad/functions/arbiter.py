@@ -1,0 +1,87 @@
+"""Who is wrong: the loss's own slope along the direction in which two gradients differ most.
+
+Gradients g and h differ along ``v = (g - h) / |g - h|`` more than along any
+other direction. The loss's slope along v is ``g . v`` if g is its gradient and
+``h . v`` if h is; both differ by ``|g - h|``, so that even a rough slope tells them
+apart. Slopes are central differences, extrapolated to step zero (Richardson
+1911) from steps of several sizes, of which the one with the least estimated
+error counts. A function is asked for its own loss: one whose gradient is that of
+its own loss is consistent, even if it computes another loss than the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ..networks.dtypes import Array
+from ..networks.errors import InvalidInput
+from .arguments import Arguments, Values
+from .measuring import Measured
+from .runs import FunctionFailed, Point
+
+STEPS = tuple(2.0**-k for k in range(4, 28, 4))
+"""Of the parameters' size in the direction."""
+
+NEAR = 0.1
+"""Of the distance between two gradients: a slope so near to one of them is that one's."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The loss's slope along a direction, and how far off it may be."""
+
+    value: float
+    error: float
+
+
+def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
+    """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
+    mine, theirs = one.best, other.best
+    shared = [name for name in one.got.gradients if name in theirs]
+    apart = {name: mine[name] - theirs[name] for name in shared}
+    length = _norm(apart)
+    if not np.isfinite(length) or length == 0.0:
+        return None
+    direction = {name: difference / length for name, difference in apart.items()}
+    slope = slope_along(one, direction, arguments)
+    if slope is None or slope.error > NEAR * length:
+        return None
+    own = sum(float(np.vdot(mine[name], direction[name])) for name in shared)
+    return abs(slope.value - own) <= NEAR * length
+
+
+def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Arguments) -> Slope | None:
+    """The slope of a function's own loss in float64, or None if it has no loss that can be followed."""
+    if one.got.loss is None or (one.reference is None and not one.got.is_wide):
+        return None
+    keys = {arguments.name(key): key for key in arguments.differentiated}
+    start = arguments.in_float64()
+    size = _norm({name: start[keys[name]] for name in direction}) or 1.0
+
+    def loss_at(step: float) -> float:
+        values: dict[tuple[int, str], Array] = dict(start)
+        for name, part in direction.items():
+            values[keys[name]] = start[keys[name]] + step * part
+        return _loss(one, values)
+
+    try:
+        slopes = [(loss_at(h) - loss_at(-h)) / (2 * h) for h in (size * step for step in STEPS)]
+    except (FunctionFailed, InvalidInput):
+        return None
+    # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
+    better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]
+    errors = [abs(b - a) for a, b in pairwise(better)]
+    best = int(np.argmin(errors)) if np.isfinite(errors).any() else 0
+    return Slope(better[best + 1], errors[best]) if np.isfinite(errors[best]) else None
+
+
+def _loss(one: Measured, values: Values) -> float:
+    found = one.runner.run(Point(values, wide=True)).loss
+    return float("nan") if found is None else float(found)
+
+
+def _norm(parts: Mapping[str, Array]) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts.values())))

@@ -1,0 +1,159 @@
+"""A function's arguments: trees whose leaves are arrays, some of them differentiated by."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..networks.dtypes import DTYPES, Array, DType
+from ..networks.errors import InvalidInput, shortened
+from .trees import Tree, join, take_apart
+
+Key = tuple[int, str]
+"""Which argument, and the path of the leaf in it."""
+
+Values = Mapping[Key, Array]
+
+FORMATS = {name: dtype for name, dtype in DTYPES.items() if name != "tf32"}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments taken apart.
+
+    Parameters
+    ----------
+    values
+        The leaves that are arrays; the others (numbers, strings, functions) stay in the trees.
+    argnums
+        The arguments that are differentiated by.
+    alone
+        Whether that is one, given as a number: its gradients then have its structure, else a tuple's.
+    """
+
+    trees: tuple[Tree, ...]
+    values: Values
+    argnums: tuple[int, ...]
+    alone: bool
+
+    @cached_property
+    def differentiated(self) -> tuple[Key, ...]:
+        return tuple(key for key in self.values if key[0] in self.argnums)
+
+    @cached_property
+    def format(self) -> DType:
+        """The coarsest floating-point format of what is differentiated by."""
+        used = {str(self.values[key].dtype) for key in self.differentiated}
+        return max((FORMATS[name] for name in used), key=lambda found: found.unit_roundoff)
+
+    def name(self, key: Key) -> str:
+        """A leaf in reports: its path, with the argument before it if there are several."""
+        number, path = key
+        return path if self.alone and path else join(f"args[{number}]", path) if path else f"args[{number}]"
+
+    def built(self, natives: Mapping[Key, Any]) -> list[Any]:
+        """The arguments with other leaves in the place of `values`."""
+        return [
+            tree.with_leaves({path: natives.get((n, path), leaf) for path, leaf in tree.leaves.items()})
+            for n, tree in enumerate(self.trees)
+        ]
+
+    def in_float64(self) -> dict[Key, Array]:
+        return {
+            key: value.astype(np.float64) if is_float(value) else value for key, value in self.values.items()
+        }
+
+
+def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str | None = None) -> Arguments:
+    """Take arguments apart, and see that those to be differentiated by can be.
+
+    Parameters
+    ----------
+    dtype
+        What floating-point leaves are to be converted to; None leaves them as they are.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no argument of a number in `argnums`, or a leaf there is no floating-point array.
+    """
+    numbers = _argnums(argnums, len(args))
+    trees = tuple(take_apart(arg) for arg in args)
+    values: dict[Key, Array] = {}
+    for n, tree in enumerate(trees):
+        for path, leaf in tree.leaves.items():
+            array = as_array(leaf)
+            if array is not None:
+                values[n, path] = array
+            elif n in numbers and isinstance(leaf, float):
+                values[n, path] = np.asarray(leaf)
+            elif n in numbers:
+                raise _no_array(join(f"args[{n}]", path) if path else f"args[{n}]", leaf)
+    if dtype is not None:
+        from ..networks.dtypes import find_dtype
+
+        storage = find_dtype(dtype).storage
+        values = {key: value.astype(storage) if is_float(value) else value for key, value in values.items()}
+    arguments = Arguments(trees, values, numbers, isinstance(argnums, int))
+    _require_floats(arguments)
+    return arguments
+
+
+def is_float(array: Array) -> bool:
+    return str(array.dtype) in FORMATS
+
+
+def as_array(leaf: Any) -> Array | None:
+    """A leaf as an array of NumPy's, or None if it is none."""
+    if isinstance(leaf, np.ndarray | np.generic):
+        return np.asarray(leaf)
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    if torch is not None and isinstance(leaf, torch.Tensor):
+        from .frameworks.torch import to_numpy
+
+        return to_numpy(leaf)
+    if jax is not None and isinstance(leaf, jax.Array):
+        return np.asarray(leaf)
+    return None
+
+
+def _argnums(argnums: Any, count: int) -> tuple[int, ...]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+        raise InvalidInput(f"argnums {argnums!r}: expected the number of an argument, or several")
+    if not all(0 <= n < count for n in numbers) or len(set(numbers)) < len(numbers):
+        raise InvalidInput(f"argnums {argnums!r}: there are {count} arguments, numbered from 0, each once")
+    return numbers
+
+
+def _no_array(place: str, leaf: Any) -> InvalidInput:
+    what = f"{place} is {shortened(repr(leaf))}, a {type(leaf).__name__}"
+    if hasattr(leaf, "named_parameters"):
+        return InvalidInput(
+            f"{place} is a module, not its parameters: give dict(module.named_parameters()) and call it "
+            "with torch.func.functional_call"
+        )
+    return InvalidInput(
+        f"{what}: expected an array of floats; move it to an argument that argnums leaves out"
+    )
+
+
+def _require_floats(arguments: Arguments) -> None:
+    for key in arguments.differentiated:
+        dtype = arguments.values[key].dtype
+        if not is_float(arguments.values[key]):
+            raise InvalidInput(
+                f"{arguments.name(key)} has dtype {dtype}: only {', '.join(FORMATS)} are differentiated by; "
+                "convert it, or move it to an argument that argnums leaves out"
+            )
+    if not arguments.differentiated:
+        raise InvalidInput(
+            "there is nothing to differentiate by: no array in the arguments that argnums names"
+        )
+
+
+Call = Callable[[Mapping[Key, Any]], Any]
+"""A function of its leaves alone: it builds the arguments and calls."""

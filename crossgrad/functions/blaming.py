@@ -1,0 +1,145 @@
+"""Who is wrong among functions that disagree, on what evidence, and what the error looks like."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .arbiter import is_its_own
+from .arguments import Arguments
+from .judging import ITSELF, LeafComparison, disagreeing, groups
+from .measuring import Measured
+from .resemblance import Resemblance, resemblance
+
+
+@dataclass(frozen=True)
+class FunctionBlame:
+    """A function that is wrong.
+
+    Parameters
+    ----------
+    evidence
+        How that is known, in words.
+    quantities
+        Where it differs from those that are right.
+    looks_like
+        What its gradient is instead, if that is recognised.
+    """
+
+    function: str
+    evidence: str
+    quantities: tuple[str, ...]
+    looks_like: Resemblance | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The blames, and what else is to be said where functions disagree."""
+
+    blames: tuple[FunctionBlame, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def find_wrong(
+    found: Sequence[Measured], comparisons: Sequence[LeafComparison], arguments: Arguments
+) -> Finding:
+    """Name the functions that are wrong.
+
+    In this order: one that is far from itself in float64, while its float64 agrees with the others;
+    one whose gradient is not that of its own loss; and, of functions that compute different losses,
+    those in the minority.
+    """
+    by_name = {m.name: m for m in found}
+    imprecise = _imprecise(found, comparisons)
+    if imprecise:
+        return Finding(tuple(imprecise))
+    grouped = groups(list(by_name), comparisons)
+    if len(grouped) < 2:
+        return Finding(())
+    verdicts = {m.name: _consistent(m, grouped, by_name, comparisons, arguments) for m in found}
+    right = [name for name, own in verdicts.items() if own]
+    blames = [
+        _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, _SLOPE)
+        for name, own in verdicts.items()
+        if own is False
+    ]
+    if blames:
+        return Finding(tuple(blames))
+    return _by_majority(grouped, by_name, comparisons)
+
+
+_SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
+
+
+def _consistent(
+    one: Measured,
+    grouped: Sequence[Sequence[str]],
+    by_name: Mapping[str, Measured],
+    comparisons: Sequence[LeafComparison],
+    arguments: Arguments,
+) -> bool | None:
+    """Whether a function's gradient is that of its own loss, beside one of each group that is not its own.
+
+    Where it has no loss, another's that agrees with it in its loss cannot speak for it: None.
+    """
+    others = [by_name[group[0]] for group in grouped if one.name not in group]
+    answers = [is_its_own(one, other, arguments) for other in others]
+    if any(answer is False for answer in answers):
+        return False
+    return True if any(answers) else _by_the_others_loss(one, others, arguments)
+
+
+def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Arguments) -> bool | None:
+    """A function without a loss is wrong if another with one differs from it and is right."""
+    if one.got.loss is not None:
+        return None
+    answers = [is_its_own(other, one, arguments) for other in others]
+    return False if any(answers) else None
+
+
+def _by_majority(
+    grouped: Sequence[Sequence[str]], by_name: Mapping[str, Measured], comparisons: Sequence[LeafComparison]
+) -> Finding:
+    largest, second = grouped[0], grouped[1]
+    first = by_name[second[0]]
+    looks = resemblance(first, by_name[largest[0]], disagreeing(comparisons, first.name, largest[0]))
+    if len(largest) == len(second):
+        what = f": {first.name} {looks.text}, beside {largest[0]}" if looks else ""
+        return Finding((), (f"they compute different losses, or the same with another gradient{what}",))
+    right = by_name[largest[0]]
+    return Finding(
+        tuple(
+            _blame(
+                by_name[name],
+                right,
+                comparisons,
+                f"{len(largest)} of {len(by_name)} functions agree on another",
+            )
+            for group in grouped[1:]
+            for name in group
+        )
+    )
+
+
+def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> list[FunctionBlame]:
+    """Those that are wrong in the format and right in float64."""
+    blames = []
+    for one in found:
+        lost = [
+            c.quantity for c in comparisons if c.function == one.name and c.against == ITSELF and c.is_wrong
+        ]
+        if lost:
+            text = "its results in this dtype are further from its own in float64 than rounding takes them"
+            blames.append(FunctionBlame(one.name, text, tuple(lost), None))
+    return blames
+
+
+def _blame(
+    wrong: Measured, right: Measured, comparisons: Sequence[LeafComparison], evidence: str
+) -> FunctionBlame:
+    quantities = disagreeing(comparisons, wrong.name, right.name)
+    return FunctionBlame(wrong.name, evidence, tuple(quantities), resemblance(wrong, right, quantities))
+
+
+def _nearest(name: str, candidates: Sequence[str], by_name: Mapping[str, Measured]) -> Measured:
+    """The function to hold a wrong one against: another than itself, if there is one."""
+    others = [other for other in candidates if other != name] or [other for other in by_name if other != name]
+    return by_name[others[0]]

@@ -1,0 +1,135 @@
+"""Functions in, a report out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..networks.errors import InvalidInput
+from .arguments import Arguments, read_arguments
+from .blaming import find_wrong
+from .function import Function
+from .judging import judge_functions
+from .matching import AUTO, Rename, Transpose
+from .measuring import Measured, measure, pooled
+from .report import FunctionReport
+from .runs import Runner
+
+REPEATS = 8
+"""Reruns with random roundings."""
+
+
+def compare_gradients(
+    *functions: Function,
+    args: Sequence[Any],
+    argnums: int | Sequence[int] = 0,
+    rename: Rename = None,
+    transpose: Transpose = (),
+    dtype: str | None = None,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> FunctionReport:
+    """Run functions on the same numbers and compare their gradients, leaf by leaf.
+
+    There is no tolerance: the rounding noise that is allowed is measured on the
+    functions themselves, rerun in float64 with a random error at every operation
+    that the framework shows.
+
+    Parameters
+    ----------
+    functions
+        Two or more, from any mix of frameworks, made by `crossgrad.loss` and `crossgrad.gradient`.
+    args
+        The arguments, as NumPy arrays in nested dicts, lists, tuples, dataclasses or JAX trees;
+        arrays of torch and JAX are taken too. Each function gets them as its framework's own.
+    argnums
+        The arguments that are differentiated by: a number, or several.
+    rename
+        Names of leaves and what they are called in `args`, as in ``{"dense/kernel": "fc1.weight"}``,
+        for functions with another structure; ``"auto"`` takes what seems likeliest.
+    transpose
+        Those whose axes are in another order: names, for a reversal, or a mapping from names to axes.
+    dtype
+        ``float32``, ``float64`` ...: what floats in `args` are converted to. Default: they stay as they are.
+    repeats, seed
+        Number of reruns by which noise is measured, and the seed of their draws.
+
+    Raises
+    ------
+    InvalidInput
+        If the arguments, or what a function returns, cannot be compared; the message names the leaf.
+    BackendUnavailable
+        If a framework is not installed.
+    FunctionFailed
+        If a function raised.
+
+    Examples
+    --------
+    >>> import numpy as np, crossgrad
+    >>> by_hand = crossgrad.gradient(lambda w, x: (((w * x) ** 2).sum(), 2 * w * x**2), "numpy", "by hand")
+    >>> wrong = crossgrad.gradient(lambda w, x: (((w * x) ** 2).sum(), w * x**2), "numpy", "wrong")
+    >>> args = (np.array([1.0, 2.0], np.float32), np.array([3.0, 4.0], np.float32))
+    >>> crossgrad.compare_gradients(by_hand, wrong, args=args).blames[0].function
+    'wrong'
+    """
+    _require_functions(functions)
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 2:
+        raise InvalidInput(f"repeats is {repeats!r}: expected a whole number of at least 2")
+    arguments = read_arguments(args, argnums, dtype)
+    runners = [Runner(function, arguments, rename, transpose, dtype) for function in functions]
+    _require_rename(rename)
+    found = [measure(runner, arguments, repeats, seed) for runner in runners]
+    return _report(found, arguments, repeats, seed)
+
+
+def assert_gradients_agree(
+    *functions: Function, args: Sequence[Any], allow_undecidable: bool = False, **options: Any
+) -> FunctionReport:
+    """As `compare_gradients`; raises `GradientsDisagree`, an AssertionError, unless they agree.
+
+    Parameters
+    ----------
+    allow_undecidable
+        Pass where noise is as large as a gradient, so that a wrong one would go unnoticed.
+    options
+        Those of `compare_gradients`.
+    """
+    report = compare_gradients(*functions, args=args, **options)
+    report.raise_if_disagree(allow_undecidable=allow_undecidable)
+    return report
+
+
+def _report(found: Sequence[Measured], arguments: Arguments, repeats: int, seed: int) -> FunctionReport:
+    comparisons = judge_functions(found, pooled(found), arguments.format)
+    finding = find_wrong(found, comparisons, arguments)
+    notes = [m.note for m in found if m.note is not None]
+    return FunctionReport(
+        tuple(m.name for m in found),
+        arguments.format.name,
+        comparisons,
+        finding.blames,
+        finding.remarks,
+        tuple(notes),
+        repeats,
+        seed,
+    )
+
+
+def _require_functions(functions: Sequence[Any]) -> None:
+    for function in functions:
+        if not isinstance(function, Function):
+            raise InvalidInput(
+                f"{function!r} does not say what it is: wrap it, as in crossgrad.loss(f, 'torch') for a "
+                "scalar loss or crossgrad.gradient(f, 'numpy') for (loss, gradients)"
+            )
+    if len(functions) < 2:
+        raise InvalidInput(f"{len(functions)} function given: a comparison needs two or more")
+    names = [function.name for function in functions]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(
+                f"two functions are called {name!r}: give them names, as in loss(f, 'torch', 'mine')"
+            )
+
+
+def _require_rename(rename: Rename) -> None:
+    if isinstance(rename, str) and rename != AUTO:
+        raise InvalidInput(f"rename is {rename!r}: expected a mapping of names, or 'auto'")

@@ -1,0 +1,104 @@
+"""NumPy: arrays, and a kind of array that rounds at random wherever it goes through a ufunc."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...networks.dtypes import Array
+from ...networks.errors import InvalidInput
+from ..arguments import Call, Key
+from ..rounding import Draws, Rounding
+
+PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
+"""Functions that round and are no ufuncs."""
+
+
+def run(
+    call: Call,
+    differentiates: bool,
+    values: Mapping[Key, Array],
+    wanted: Sequence[Key],
+    device: str,
+    noise: Rounding | None,
+) -> Any:
+    given = {key: np.array(value) for key, value in values.items()}
+    draws = None if noise is None else noise.draws()
+    with np.errstate(all="ignore"):
+        result = call({key: _watched(array, draws) for key, array in given.items()})
+    for key, array in given.items():
+        if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
+            raise InvalidInput(
+                f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: copy first"
+            )
+    return result
+
+
+def to_numpy(value: Any) -> Array | None:
+    if isinstance(value, np.ndarray | np.generic | float | int):
+        return np.asarray(value).view(np.ndarray)
+    return None
+
+
+class _Noisy(np.ndarray[Any, Any]):
+    """An array of float64 whose operations round at random; what makes it a plain array ends that."""
+
+    draws: Draws
+
+    def __array_finalize__(self, source: Any) -> None:
+        if isinstance(source, _Noisy):
+            self.draws = source.draws
+
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        plain = [_plain(value) for value in inputs]
+        if out is not None:
+            options["out"] = tuple(map(_plain, out))
+        if "where" in options:
+            options["where"] = _plain(options["where"])
+        result = getattr(ufunc, method)(*plain, **options)
+        if out is not None:
+            for target in options["out"]:
+                _round_in_place(target, self.draws, _terms(ufunc, method, plain, target))
+            return out[0] if len(out) == 1 else out
+        if isinstance(result, tuple):
+            return tuple(_rounded(part, self.draws, 1.0) for part in result)
+        return _rounded(result, self.draws, _terms(ufunc, method, plain, result))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(function, types, args, kwargs)
+        if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
+            return result
+        terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
+        return _rounded(_plain(result), self.draws, max(1.0, terms / max(1, np.size(result))))
+
+
+def _watched(array: Array, draws: Draws | None) -> Array:
+    if draws is None or array.dtype != np.float64:
+        return array
+    noisy = array.view(_Noisy)
+    noisy.draws = draws
+    return noisy
+
+
+def _rounded(result: Any, draws: Draws, terms: float) -> Any:
+    if getattr(result, "dtype", None) != np.float64:
+        return result
+    return _watched(draws.computed(np.asarray(result), terms), draws)
+
+
+def _round_in_place(target: Any, draws: Draws, terms: float) -> None:
+    if getattr(target, "dtype", None) == np.float64:
+        target[...] = draws.computed(target, terms)
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, _Noisy) else value
+
+
+def _terms(ufunc: Any, method: str, inputs: Sequence[Any], result: Any) -> float:
+    """How many terms each element of a result is the sum of."""
+    if ufunc is np.matmul:
+        return float(np.shape(inputs[0])[-1])
+    if method in ("reduce", "accumulate", "reduceat"):
+        return max(1.0, np.size(inputs[0]) / max(1, np.size(result)))
+    return 1.0

@@ -1,0 +1,115 @@
+"""PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from ...networks.dtypes import Array
+from ...networks.errors import InvalidInput
+from ..arguments import Call, Key
+from ..rounding import Rounding, spread
+
+
+def run(
+    call: Call,
+    differentiates: bool,
+    values: Mapping[Key, Array],
+    wanted: Sequence[Key],
+    device: str,
+    noise: Rounding | None,
+) -> Any:
+    given = {key: _tensor(value, device) for key, value in values.items()}
+    for key in wanted:
+        given[key].requires_grad_()
+    with nullcontext() if noise is None else RandomRounding(noise):
+        result = call(given)
+        if differentiates:
+            result = _differentiated(result, given, wanted)
+    for key, tensor in given.items():
+        if tensor._version:
+            raise InvalidInput(
+                f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: clone first"
+            )
+    return result
+
+
+def to_numpy(value: Any) -> Array | None:
+    if isinstance(value, torch.Tensor):
+        host = value.detach().cpu()
+        if host.dtype is torch.bfloat16:
+            import ml_dtypes
+
+            return host.float().numpy().astype(ml_dtypes.bfloat16)
+        array: Array = host.resolve_conj().resolve_neg().numpy()
+        return array
+    return np.asarray(value) if isinstance(value, float | int) else None
+
+
+class RandomRounding(TorchDispatchMode):
+    """Adds to each result in float64 an error as large as rounding's would be; in the backward pass too."""
+
+    def __init__(self, rounding: Rounding) -> None:
+        super().__init__()
+        self._unit = rounding.unit_roundoff
+        self._draws: dict[torch.device, torch.Generator] = {}
+        self._seed = rounding.seed
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        returned = [value.alias_info for value in func._schema.returns]
+        if any(alias is not None and not alias.is_write for alias in returned):
+            return result  # a view of what was rounded before
+        tree_map(lambda value: self._disturb(value, func, args), result)
+        return result
+
+    def _disturb(self, value: Any, func: Any, args: Any) -> None:
+        if not isinstance(value, torch.Tensor) or value.dtype is not torch.float64 or not value.numel():
+            return
+        terms = _terms(func, args, value)
+        size = value.abs()
+        if terms > 1 and value.dim():
+            size = torch.hypot(size, value.square().mean(-1, keepdim=True).sqrt())
+        draw = torch.randn(
+            value.shape, dtype=value.dtype, device=value.device, generator=self._draw(value.device)
+        )
+        value.add_(draw.mul_(size).mul_(self._unit * spread(terms)))
+
+    def _draw(self, device: torch.device) -> torch.Generator:
+        if device not in self._draws:
+            self._draws[device] = torch.Generator(device).manual_seed(self._seed)
+        return self._draws[device]
+
+
+def _terms(func: Any, args: Any, result: torch.Tensor) -> float:
+    """How many terms each element of a result is the sum of."""
+    tensors = [value for value in args if isinstance(value, torch.Tensor)]
+    name = func._schema.name.removeprefix("aten::")
+    if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
+        return float(tensors[-1].shape[-2] if tensors[-1].dim() > 1 else tensors[-1].shape[-1])
+    if name.startswith("convolution") and len(tensors) > 1:
+        return max(1.0, tensors[1].numel() / max(1, tensors[1].shape[0]))
+    return max(1.0, max((t.numel() for t in tensors), default=1) / result.numel())
+
+
+def _differentiated(loss: Any, given: Mapping[Key, torch.Tensor], wanted: Sequence[Key]) -> Any:
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
+        raise InvalidInput(f"it returned {what}: expected a scalar loss, a tensor of one element")
+    if not loss.requires_grad:
+        raise InvalidInput(
+            "its loss does not depend on what is differentiated by: .detach(), .item(), no_grad() "
+            "or NumPy on the way?"
+        )
+    found = torch.autograd.grad(loss.reshape(()), [given[key] for key in wanted], allow_unused=True)
+    return loss, dict(zip(wanted, found, strict=True))
+
+
+def _tensor(value: Array, device: str) -> torch.Tensor:
+    if str(value.dtype) == "bfloat16":
+        return torch.tensor(value.astype(np.float32), dtype=torch.bfloat16, device=device)
+    return torch.tensor(np.ascontiguousarray(value).reshape(value.shape), device=device)

@@ -1,0 +1,93 @@
+"""Each function before each other: what it gives in the format, beside what the other gives at its widest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from ..networks.dtypes import Array, DType
+from ..verdict import WRONG, Expectation, Judgement, judge
+from .measuring import Measured
+
+ITSELF = "itself in float64"
+
+
+@dataclass(frozen=True)
+class LeafComparison:
+    """One quantity of one function, judged against another's.
+
+    Parameters
+    ----------
+    quantity
+        ``loss``, or the path of a leaf.
+    against
+        The other function's name, or `ITSELF`.
+    """
+
+    quantity: str
+    function: str
+    against: str
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> str:
+        return self.judgement.verdict
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.verdict in WRONG
+
+
+def judge_functions(
+    found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
+) -> tuple[LeafComparison, ...]:
+    """Judge every quantity of every function against every other function, and against its own reference."""
+    compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, sigma, dtype)]
+    for one in found:
+        if one.reference is not None:
+            compared += _judged(one, one, sigma, dtype)
+    return tuple(compared)
+
+
+def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
+    expected, stored = other.best, other.got.quantities
+    # Without a wider format both sides have made rounding errors.
+    widened = 1.0 if other.reference is not None else float(np.sqrt(2))
+    against = ITSELF if one is other else other.name
+    return [
+        LeafComparison(
+            name,
+            one.name,
+            against,
+            judge(
+                np.asarray(got),
+                Expectation(
+                    expected[name], sigma[name] * widened, stored=np.asarray(stored[name], np.float64)
+                ),
+                dtype,
+            ),
+        )
+        for name, got in one.got.quantities.items()
+        if name in expected
+    ]
+
+
+def disagreeing(comparisons: Sequence[LeafComparison], one: str, other: str) -> list[str]:
+    """The quantities in which two functions differ, whichever is held against whichever."""
+    pair = {(one, other), (other, one)}
+    return list(
+        dict.fromkeys(c.quantity for c in comparisons if c.is_wrong and (c.function, c.against) in pair)
+    )
+
+
+def groups(names: Sequence[str], comparisons: Sequence[LeafComparison]) -> list[list[str]]:
+    """The functions in groups that agree, the largest first."""
+    found: list[list[str]] = []
+    for name in names:
+        home = next((g for g in found if not any(disagreeing(comparisons, name, other) for other in g)), None)
+        if home is None:
+            found.append([name])
+        else:
+            home.append(name)
+    return sorted(found, key=len, reverse=True)

@@ -1,0 +1,192 @@
+"""Which leaf of one structure is which of another: by path, by a map, or a proposal of one."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import permutations
+
+import numpy as np
+
+from ..networks.dtypes import Array
+from ..networks.errors import InvalidInput
+
+AUTO = "auto"
+MOST_AXES = 4
+"""Of arrays whose layouts are tried out."""
+
+Rename = Mapping[str, str] | str | None
+Transpose = Mapping[str, Sequence[int]] | Collection[str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a leaf belongs: the name there, and the axes that bring the array into the layout there."""
+
+    name: str
+    axes: tuple[int, ...]
+
+    def there(self, array: Array) -> Array:
+        return np.transpose(array, self.axes)
+
+    def back(self, array: Array) -> Array:
+        return np.transpose(array, np.argsort(self.axes))
+
+    @property
+    def turned(self) -> bool:
+        return self.axes != tuple(range(len(self.axes)))
+
+
+def match(
+    who: str,
+    own: Mapping[str, Array],
+    others: Mapping[str, Array],
+    rename: Rename,
+    transpose: Transpose,
+    *,
+    same_values: bool,
+) -> dict[str, Place]:
+    """Find the place of each leaf of `own` among `others`.
+
+    Parameters
+    ----------
+    who
+        The function, for errors.
+    rename
+        Names of `own` and what they are called among `others`; ``auto`` takes the proposal.
+    transpose
+        Names of `own` whose axes are reversed there, or a mapping to the axes that ``np.transpose`` takes.
+    same_values
+        Whether the two hold the same numbers, which tells what is what.
+
+    Raises
+    ------
+    InvalidInput
+        If leaves are left over, with a proposal if there is one; or if shapes or values differ.
+    """
+    if rename == AUTO:
+        found = propose(own, others, same_values)
+    else:
+        names = dict(rename or {})
+        found = {
+            name: Place(names.get(name, name), _axes(name, array, transpose)) for name, array in own.items()
+        }
+    _require_complete(who, own, others, found, same_values)
+    for name, place in found.items():
+        _require_fit(who, name, own[name], place, others[place.name], same_values)
+    return found
+
+
+def propose(own: Mapping[str, Array], others: Mapping[str, Array], same_values: bool) -> dict[str, Place]:
+    """The likeliest place of each leaf: same values first, then same shape, then the most alike name."""
+    rated = [
+        (_rating(name, array, other, theirs, axes, same_values), name, Place(other, axes))
+        for name, array in own.items()
+        for other, theirs in others.items()
+        for axes in _layouts(array.shape, theirs.shape)
+    ]
+    found: dict[str, Place] = {}
+    taken: set[str] = set()
+    for _, name, place in sorted(rated, key=lambda entry: entry[0], reverse=True):
+        if name not in found and place.name not in taken:
+            found[name] = place
+            taken.add(place.name)
+    return found
+
+
+def _rating(
+    name: str, array: Array, other: str, theirs: Array, axes: tuple[int, ...], same_values: bool
+) -> tuple[bool, bool, float, bool]:
+    equal = same_values and np.array_equal(np.transpose(array, axes), theirs)
+    alike = SequenceMatcher(None, name.lower(), other.lower()).ratio()
+    return equal, name == other, alike, axes == tuple(range(len(axes)))
+
+
+def _layouts(own: tuple[int, ...], theirs: tuple[int, ...]) -> list[tuple[int, ...]]:
+    if len(own) != len(theirs) or sorted(own) != sorted(theirs):
+        return []
+    if len(own) > MOST_AXES:
+        return [tuple(range(len(own)))] if own == theirs else []
+    return [axes for axes in permutations(range(len(own))) if tuple(own[axis] for axis in axes) == theirs]
+
+
+def _axes(name: str, array: Array, transpose: Transpose) -> tuple[int, ...]:
+    straight = tuple(range(array.ndim))
+    if name not in transpose:
+        return straight
+    axes = tuple(transpose[name]) if isinstance(transpose, Mapping) else straight[::-1]
+    if sorted(axes) != list(straight):
+        raise InvalidInput(f"transpose gives {name} the axes {axes}: expected an order of {straight}")
+    return axes
+
+
+def _require_complete(
+    who: str,
+    own: Mapping[str, Array],
+    others: Mapping[str, Array],
+    found: Mapping[str, Place],
+    same_values: bool,
+) -> None:
+    reached = [place.name for place in found.values()]
+    left = [name for name in own if name not in found or found[name].name not in others]
+    missing = [name for name in others if name not in reached]
+    twice = sorted({name for name in reached if reached.count(name) > 1})
+    if twice:
+        raise InvalidInput(f"{who}: two leaves are renamed to {', '.join(twice)}")
+    if missing and not left:
+        raise InvalidInput(
+            f"{who} gives no gradient for {_listed(missing)}: "
+            "return one for each leaf, zeros where there is none"
+        )
+    if left:
+        raise InvalidInput(
+            f"{who} has {_listed([_shaped(name, own[name]) for name in left])} where the others have "
+            f"{_listed([_shaped(name, others[name]) for name in missing]) or 'nothing'}"
+            + _proposal(own, others, same_values)
+        )
+
+
+def _require_fit(who: str, name: str, array: Array, place: Place, theirs: Array, same_values: bool) -> None:
+    turned = place.there(array)
+    if turned.shape != theirs.shape:
+        hint = ""
+        if layouts := _layouts(array.shape, theirs.shape):
+            hint = f"; if its axes are in another order: transpose={{{name!r}: {layouts[0]}}}"
+        raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}")
+    if same_values and not np.array_equal(turned, theirs, equal_nan=True):
+        layouts = [
+            axes
+            for axes in _layouts(array.shape, theirs.shape)
+            if np.array_equal(np.transpose(array, axes), theirs)
+        ]
+        way = (
+            f"transpose={{{name!r}: {layouts[0]}}} makes them equal" if layouts else "was it ported as it is?"
+        )
+        raise InvalidInput(
+            f"{who}: {name} does not hold the numbers of {place.name}{' transposed' * place.turned}: {way}"
+        )
+
+
+def _proposal(own: Mapping[str, Array], others: Mapping[str, Array], same_values: bool) -> str:
+    found = propose(own, others, same_values)
+    if len(found) < len(own):
+        return ""
+    lines = []
+    for name, place in found.items():
+        same = same_values and np.array_equal(place.there(own[name]), others[place.name])
+        lines.append(
+            f"  {_shaped(name, own[name])} looks like {_shaped(place.name, others[place.name])}"
+            f"{' transposed' * place.turned}{', with the same values' * same}"
+        )
+    rename = {name: place.name for name, place in found.items() if name != place.name}
+    transpose = {name: place.axes for name, place in found.items() if place.turned}
+    given = f"rename={rename}" + (f", transpose={transpose}" if transpose else "")
+    return "\n" + "\n".join(lines) + f"\nif so: {given}; or rename='auto' to take such proposals"
+
+
+def _shaped(name: str, array: Array) -> str:
+    return f"{name} {array.shape}"
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,187 @@
+"""What each function gives, what it should give, and how far correct arithmetic would stray from that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..networks.dtypes import Array, DType
+from ..networks.errors import InvalidInput
+from .arguments import Arguments, is_float
+from .rounding import Draws, Rounding
+from .runs import FunctionFailed, Outcome, Point, Runner, point_in_float64
+
+SHRINKAGE = 8.0
+"""Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A function's results.
+
+    Parameters
+    ----------
+    got
+        In the format under test.
+    reference
+        In float64, from the same numbers; None if it cannot be had.
+    variance
+        Of rounding noise by quantity, in absolute terms.
+    note
+        Why there is no reference.
+    """
+
+    runner: Runner
+    got: Outcome
+    reference: Outcome | None
+    variance: Mapping[str, Array]
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.runner.name
+
+    @property
+    def best(self) -> dict[str, Array]:
+        """What it gives at its widest."""
+        return {k: np.asarray(v, np.float64) for k, v in (self.reference or self.got).quantities.items()}
+
+
+def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Measured:
+    """Run a function: twice as it is, in float64, and `repeats` times with random roundings.
+
+    Raises
+    ------
+    InvalidInput
+        If two runs on the same numbers differ by more than rounding noise.
+    """
+    got = runner.run(Point(arguments.values))
+    _require_dtypes(runner, got, arguments)
+    reference, note = _reference(runner, arguments)
+    if reference is not None or got.is_wide:
+        variance = _variance(runner, arguments, reference or got, repeats, seed)
+    else:
+        variance = _narrow_variance(runner, arguments, got, repeats, seed)
+    found = Measured(runner, got, reference, variance, note)
+    _require_repeatable(found, runner.run(Point(arguments.values)))
+    return found
+
+
+def pooled(found: Sequence[Measured]) -> dict[str, Array]:
+    """Standard deviation of the noise of each quantity: functions that are equal have the same.
+
+    The mean of the variances of two; of more their median, which one that is wrong does not move.
+    """
+    wide = [m for m in found if m.reference is not None] or list(found)
+    names = dict.fromkeys(name for m in wide for name in m.variance)
+    merge = np.median if len(wide) > 2 else np.mean
+    return {
+        name: np.sqrt(merge(np.stack([m.variance[name] for m in wide if name in m.variance]), axis=0))
+        for name in names
+    }
+
+
+def _reference(runner: Runner, arguments: Arguments) -> tuple[Outcome | None, str | None]:
+    if all(value.dtype == np.float64 for value in arguments.values.values() if is_float(value)):
+        return None, None
+    try:
+        found = runner.run(point_in_float64(arguments))
+    except (FunctionFailed, InvalidInput) as error:
+        return None, f"no float64 reference: {error}"
+    if not found.is_wide:
+        return None, f"no float64 reference: {runner.name} computes in its own dtype whatever it is given"
+    return found, None
+
+
+def _variance(
+    runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
+) -> dict[str, Array]:
+    """The mean square of what random roundings move the result by."""
+    dtype, squares = arguments.format, {}
+    for number in range(repeats):
+        rounding = Rounding(dtype.unit_roundoff, seed + number)
+        moved = runner.run(point_in_float64(arguments, rounding)).quantities
+        for name, value in centre.quantities.items():
+            with np.errstate(all="ignore"):
+                squares[name] = squares.get(name, 0.0) + np.square(moved[name] - value)
+    return {
+        name: _shrunk(np.asarray(total), repeats) + _storing(centre.quantities[name], dtype)
+        for name, total in squares.items()
+    }
+
+
+def _narrow_variance(
+    runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
+) -> dict[str, Array]:
+    """Without a wider format: the scatter in the format itself, from inputs one ulp to either side."""
+    dtype, squares = arguments.format, {}
+    for number in range(repeats):
+        draws = Rounding(dtype.unit_roundoff, seed + number).draws()
+        values = {
+            key: _neighbour(value, draws) if is_float(value) else value
+            for key, value in arguments.values.items()
+        }
+        moved = runner.run(Point(values)).quantities
+        for name, value in centre.quantities.items():
+            with np.errstate(all="ignore"):
+                error = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
+                squares[name] = squares.get(name, 0.0) + np.square(error)
+    return {
+        name: _shrunk(np.asarray(total), repeats)
+        + _storing(np.asarray(centre.quantities[name], np.float64), dtype)
+        for name, total in squares.items()
+    }
+
+
+def _neighbour(value: Array, draws: Draws) -> Array:
+    """One ulp up, one down, or the same, at random."""
+    step = draws.generator.integers(-1, 2, value.shape)
+    eps = 2 * draws.unit_roundoff
+    return np.asarray(np.asarray(value, np.float64) * (1 + eps * step)).astype(value.dtype)
+
+
+def _shrunk(squares: Array, repeats: int) -> Array:
+    """Mean squares over a few reruns, each drawn towards what its row and its column have.
+
+    Few draws leave an element's own estimate uncertain, and one that is too small by chance
+    would make an error of rounding look like a bug. A weight's gradient is a sum of products,
+    so that its noise is about that of its row times that of its column.
+    """
+    mean = squares / repeats
+    whole = float(np.mean(mean)) if mean.size else 0.0
+    if not np.isfinite(whole) or whole == 0.0 or mean.ndim == 0:
+        return mean
+    neighbours = np.full(mean.shape, whole)
+    for axis in range(mean.ndim):
+        if others := tuple(n for n in range(mean.ndim) if n != axis):
+            neighbours *= np.mean(mean, axis=others, keepdims=True) / whole
+    return np.asarray((squares + SHRINKAGE * neighbours) / (repeats + SHRINKAGE))
+
+
+def _storing(value: Array, dtype: DType) -> Array:
+    """The variance of rounding the result itself, which every run in the format does."""
+    size = np.abs(value) * dtype.unit_roundoff
+    return np.asarray((np.square(size) + dtype.smallest_subnormal**2) / 3)
+
+
+def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
+    expected = {arguments.name(key): arguments.values[key].dtype for key in arguments.differentiated}
+    for name, array in got.gradients.items():
+        if array.dtype != expected[name]:
+            raise InvalidInput(
+                f"{runner.name}: its gradient at {name} is {array.dtype}, the argument {expected[name]}: "
+                f"a constant of another dtype on the way? Convert it, or give arguments in {array.dtype}"
+            )
+
+
+def _require_repeatable(found: Measured, again: Outcome) -> None:
+    for name, value in found.got.quantities.items():
+        one, other = np.asarray(value, np.float64), np.asarray(again.quantities[name], np.float64)
+        with np.errstate(all="ignore"):
+            far = np.abs(one - other) > 10 * np.sqrt(found.variance[name])
+        if far.any():
+            index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
+            raise InvalidInput(
+                f"{found.name}: two runs on the same numbers differ, first at {name}{list(index)}: "
+                f"{one[index]:.9g}, then {other[index]:.9g}; seed its randomness inside, and keep no state"
+            )

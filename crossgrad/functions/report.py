@@ -1,0 +1,130 @@
+"""What comparing functions found: frozen records, as text and as plain data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from ..escape import terminal
+from ..report import GradientsDisagree, plain_number
+from ..verdict import SEVERITY, UNDECIDABLE, WRONG
+from .blaming import FunctionBlame
+from .judging import LeafComparison
+
+SCHEMA = "crossgrad.functions/1"
+MOST_LINES = 8
+
+
+@dataclass(frozen=True)
+class FunctionReport:
+    """The outcome of a comparison of functions; `verdict` is the worst of its comparisons'.
+
+    Parameters
+    ----------
+    functions
+        Names, in the order given.
+    dtype
+        The format under test.
+    repeats, seed
+        Of the reruns with random roundings that the noise was measured by.
+    """
+
+    functions: tuple[str, ...]
+    dtype: str
+    comparisons: tuple[LeafComparison, ...]
+    blames: tuple[FunctionBlame, ...]
+    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
+    repeats: int
+    seed: int
+
+    @cached_property
+    def verdict(self) -> str:
+        return max((c.verdict for c in self.comparisons), key=SEVERITY.index)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing disagrees; `undecidable` is ok too, see `raise_if_disagree`."""
+        return self.verdict not in WRONG
+
+    def raise_if_disagree(self, *, allow_undecidable: bool = False) -> None:
+        """Raise `GradientsDisagree`, an AssertionError, unless all agrees.
+
+        Parameters
+        ----------
+        allow_undecidable
+            Take quantities that noise could have drowned for right.
+        """
+        if not self.ok or (self.verdict == UNDECIDABLE and not allow_undecidable):
+            raise GradientsDisagree(str(self))
+
+    def __str__(self) -> str:
+        return "\n".join(terminal(line) for line in self._lines())
+
+    def _lines(self) -> list[str]:
+        compared = f"{len(self.comparisons)} comparisons in {self.dtype}"
+        lines = [f"verdict: {self.verdict} ({', '.join(self.functions)}; {compared})"]
+        lines += [_blame_line(blame) for blame in self.blames]
+        lines += [*self.remarks]
+        told = [c for c in self.comparisons if c.is_wrong or c.verdict == UNDECIDABLE]
+        told.sort(key=lambda c: -(c.judgement.over_floor or float("inf")))
+        lines += [_comparison_line(c) for c in told[:MOST_LINES]]
+        if len(told) > MOST_LINES:
+            lines.append(f"and {len(told) - MOST_LINES} more")
+        return lines + [f"note: {note}" for note in self.notes]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "functions": list(self.functions),
+            "dtype": self.dtype,
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "blames": [asdict(blame) for blame in self.blames],
+            "remarks": list(self.remarks),
+            "notes": list(self.notes),
+            "comparisons": [_comparison_dict(c) for c in self.comparisons],
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+
+def _blame_line(blame: FunctionBlame) -> str:
+    looks = f"; it {blame.looks_like.text}" if blame.looks_like else ""
+    return f"{blame.function} is wrong in {_listed(blame.quantities)}: {blame.evidence}{looks}"
+
+
+def _listed(names: tuple[str, ...], most: int = 4) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _comparison_line(found: LeafComparison) -> str:
+    judgement = found.judgement
+    place = "" if not judgement.index else f" at [{', '.join(map(str, judgement.index))}]"
+    values = f"got {judgement.got!r}, expected {judgement.expected!r}"
+    size = (
+        ""
+        if judgement.over_floor is None
+        else f"{judgement.over_floor:.3g} times the rounding noise allowed; "
+    )
+    reason = f"{judgement.reason}; " if judgement.reason else ""
+    return (
+        f"{found.quantity}: {found.function} against {found.against}: {found.verdict}, {size}{reason}"
+        f"{place.strip()}{' ' * bool(place)}{values}"
+    )
+
+
+def _comparison_dict(found: LeafComparison) -> dict[str, Any]:
+    judgement: Mapping[str, Any] = asdict(found.judgement)
+    numbers = {k: plain_number(v) if isinstance(v, float) else v for k, v in judgement.items()}
+    place = None if found.judgement.index is None else list(found.judgement.index)
+    return (
+        {"quantity": found.quantity, "function": found.function, "against": found.against}
+        | numbers
+        | {"index": place}
+    )

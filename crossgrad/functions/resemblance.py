@@ -1,0 +1,112 @@
+"""What a wrong gradient is instead of the right one: a multiple of it, its transpose, nothing, most of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..networks.dtypes import Array
+from .measuring import Measured
+from .runs import LOSS_NAME
+
+CLOSE = 1e-3
+"""Relative distance up to which a gradient is what it looks like."""
+
+FEW = 0.1
+"""Share of a leaf's elements that are single elements."""
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """A likely cause, as a key and in words."""
+
+    cause: str
+    text: str
+
+
+def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> Resemblance | None:
+    """What the quantities in which two functions differ have in common; None if nothing is recognised."""
+    mine, theirs = wrong.best, right.best
+    names = [name for name in quantities if name != LOSS_NAME and name in theirs]
+    pairs = {name: (mine[name], theirs[name]) for name in names}
+    everything = [name for name in wrong.got.gradients if name in theirs]
+    if not all(np.isfinite(part).all() for pair in pairs.values() for part in pair):
+        return Resemblance("nonfinite", f"has NaN or infinity in {_named(names)}")
+    if not names:
+        return Resemblance("loss", "differs in the loss alone") if quantities else None
+    found = _factor(pairs, everything, LOSS_NAME in quantities)
+    return (
+        found
+        or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
+        or _only(names, everything)
+    )
+
+
+def _factor(
+    pairs: dict[str, tuple[Array, Array]], everything: Sequence[str], loss_too: bool
+) -> Resemblance | None:
+    """One factor for all that differs."""
+    factors = [_multiple(got, expected) for got, expected in pairs.values()]
+    if any(factor is None for factor in factors):
+        return None
+    known = [factor for factor in factors if factor is not None]
+    if max(known) - min(known) > CLOSE * abs(known[0]):
+        return None
+    factor = known[0]
+    where = "everywhere" if len(pairs) == len(everything) else f"in {_named(list(pairs))}"
+    if abs(factor) <= CLOSE:
+        return Resemblance("zero", f"is zero {where}: nothing flows back to it")
+    if abs(factor + 1) <= CLOSE:
+        return Resemblance("sign", f"has the other sign {where}")
+    text = f"is {_number(factor)} times the other {where}"
+    if loss_too and len(pairs) == len(everything):
+        return Resemblance("convention", f"{text}: a loss that is averaged otherwise")
+    return Resemblance("factor", text)
+
+
+def _multiple(got: Array, expected: Array) -> float | None:
+    """The factor between two tensors, if there is one."""
+    size = float(np.vdot(expected, expected))
+    if size == 0.0:
+        return None
+    factor = float(np.vdot(expected, got)) / size
+    return factor if _is_close(got, factor * expected, max(abs(factor), CLOSE) * np.sqrt(size)) else None
+
+
+def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
+    size = float(np.linalg.norm(expected))
+    if got.ndim == 2 and got.shape[0] == got.shape[1] and _is_close(got.T, expected, size):
+        return Resemblance("transpose", f"is transposed in {name}")
+    apart = np.abs(got - expected) > CLOSE * np.abs(expected).max(initial=0.0)
+    count = int(apart.sum())
+    if 0 < count <= max(1.0, FEW * got.size) and got.size > 1:
+        index = tuple(int(i) for i in np.argwhere(apart)[0])
+        what = "one element" if count == 1 else f"{count} elements"
+        return Resemblance("elements", f"differs in {what} of {name}, first at {list(index)}")
+    if got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
+        return Resemblance("permutation", f"has the elements of {name} in another order")
+    return None
+
+
+def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None:
+    """Where some leaves are wrong and others right, that alone says much."""
+    if len(names) == len(everything):
+        return None
+    return Resemblance("some", f"differs in {_named(names)} only, of {len(everything)} gradients")
+
+
+def _is_close(got: Array, expected: Array, size: float) -> bool:
+    return bool(np.linalg.norm(got - expected) <= CLOSE * size)
+
+
+def _number(factor: float) -> str:
+    """A factor as people write it: 2, 1/32, 0.3."""
+    for text, value in ((f"{factor:.0f}", factor), (f"1/{1 / factor:.0f}", 1 / factor)):
+        if abs(value) >= 1 and abs(value - round(value)) <= CLOSE * abs(value):
+            return text
+    return f"{factor:.4g}"
+
+
+def _named(names: Sequence[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

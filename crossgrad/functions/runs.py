@@ -1,0 +1,252 @@
+"""Functions made to run at a point: in their own structure and framework, answered in the comparison's."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ..networks.dtypes import Array
+from ..networks.errors import InvalidInput, shortened
+from .arguments import Arguments, Key, Values, is_float, read_arguments
+from .function import LOSS, Function
+from .matching import Place, Rename, Transpose, match
+from .rounding import Draws, Rounding
+from .trees import take_apart
+
+LOSS_NAME = "loss"
+
+
+class FunctionFailed(RuntimeError):
+    """A user's function raised; its own error is the cause."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where functions are run.
+
+    Parameters
+    ----------
+    values
+        The leaves of the arguments.
+    wide
+        Whether they are in float64, whatever the format under test.
+    rounding
+        At random from there on, or as the framework does it.
+    """
+
+    values: Values
+    wide: bool = False
+    rounding: Rounding | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a function returned: gradients by the comparison's names, and the loss if it gives one."""
+
+    gradients: Mapping[str, Array]
+    loss: Array | None
+
+    @property
+    def quantities(self) -> dict[str, Array]:
+        return ({} if self.loss is None else {LOSS_NAME: self.loss}) | dict(self.gradients)
+
+    @property
+    def is_wide(self) -> bool:
+        return all(array.dtype == np.float64 for array in self.gradients.values())
+
+
+class Runner:
+    """A function and where its leaves belong among those of the comparison.
+
+    Raises
+    ------
+    InvalidInput
+        If it takes arguments of its own that are not those of the comparison, as `match` finds.
+    BackendUnavailable
+        If its framework is not installed.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        arguments: Arguments,
+        rename: Rename,
+        transpose: Transpose,
+        dtype: str | None,
+    ) -> None:
+        self.function, self._arguments = function, arguments
+        self._framework = _framework(function.framework)
+        self._rename, self._transpose = rename, transpose
+        self._own = arguments
+        self._places = {arguments.name(k): _itself(arguments, k) for k in arguments.differentiated}
+        if function.args is not None:
+            numbers: Any = arguments.argnums[0] if arguments.alone else arguments.argnums
+            self._own = read_arguments(function.args, numbers, dtype)
+            self._places = match(
+                function.name, _named(self._own), _named(arguments), rename, transpose, same_values=True
+            )
+        self._gradient_places: dict[str, Place] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+    def run(self, point: Point) -> Outcome:
+        """Call the function and read what it returned.
+
+        Raises
+        ------
+        InvalidInput
+            If that is no gradient of these arguments; the message names the leaf and the way out.
+        FunctionFailed
+            If the function raised.
+        """
+        values = self._values(point)
+        own = self._own
+        with self._blamed():
+            raw = self._framework.run(
+                lambda natives: self.function.call(*own.built(natives)),
+                self.function.kind == LOSS,
+                values,
+                own.differentiated,
+                self.function.device,
+                point.rounding,
+            )
+        loss, gradients = self._read(raw)
+        return self._placed(loss, gradients)
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.name}: {error}") from None
+        except Exception as error:
+            text = f"{self.name} raised {type(error).__name__}: {error}"
+            raise FunctionFailed(text) from error
+
+    def _values(self, point: Point) -> Values:
+        """The point in the function's own structure."""
+        if self._own is self._arguments:
+            return point.values
+        shared = {self._arguments.name(key): point.values[key] for key in self._arguments.differentiated}
+        draws = None if point.rounding is None else point.rounding.draws()
+        values: dict[Key, Array] = {}
+        for key, value in self._own.values.items():
+            if key in self._own.differentiated:
+                place = self._places[self._own.name(key)]
+                values[key] = place.back(shared[place.name])
+            else:
+                values[key] = _moved(value, point.wide, draws)
+        return values
+
+    def _read(self, raw: Any) -> tuple[Any, dict[str, Any]]:
+        """The loss, or None, and the gradients by the names of the function's own leaves."""
+        if self.function.kind == LOSS:
+            loss, found = raw
+            return loss, {self._own.name(key): value for key, value in found.items()}
+        expected = {self._own.name(key) for key in self._own.differentiated}
+        alone = self._gradient_leaves(raw)
+        if set(alone) != expected and isinstance(raw, tuple) and len(raw) == 2 and self._is_scalar(raw[0]):
+            return raw[0], self._gradient_leaves(raw[1])
+        return None, alone
+
+    def _gradient_leaves(self, tree: Any) -> dict[str, Any]:
+        own = self._own
+        if own.alone:
+            return {own.name((own.argnums[0], path)): leaf for path, leaf in take_apart(tree).leaves.items()}
+        if not isinstance(tree, tuple | list) or len(tree) != len(own.argnums):
+            return {path or "what it returned": leaf for path, leaf in take_apart(tree).leaves.items()}
+        return {
+            own.name((n, path)): leaf
+            for n, part in zip(own.argnums, tree, strict=True)
+            for path, leaf in take_apart(part).leaves.items()
+        }
+
+    def _is_scalar(self, value: Any) -> bool:
+        array = self._framework.to_numpy(value)
+        return array is not None and array.size == 1
+
+    def _placed(self, loss: Any, gradients: Mapping[str, Any]) -> Outcome:
+        arrays = {name: self._array(name, value) for name, value in gradients.items()}
+        if self._gradient_places is None:
+            self._gradient_places = self._matched(arrays)
+        found: dict[str, Array] = {}
+        for name, array in arrays.items():
+            place = self._gradient_places.get(name)
+            if place is not None:
+                found[place.name] = place.there(array)
+        return Outcome(found, None if loss is None else self._scalar(loss))
+
+    def _matched(self, arrays: Mapping[str, Array]) -> dict[str, Place]:
+        """Where the gradients belong; those of the function's own leaves, where these do."""
+        if set(arrays) == set(self._places):
+            own = _named(self._own)
+            for name, array in arrays.items():
+                if array.shape != own[name].shape:
+                    match(self.name, arrays, own, None, (), same_values=False)
+            return self._places
+        return match(
+            self.name, arrays, _named(self._arguments), self._rename, self._transpose, same_values=False
+        )
+
+    def _array(self, name: str, value: Any) -> Array:
+        if value is None:
+            raise InvalidInput(
+                f"{self.name}: no gradient reaches {name}: the loss does not depend on it, or by way of "
+                ".detach() or .data only; take it out of the arguments, or out of argnums"
+            )
+        array: Array | None = self._framework.to_numpy(value)
+        if array is None:
+            what = f"{shortened(repr(value))}, a {type(value).__name__}"
+            raise InvalidInput(f"{self.name}: its gradient at {name} is {what}: expected an array")
+        if not is_float(array):
+            raise InvalidInput(
+                f"{self.name}: its gradient at {name} has dtype {array.dtype}: expected one of floats; "
+                "an integer array that gradients were written into?"
+            )
+        return array
+
+    def _scalar(self, loss: Any) -> Array:
+        array = self._framework.to_numpy(loss)
+        if array is None or array.size != 1:
+            raise InvalidInput(f"{self.name}: its loss is {shortened(repr(loss))}: expected one number")
+        return np.asarray(array).reshape(())
+
+
+def _framework(name: str) -> Any:
+    try:
+        return import_module(f".frameworks.{name}", __package__)
+    except ModuleNotFoundError as error:
+        from ..backends.base import BackendUnavailable
+
+        raise BackendUnavailable(
+            f'{name} is not installed ({error}): pip install "crossgrad[{name}]"'
+        ) from error
+
+
+def _named(arguments: Arguments) -> dict[str, Array]:
+    return {arguments.name(key): arguments.values[key] for key in arguments.differentiated}
+
+
+def _itself(arguments: Arguments, key: Key) -> Place:
+    return Place(arguments.name(key), tuple(range(arguments.values[key].ndim)))
+
+
+def _moved(value: Array, wide: bool, draws: Draws | None) -> Array:
+    if not is_float(value) or not wide:
+        return value
+    widened = value.astype(np.float64)
+    return widened if draws is None else draws.rounded(widened)
+
+
+def point_in_float64(arguments: Arguments, rounding: Rounding | None = None) -> Point:
+    """The arguments in float64; if roundings are random, so is theirs."""
+    values = arguments.in_float64()
+    if rounding is not None:
+        draws = rounding.draws()
+        values = {key: draws.rounded(value) if is_float(value) else value for key, value in values.items()}
+    return Point(values, wide=True, rounding=rounding)

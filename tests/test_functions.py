@@ -1,0 +1,271 @@
+"""Gradient functions of any framework against each other: agreement, planted faults, blame, refusals."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+from crossgrad.functions.runs import FunctionFailed
+from crossgrad.networks.catalogue import build_case, find_entry
+
+from .functions import hand_written, jax_loss, torch_loss
+
+FRAMEWORKS = ["numpy", "torch", "jax"]
+DTYPES = ["float16", "bfloat16", "float32", "float64"]
+
+
+def arguments(network: str = "8-6-4-3", dtype: str = "float32", **options: Any) -> tuple[Any, ...]:
+    case = build_case(find_entry(network), dtype=dtype, **options)
+    return [tuple(pair) for pair in case.parameters], case.batch.x, case.batch.y
+
+
+def right(framework: str) -> Any:
+    pytest.importorskip(framework)
+    if framework == "numpy":
+        return crossgrad.gradient(hand_written(), "numpy", "by hand")
+    return crossgrad.loss(torch_loss if framework == "torch" else jax_loss, framework, framework)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("one", FRAMEWORKS)
+@pytest.mark.parametrize("other", FRAMEWORKS)
+def test_what_is_right_agrees(one: str, other: str, dtype: str) -> None:
+    if one == other:
+        pytest.skip("a pair of two")
+    report = crossgrad.compare_gradients(right(one), right(other), args=arguments(dtype=dtype))
+    assert report.ok, str(report)
+    assert not report.blames
+    compared = {(c.quantity, c.function, c.against) for c in report.comparisons}
+    assert len(compared) == len(report.comparisons) >= 2 * 7  # three layers' W and b, and the loss, both ways
+
+
+FAULTS: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "factor": lambda g: [(2 * W, 2 * b) for W, b in g],
+    "sign": lambda g: [(-W, -b) for W, b in g],
+    "zero": lambda g: [(g[0][0], 0 * g[0][1]), *g[1:]],
+    "elements": lambda g: [(one_element_more(g[0][0]), g[0][1]), *g[1:]],
+    "permutation": lambda g: [(g[0][0][::-1].copy(), g[0][1]), *g[1:]],
+}
+
+
+def one_element_more(W: Any) -> Any:
+    W = W.copy()
+    W[1, 2] *= 1.25
+    return W
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("partner", ["torch", "jax"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_found_blamed_and_named(fault: str, partner: str, dtype: str) -> None:
+    wrong = crossgrad.gradient(hand_written(FAULTS[fault]), "numpy", "mine")
+    report = crossgrad.compare_gradients(wrong, right(partner), args=arguments(dtype=dtype))
+    assert report.verdict == "disagree"
+    (blame,) = report.blames
+    assert blame.function == "mine"
+    assert blame.looks_like is not None
+    assert blame.looks_like.cause == fault
+    with pytest.raises(AssertionError, match="mine is wrong in"):
+        report.raise_if_disagree()
+
+
+def test_a_transposed_square_gradient() -> None:
+    wrong = crossgrad.gradient(hand_written(lambda g: [(W.T, b) for W, b in g]), "numpy", "mine")
+    (blame,) = crossgrad.compare_gradients(wrong, right("torch"), args=arguments("5-5-5")).blames
+    assert blame.looks_like is not None
+    assert blame.looks_like.cause == "transpose"
+
+
+def test_another_loss_convention() -> None:
+    """Both gradients are those of their own losses: nobody is called wrong, and the factor is told."""
+    half = crossgrad.loss(lambda *args: torch_loss(*args) / 2, "torch", "half")
+    report = crossgrad.compare_gradients(half, right("numpy"), args=arguments())
+    assert report.verdict == "disagree"
+    assert not report.blames
+    assert "half is 1/2 times the other everywhere" in str(report)
+    (blame,) = crossgrad.compare_gradients(half, right("numpy"), right("jax"), args=arguments()).blames
+    assert blame.function == "half"
+    assert blame.looks_like is not None
+    assert blame.looks_like.cause == "convention"
+
+
+def test_arithmetic_narrower_than_claimed() -> None:
+    import torch
+
+    def narrow(params: Any, x: Any, y: Any) -> Any:
+        cast = [(W.to(torch.bfloat16).to(W.dtype), b) for W, b in params]
+        return torch_loss(cast, x, y)
+
+    report = crossgrad.compare_gradients(crossgrad.loss(narrow, "torch", "narrow"), right("numpy"), args=arguments())
+    assert report.verdict == "disagree"
+
+
+def test_without_a_float64_reference() -> None:
+    """A function that computes in float32 whatever it is given is judged in float32, and that is said."""
+
+    def fixed(params: Any, x: Any, y: Any) -> Any:
+        loss, gradients = hand_written()([(W.astype("f4"), b.astype("f4")) for W, b in params], x, y)
+        return loss, [(W.astype("f4"), b.astype("f4")) for W, b in gradients]
+
+    for partner in (right("torch"), crossgrad.gradient(fixed, "numpy", "fixed too")):
+        report = crossgrad.compare_gradients(crossgrad.gradient(fixed, "numpy", "fixed"), partner, args=arguments())
+        assert report.ok, str(report)
+        assert "note: no float64 reference: fixed" in str(report)
+
+
+def test_gradients_of_several_arguments() -> None:
+    def of_both(params: Any, x: Any, y: Any) -> Any:
+        loss, gradients = hand_written()(params, x, y)
+        a = [x]
+        for W, b in params:
+            a.append(1 / (1 + np.exp(-(a[-1] @ W.T + b))))
+        da = 2 * (a[-1] - y) / y.size
+        for n in reversed(range(len(params))):
+            da = (da * a[n + 1] * (1 - a[n + 1])) @ params[n][0]
+        return loss, (gradients, da)
+
+    ours = crossgrad.gradient(of_both, "numpy", "by hand")
+    report = crossgrad.assert_gradients_agree(ours, right("torch"), args=arguments(), argnums=(0, 1))
+    assert "args[1]" in {c.quantity for c in report.comparisons}
+
+
+def test_a_port_with_another_structure() -> None:
+    params, x, y = arguments()
+    flax = {f"dense{n}": {"kernel": W.T.copy(), "bias": b} for n, (W, b) in enumerate(params)}
+
+    def ported(params: Any, x: Any, y: Any) -> Any:
+        return jax_loss([(layer["kernel"].T, layer["bias"]) for layer in params.values()], x, y)
+
+    pytest.importorskip("jax")
+    port = crossgrad.loss(ported, "jax", "port", args=(flax, x, y))
+    with pytest.raises(crossgrad.InvalidInput, match=r"dense0/kernel \(8, 6\) looks like 0/0 \(6, 8\) transposed"):
+        crossgrad.compare_gradients(port, right("torch"), args=(params, x, y))
+    crossgrad.assert_gradients_agree(port, right("torch"), args=(params, x, y), rename="auto")
+
+
+def test_arguments_may_be_of_any_framework() -> None:
+    torch = pytest.importorskip("torch")
+    params, x, y = arguments()
+    given = [(torch.tensor(W, requires_grad=True), torch.tensor(b)) for W, b in params]
+    crossgrad.assert_gradients_agree(right("numpy"), right("torch"), args=(given, torch.tensor(x), y))
+
+
+def test_the_report_is_plain_data() -> None:
+    import json
+
+    wrong = crossgrad.gradient(hand_written(FAULTS["sign"]), "numpy", "mine")
+    document = json.loads(crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).to_json())
+    assert document["schema"] == "crossgrad.functions/1"
+    assert document["blames"][0]["looks_like"]["cause"] == "sign"
+    assert {"quantity", "function", "against", "verdict", "over_floor", "index"} <= set(document["comparisons"][0])
+
+
+def simple(w: Any, x: Any) -> Any:
+    return (w * x).sum(), x * 1
+
+
+def refused(function: Any, **options: Any) -> str:
+    args = options.pop("args", (np.ones(3, np.float32), np.arange(3, dtype=np.float32)))
+    partner = crossgrad.gradient(simple, "numpy", "simple")
+    with pytest.raises((crossgrad.InvalidInput, FunctionFailed)) as caught:
+        crossgrad.compare_gradients(crossgrad.gradient(function, "numpy", "mine"), partner, args=args, **options)
+    return str(caught.value)
+
+
+STATE = {"calls": 0}
+
+
+def counting(w: Any, x: Any) -> Any:
+    STATE["calls"] += 1
+    return (w * x).sum(), x * STATE["calls"]
+
+
+def writing(w: Any, x: Any) -> Any:
+    w += 1
+    return simple(w, x)
+
+
+def raising(w: Any, x: Any) -> Any:
+    raise KeyError("kernel")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        pytest.param(lambda w, x: None, "gives no gradient for args[0]", id="none"),
+        pytest.param(lambda w, x: (0.0, None), "gives no gradient for args[0]", id="none-beside-loss"),
+        pytest.param(lambda w, x: (0.0, "much"), "gradient at args[0] is 'much', a str", id="string"),
+        pytest.param(lambda w, x: (0.0, np.ones(4, "f4")), "args[0] has shape (4,), expected (3,)", id="shape"),
+        pytest.param(lambda w, x: (0.0, np.ones(3, "i8")), "args[0] has dtype int64", id="integers"),
+        pytest.param(lambda w, x: (0.0, np.ones(3)), "args[0] is float64, the argument float32", id="dtype"),
+        pytest.param(lambda w, x: (0.0, {"w": x}), "mine has w (3,) where the others have args[0] (3,)", id="structure"),
+        pytest.param(lambda w, x: (np.ones(3), x), "mine has 0 (3,), 1 (3,) where the others have", id="loss-no-scalar"),
+        pytest.param(counting, "two runs on the same numbers differ, first at args[0][1]: 1, then", id="hidden-state"),
+        pytest.param(lambda w, x: (0.0, np.random.random(3).astype("f4")), "seed its randomness", id="random"),
+        pytest.param(writing, "mine: it writes into its argument 0, at all of it: copy first", id="writes"),
+        pytest.param(raising, "mine raised KeyError: 'kernel'", id="raises"),
+    ],
+)  # fmt: skip
+def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
+    STATE["calls"] = 0
+    assert says in refused(function)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param({"args": ({"n": np.arange(3)},)}, "n has dtype int64: only float16", id="integer-leaf"),
+        pytest.param({"args": (["relu"],)}, "args[0]/0 is 'relu', a str: expected an array", id="string-leaf"),
+        pytest.param({"args": ([], 1)}, "nothing to differentiate by", id="no-leaf"),
+        pytest.param({"argnums": 2}, "argnums 2: there are 2 arguments, numbered from 0", id="argnum"),
+        pytest.param({"argnums": "w"}, "argnums 'w'", id="argnum-name"),
+        pytest.param({"repeats": 1}, "repeats is 1", id="repeats"),
+        pytest.param({"rename": "all"}, "rename is 'all'", id="rename"),
+        pytest.param({"dtype": "float31"}, "unknown dtype 'float31'", id="dtype"),
+    ],
+)
+def test_arguments_that_cannot_be_used(options: Any, says: str) -> None:
+    assert says in refused(simple, **options)
+
+
+def test_torch_functions_that_do_not_depend_on_their_arguments() -> None:
+    pytest.importorskip("torch")
+    args = ({"used": np.ones(3, np.float32), "unused": np.ones(2, np.float32)},)
+    for f, says in [
+        (lambda p: p["used"].sum(), "no gradient reaches unused"),
+        (lambda p: p["used"].detach().sum(), "does not depend on what is differentiated by"),
+        (lambda p: p["used"], "a tensor of shape (3,): expected a scalar loss"),
+    ]:
+        both = crossgrad.loss(f, "torch", "a"), crossgrad.loss(f, "torch", "b")
+        with pytest.raises(crossgrad.InvalidInput) as caught:
+            crossgrad.compare_gradients(*both, args=args)
+        assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        pytest.param(lambda: crossgrad.loss(simple, "numpy"), "numpy differentiates nothing", id="numpy-loss"),
+        pytest.param(lambda: crossgrad.gradient(simple, "tensorflow"), "unknown framework", id="framework"),
+        pytest.param(lambda: crossgrad.gradient(3, "numpy"), "3 is no function", id="no-function"),
+        pytest.param(lambda: crossgrad.gradient(simple, "numpy", device="cuda"), "numpy runs on cpu", id="device"),
+        pytest.param(lambda: crossgrad.loss(simple, "torch", args=3), "args is a int", id="args"),
+        pytest.param(lambda: crossgrad.compare_gradients(simple, args=()), "does not say what it is", id="bare"),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(crossgrad.gradient(simple, "numpy"), args=()),
+            "needs two or more",
+            id="one",
+        ),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(*[crossgrad.gradient(simple, "numpy")] * 2, args=()),
+            "two functions are called 'numpy:simple'",
+            id="names",
+        ),
+    ],
+)
+def test_wrappers_refuse(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        make()
+    assert says in str(caught.value)
