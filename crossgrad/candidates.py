@@ -1,19 +1,30 @@
-"""Users' gradient functions: called in this process, or loaded from a file."""
+"""Users' gradient functions: called in this process, or loaded from a file; on the arrays of a framework."""
 
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from .networks.errors import InvalidInput
+from .networks.errors import InvalidInput, unknown
 from .networks.files import is_there
 
 Candidate = Callable[..., Any]
-"""``fn(params, x, y) -> (loss, grads)`` on NumPy arrays; params and grads are lists of ``(W, b)``."""
+"""``fn(params, x, y) -> (loss, grads)`` on a framework's arrays; params and grads are lists of ``(W, b)``."""
+
+BACKENDS = ("numpy", "torch", "jax")
+"""Frameworks whose arrays a candidate may take."""
 
 DEFAULT_FUNCTION = "gradients"
+
+
+@dataclass(frozen=True)
+class CandidateFunction:
+    """A function that is in this process already, and whose arrays it takes."""
+
+    function: Candidate
+    backend: str = "numpy"
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,8 @@ class CandidateFile:
     name: str
     file: Path
     function: str
+    backend: str = "numpy"
+    """Whose arrays it takes: one of `BACKENDS`."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -65,3 +78,31 @@ class CandidateFile:
         if not callable(found):
             raise ImportError(f"{self.file} has no function {self.function}")
         return found  # type: ignore[no-any-return]
+
+
+def candidates_on(
+    backend: str | None, candidates: Mapping[str, Candidate | CandidateFile] | None
+) -> dict[str, CandidateFunction | CandidateFile]:
+    """The candidates, each with the framework whose arrays it takes.
+
+    Parameters
+    ----------
+    backend
+        One of `BACKENDS`, for all; None for what a file says of itself, and for NumPy in a function.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such framework, or a candidate cannot be called.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise unknown("candidate backend", str(backend), BACKENDS)
+    found: dict[str, CandidateFunction | CandidateFile] = {}
+    for name, candidate in (candidates or {}).items():
+        if isinstance(candidate, CandidateFile):
+            found[name] = candidate if backend is None else replace(candidate, backend=backend)
+        elif callable(candidate):
+            found[name] = CandidateFunction(candidate, backend or "numpy")
+        else:
+            raise InvalidInput(f"candidate {name!r} is a {type(candidate).__name__}: expected a function")
+    return found

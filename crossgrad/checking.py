@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .candidates import Candidate, CandidateFile
+from .candidates import Candidate, CandidateFile, candidates_on
 from .engines import EngineId, installed_backends
 from .execution import Executor, open_executor
 from .networks.batches import as_batch
@@ -40,6 +40,7 @@ def check(
     devices: Sequence[str] | None = None,
     dtypes: Sequence[str] = DEFAULT_DTYPES,
     candidates: Mapping[str, Candidate | CandidateFile] | None = None,
+    candidate_backend: str | None = None,
     oracle: str = "auto",
     mnist: Path | None = None,
     notes: Sequence[str] = (),
@@ -71,6 +72,9 @@ def check(
     candidates
         Functions ``fn(params, x, y) -> (loss, grads)`` on NumPy arrays, compared
         like engines on loss, dW and db, under the names given; or `CandidateFile`.
+    candidate_backend
+        Give all of them arrays of ``numpy``, ``torch`` or ``jax``, in the case's dtype on the CPU.
+        Torch's parameters are leaves that require grad, and share memory with nothing.
     oracle
         Who judges: ``auto``, ``arb`` (certified), ``wide``, ``float64``, or ``none``,
         which compares engines with each other.
@@ -116,9 +120,10 @@ def check(
     }
     names = list(dict.fromkeys(find_dtype(dtype).name for dtype in dtypes))
     wanted = None if backends is None else _sequence("backends", backends)
+    mine = candidates_on(candidate_backend, candidates)
     places = None if devices is None else _sequence("devices", devices)
-    traces = len(wanted or installed_backends()) + len(candidates or {})
-    with open_executor(wanted, places, candidates or {}, isolate, limits) as executor:
+    traces = len(wanted or installed_backends()) + len(mine)
+    with open_executor(wanted, places, mine, isolate, limits) as executor:
         from .oracle import require_oracle  # heavy, like the numbers below: meanwhile engines start
 
         for name in names:
@@ -133,6 +138,7 @@ def check_cases(
     backends: Sequence[str] | None = None,
     devices: Sequence[str] | None = None,
     candidates: Mapping[str, Candidate | CandidateFile] | None = None,
+    candidate_backend: str | None = None,
     oracle: str = "auto",
     notes: Sequence[str] = (),
     progress: Progress | None = None,
@@ -145,7 +151,8 @@ def check_cases(
     started = time.perf_counter()
     for case in cases:
         require_oracle(oracle, case.dtype)
-    with open_executor(backends, devices, candidates or {}, isolate, limits) as executor:
+    mine = candidates_on(candidate_backend, candidates)
+    with open_executor(backends, devices, mine, isolate, limits) as executor:
         return _report(cases, executor, oracle, notes, progress, started)
 
 

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, NoReturn, Protocol, Self
 
 from .backends.base import device_name
-from .candidates import Candidate, CandidateFile
+from .candidates import CandidateFile, CandidateFunction
 from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
@@ -25,6 +25,9 @@ from .workers.wire import Description, settled
 
 Began = Callable[[EngineId], None]
 """Called with each engine as it begins, or as its result is waited for."""
+
+Given = Mapping[str, CandidateFunction | CandidateFile]
+"""Candidates by name."""
 
 Finish = Callable[[Began], tuple[Run, ...]]
 """Gives the runs of a case that was started, in the order of the engines."""
@@ -67,7 +70,7 @@ class InProcess:
         self,
         backends: Sequence[str] | None,
         devices: Sequence[str] | None,
-        candidates: Mapping[str, Candidate | CandidateFile],
+        candidates: Given,
     ) -> None:
         _require_free(candidates, [name for name, _ in wanted_backends(backends)])
         self._selection = select_engines(backends, devices)
@@ -116,7 +119,7 @@ class Isolated:
         self,
         backends: Sequence[str] | None,
         devices: Sequence[str] | None,
-        candidates: Mapping[str, Candidate | CandidateFile],
+        candidates: Given,
         limits: Limits,
         jobs: int = 1,
     ) -> None:
@@ -135,7 +138,12 @@ class Isolated:
             self._open(EngineId(name, variant or "", place))
         for name, found in candidates.items():
             if isinstance(found, CandidateFile):
-                loads = {"name": name, "file": str(found.file), "function": found.function}
+                loads = {
+                    "name": name,
+                    "file": str(found.file),
+                    "function": found.function,
+                    "arrays": found.backend,
+                }
                 self._lanes[candidate_id(name)] = self._pool.open(**loads)
 
     @property
@@ -219,7 +227,7 @@ class Isolated:
 def open_executor(
     backends: Sequence[str] | None,
     devices: Sequence[str] | None,
-    candidates: Mapping[str, Candidate | CandidateFile],
+    candidates: Given,
     isolate: bool,
     limits: Limits | None = None,
     jobs: int = 1,
@@ -243,30 +251,28 @@ def candidate_id(name: str) -> EngineId:
     return EngineId(name, "candidate", "cpu")
 
 
-def _loaded(candidates: Mapping[str, Candidate | CandidateFile]) -> dict[str, Candidate]:
+def _loaded(candidates: Given) -> dict[str, CandidateFunction]:
     """The functions; one that cannot be loaded fails when it is called."""
     return {name: _function(found) for name, found in candidates.items()}
 
 
-def _function(candidate: Candidate | CandidateFile) -> Candidate:
+def _function(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:
     if not isinstance(candidate, CandidateFile):
         return candidate
     try:
-        return candidate.load()
+        return CandidateFunction(candidate.load(), candidate.backend)
     except (Exception, SystemExit) as error:
         problem = RuntimeError(summary_of(error))
 
     def fail(*_: Any) -> NoReturn:
         raise problem
 
-    return fail
+    return CandidateFunction(fail)
 
 
-def _require_free(candidates: Mapping[str, Any], backends: Iterable[str]) -> None:
-    """Raise `InvalidInput` if a candidate has the name of an engine, or cannot be called."""
+def _require_free(candidates: Given, backends: Iterable[str]) -> None:
+    """Raise `InvalidInput` if a candidate has the name of an engine."""
     taken = set(backends)
-    for name, candidate in candidates.items():
+    for name in candidates:
         if name in taken:
             raise InvalidInput(f"candidate {name!r}: an engine has this name, choose another")
-        if not isinstance(candidate, CandidateFile) and not callable(candidate):
-            raise InvalidInput(f"candidate {name!r} is a {type(candidate).__name__}: expected a function")

@@ -11,7 +11,7 @@ from .execution import Began, Executor, Finish
 from .networks.cases import Case
 from .oracle import Oracle, consult
 from .report import CaseReport
-from .run import BROKEN, OK, Run
+from .run import BROKEN, MISSING, OK, Run
 from .verdict import AGREE, WRONG
 
 
@@ -68,7 +68,11 @@ def judge_case(case: Case, runs: Sequence[Run], judge: Oracle, selection: Select
 def _problems(runs: Sequence[Run], selection: Selection, comparisons: Sequence[Comparison]) -> list[str]:
     """What keeps a case from being in order although nothing disagrees."""
     broken = {engine.id for engine in selection.engines if engine.problem is not None}
-    found = [f"{run.engine}: {run.message}" for run in runs if run.status in BROKEN or run.engine in broken]
+    found = [
+        f"{run.engine}: {run.message}"
+        for run in runs
+        if run.status in BROKEN or run.engine in broken or (run.partial and run.status == MISSING)
+    ]
     succeeded = [run.engine for run in runs if run.status == OK]
     for wanted, attribute in ((selection.named_backends, "label"), (selection.named_devices, "device")):
         for name in wanted:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
-from .candidates import Candidate
+from .candidates import CandidateFunction
 from .engines import Engine, EngineId
+from .natives import Native, load_native
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.parameters import numeric_array
@@ -86,17 +87,36 @@ def run_engine(
     return Run(engine.id, OK, seconds, trace)
 
 
-def run_candidate(case: Case, name: str, function: Candidate, announce: Announce = lambda phase: None) -> Run:
-    """Run a user's gradient function on copies of the case's arrays."""
+def run_candidate(
+    case: Case, name: str, candidate: CandidateFunction, announce: Announce = lambda phase: None
+) -> Run:
+    """Run a user's gradient function on copies of the case's arrays, in its own framework's."""
     engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
-    params = [(W.copy(), None if b is None else b.copy()) for W, b in case.parameters]
     try:
-        with _timed(seconds, "step", announce):
-            result = function(params, case.batch.x.copy(), case.batch.y.copy())
-        trace = _candidate_trace(result, len(case.parameters))
+        native = load_native(candidate.backend)
+        with native.scope(case.dtype):
+            params = [
+                (native.parameter(W), None if b is None else native.parameter(b)) for W, b in case.parameters
+            ]
+            x, y = map(native.array, case.batch)
+            with _timed(seconds, "step", announce):
+                result = native.finished(candidate.function(params, x, y))
+            trace = _candidate_trace(result, case, native)
+    except BackendUnavailable as error:
+        return Run(engine, MISSING, seconds, message=str(error), partial=True)
     except Exception as error:
-        return Run(engine, status_of(error), seconds, message=summary_of(error), partial=True)
+        message = summary_of(error) + _hint(error, candidate)
+        return Run(engine, status_of(error), seconds, message=message, partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
+
+
+def _hint(error: Exception, candidate: CandidateFunction) -> str:
+    """The way out where a function seems to expect another framework's arrays than NumPy's."""
+    said = str(error)
+    foreign = "ndarray" in said and (isinstance(error, AttributeError) or "Tensor" in said)
+    if candidate.backend != "numpy" or not foreign:
+        return ""
+    return "; it got NumPy's arrays: give it others by --candidate-backend torch or jax"
 
 
 def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Any]) -> Trace:
@@ -108,21 +128,25 @@ def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Any]) -> Trac
     return Trace({name: numeric_array(name, value) for name, value in {**kept, **stepped}.items()})
 
 
-def _candidate_trace(result: Any, layers: int) -> Trace:
+def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:
+    layers = len(case.parameters)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise TypeError(f"returned a {type(result).__name__}: expected (loss, grads)")
     loss, gradients = result
     if not isinstance(gradients, Sequence) or len(gradients) != layers:
         got = f"{len(gradients)} entries" if isinstance(gradients, Sequence) else type(gradients).__name__
         raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {got}")
-    quantities: dict[str, Array] = {"loss": numeric_array("loss", loss)}
+    quantities: dict[str, Array] = {"loss": numeric_array("loss", native.read("loss", loss, None))}
     for number, pair in enumerate(gradients, start=1):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"grads[{number - 1}] is a {type(pair).__name__}: expected a pair (dW, db)")
-        for kind, gradient in zip(("dW", "db"), pair, strict=True):
+        for place, (kind, gradient) in enumerate(zip(("dW", "db"), pair, strict=True)):
             if gradient is not None:
-                name = f"{kind}.{number}"
-                quantities[name] = numeric_array(name, gradient).copy()  # it may be a workspace
+                where = f"grads[{number - 1}][{place}]: {kind}.{number}"
+                array = numeric_array(where, native.read(where, gradient, case.format))
+                if array.dtype.kind in "iub":
+                    raise TypeError(f"{where} has dtype {array.dtype}: expected floating-point numbers")
+                quantities[f"{kind}.{number}"] = array.copy()  # it may be a workspace
     return Trace(quantities)
 
 

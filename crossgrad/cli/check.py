@@ -38,6 +38,7 @@ def check(
     params: options.Params = None,
     allow_large: options.AllowLarge = False,
     candidate: options.Candidates = None,
+    candidate_backend: options.CandidateBackend = None,
     isolate: options.Isolate = True,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
@@ -60,7 +61,7 @@ def check(
     engines: dict[str, Any] = {
         "backends": backend,
         "devices": device,
-        "candidates": candidates_from(candidate),
+        "candidates": candidates_from(candidate, candidate_backend),
         "oracle": oracle,
         "isolate": isolate,
         "limits": limits_from(timeout, memory_limit),

@@ -1,6 +1,7 @@
 """What the commands' arguments stand for, where that takes more than a name."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,8 +69,10 @@ def cases_from(
     return [case_id.case() for case_id in found]
 
 
-def candidates_from(texts: Sequence[str] | None) -> dict[str, CandidateFile]:
-    """The candidates that a command names, by name."""
+def candidates_from(texts: Sequence[str] | None, backend: str | None) -> dict[str, CandidateFile]:
+    """The candidates that a command names, by name; all take arrays of `backend`, by default NumPy's."""
+    if backend is not None and not texts:
+        raise InvalidInput(f"--candidate-backend {backend} goes with --candidate FILE.py: name the file too")
     found: dict[str, CandidateFile] = {}
     for candidate in map(CandidateFile.parse, texts or ()):
         if candidate.name in found:
@@ -77,7 +80,7 @@ def candidates_from(texts: Sequence[str] | None) -> dict[str, CandidateFile]:
                 f"two candidates are called {candidate.name!r}: "
                 f"give one a name of its own, as in other={candidate.file.name}"
             )
-        found[candidate.name] = candidate
+        found[candidate.name] = replace(candidate, backend=backend or candidate.backend)
     return found
 
 

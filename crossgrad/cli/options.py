@@ -12,6 +12,12 @@ class Format(StrEnum):
     json = "json"
 
 
+class Framework(StrEnum):
+    numpy = "numpy"
+    torch = "torch"
+    jax = "jax"
+
+
 Backends = Annotated[
     list[str] | None,
     typer.Option(
@@ -64,6 +70,14 @@ Candidates = Annotated[
         "--candidate",
         metavar="[NAME=]FILE.py[:FUNCTION]",
         help="Your fn(params, x, y) -> (loss, grads), checked like an engine; repeatable.",
+    ),
+]
+CandidateBackend = Annotated[
+    Framework | None,
+    typer.Option(
+        "--candidate-backend",
+        help="Whose arrays every candidate takes and gives. Default: numpy.",
+        show_default=False,
     ),
 ]
 Isolate = Annotated[

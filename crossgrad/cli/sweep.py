@@ -79,6 +79,7 @@ def sweep(
     backend: options.Backends = None,
     device: options.Devices = None,
     candidate: options.Candidates = None,
+    candidate_backend: options.CandidateBackend = None,
     oracle: options.Oracle = "auto",
     output: Annotated[
         Path | None,
@@ -122,7 +123,7 @@ def sweep(
     }  # fmt: skip
     given = {key: value for key, value in drawn.items() if value is not None}
     limits = limits_from(timeout, memory_limit)
-    means = Means(candidates_from(candidate), isolate, limits, jobs, allow_large)
+    means = Means(candidates_from(candidate, candidate_backend), isolate, limits, jobs, allow_large)
     most = 1 if fail_fast else max_failures
     if resume is None:
         wanted = Wanted(load_plan(file, given), Shard.parse(shard or "1/1"), backend, device, oracle)

@@ -71,4 +71,9 @@ def _require_same(first: Path, one: RunInfo, second: Path, other: RunInfo) -> No
 def _terms(info: RunInfo) -> dict[str, object]:
     leave = {"cases"} if isinstance(info.plan, RandomPlan) else set()
     plan = {key: value for key, value in info.plan.model_dump().items() if key not in leave}
-    return plan | {"engines": info.engines, "oracle": info.oracle, "candidates": info.candidates}
+    return plan | {
+        "engines": info.engines,
+        "oracle": info.oracle,
+        "candidates": info.candidates,
+        "candidate_backend": info.candidate_backend,
+    }

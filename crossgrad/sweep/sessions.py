@@ -32,6 +32,11 @@ class Means:
     jobs: int
     allow_large: bool
 
+    @property
+    def candidate_backend(self) -> str:
+        """Whose arrays the candidates take: one for all."""
+        return next((found.backend for found in self.candidates.values()), "numpy")
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -61,7 +66,8 @@ def new_run(path: Path, wanted: Wanted, means: Means) -> Iterator[tuple[RunWrite
             plan=wanted.plan,
             backends=None if wanted.backends is None else list(wanted.backends),
             devices=None if wanted.devices is None else list(wanted.devices),
-            candidates=_candidate_texts(means),
+            candidates=_candidate_texts(means.candidates),
+            candidate_backend=means.candidate_backend,
             engines=_engines(executor, means),
             oracle=wanted.oracle,
             shards=[str(wanted.shard)],
@@ -84,8 +90,9 @@ def resumed_run(
     """
     info = _extended(read_info(path), cases, path)
     _require_possible(info.plan, info.oracle, means)
-    if _candidate_texts(means) != info.candidates:
-        named = " ".join(f"--candidate {text}" for text in info.candidates) or "no candidate"
+    mine = _candidate_texts(means.candidates), means.candidate_backend
+    if mine != (info.candidates, info.candidate_backend):
+        named = _named(info)
         # Not taken from the file: a run that somebody sent must not start programs.
         raise InvalidInput(f"{path} was begun with {named}: give the same again")
     with RunWriter.resume(path, warn) as run, _executor(info.backends, info.devices, means) as executor:
@@ -125,5 +132,13 @@ def _engines(executor: Executor, means: Means) -> list[str]:
     return [str(engine) for engine in [*engines, *map(candidate_id, means.candidates)]]
 
 
-def _candidate_texts(means: Means) -> list[str]:
-    return [f"{found.name}={found.file}:{found.function}" for found in means.candidates.values()]
+def _candidate_texts(candidates: Mapping[str, CandidateFile]) -> list[str]:
+    return [f"{found.name}={found.file}:{found.function}" for found in candidates.values()]
+
+
+def _named(info: RunInfo) -> str:
+    """The options that name the candidates of a run."""
+    if not info.candidates:
+        return "no candidate"
+    arrays = [] if info.candidate_backend == "numpy" else [f"--candidate-backend {info.candidate_backend}"]
+    return " ".join([*(f"--candidate {text}" for text in info.candidates), *arrays])

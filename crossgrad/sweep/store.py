@@ -44,6 +44,9 @@ class RunInfo(BaseModel):
     backends: list[str] | None = Field(description="As asked for: torch:func; null for all installed.")
     devices: list[str] | None = Field(description="As asked for; null for all that each engine sees.")
     candidates: list[str] = Field(description="As asked for: NAME=FILE.py:FUNCTION.")
+    candidate_backend: Annotated[str, Field(pattern="^(numpy|torch|jax)$")] = Field(
+        default="numpy", description="Whose arrays they take."
+    )
     engines: list[str] = Field(description="What this came to, as in torch:eager@cpu.")
     oracle: str = Field(description="As asked for.")
     shards: list[Annotated[str, Field(pattern=r"^[0-9]{1,8}/[0-9]{1,8}$")]] = Field(

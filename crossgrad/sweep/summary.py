@@ -96,7 +96,9 @@ def command(info: RunInfo, case_id: str, engine: EngineRecord) -> str:
     oracle = [] if info.oracle == "auto" else ["--oracle", info.oracle]
     if variant == "candidate":
         files = [text for text in info.candidates if text.startswith(f"{name}=")]
-        return shlex.join(["crossgrad", "check", "--case", case_id, *_each("--candidate", files), *oracle])
+        arrays = [] if info.candidate_backend == "numpy" else ["--candidate-backend", info.candidate_backend]
+        named = [*_each("--candidate", files), *arrays]
+        return shlex.join(["crossgrad", "check", "--case", case_id, *named, *oracle])
     verb = "reduce" if engine.state == MISMATCH else "check"
     place = [] if device == "cpu" else ["-d", device]
     return shlex.join(["crossgrad", verb, "--case", case_id, "-b", backend, *place, *oracle])

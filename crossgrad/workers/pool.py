@@ -92,8 +92,9 @@ class Pool:
         self.close()
 
     def open(self, **loads: Any) -> Lane:
-        """Start a process that loads an engine (``backend=``) or a candidate (``file= function= name=``).
+        """Start a process that loads an engine (``backend=``), or a candidate.
 
+        That is ``file= function= name= arrays=``, the last for the framework whose arrays it takes.
         ``cores=`` says how many of the cores the process may use, where that is not all of them.
         """
         lane = Lane(loads, [_Place() for _ in range(self._jobs)])

@@ -230,12 +230,17 @@ class _CandidateWorker(_Worker):
     """Runs a function out of a user's file."""
 
     def describe(self) -> dict[str, Any]:
-        from ..candidates import CandidateFile
+        from ..backends.base import BackendUnavailable
+        from ..candidates import CandidateFile, CandidateFunction
+        from ..natives import load_native
         from ..run import summary_of
 
         file = CandidateFile(self._message["name"], Path(self._message["file"]), self._message["function"])
         try:
-            self._function = file.load()
+            load_native(self._message["arrays"])
+            self._candidate = CandidateFunction(file.load(), self._message["arrays"])
+        except BackendUnavailable as error:
+            return {"status": "missing", "problem": str(error)}
         except Exception as error:
             return {"status": "failed", "problem": summary_of(error)}
         return {"variants": ("candidate",), "devices": ("cpu",)}
@@ -243,4 +248,4 @@ class _CandidateWorker(_Worker):
     def _run(self, case: Any, message: dict[str, Any]) -> Any:
         from ..run import run_candidate
 
-        return run_candidate(case, self._message["name"], self._function, self._announce)
+        return run_candidate(case, self._message["name"], self._candidate, self._announce)

@@ -1,0 +1,62 @@
+"""PyTorch's tensors: parameters are leaves that require grad, as a training loop has them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..networks.dtypes import Array, DType
+from .base import Native, wrong_dtype
+
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+"""By the name of the format that a case's arrays are stored in."""
+
+
+class TorchNative(Native):
+    """Tensors on the CPU; what comes back may be on any device, and in autograd's graph."""
+
+    @contextmanager
+    def scope(self, dtype: str) -> Iterator[None]:
+        """Gradients are recorded, though the caller may have switched that off."""
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+
+    def array(self, values: Array) -> torch.Tensor:
+        copy = values.copy()
+        if copy.dtype.name != "bfloat16":
+            return torch.from_numpy(copy)
+        return torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)  # NumPy's own has no such type
+
+    def parameter(self, values: Array) -> torch.Tensor:
+        return self.array(values).requires_grad_()
+
+    def read(self, name: str, value: Any, dtype: DType | None) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        if dtype is not None and value.dtype != DTYPES[dtype.stored_as]:
+            raise wrong_dtype(name, value.dtype, DTYPES[dtype.stored_as])
+        try:
+            return _on_host(value.detach())
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TypeError(f"{name}, on device {value.device}, cannot be read: {reason}") from None
+
+
+def _on_host(tensor: torch.Tensor) -> Array:
+    host = tensor.cpu().resolve_conj().resolve_neg()
+    if host.layout != torch.strided:
+        host = host.to_dense()
+    if host.dtype == torch.bfloat16:
+        host = host.float()  # exact
+    array: Array = host.numpy()
+    return array
+
+
+NATIVE = TorchNative()
