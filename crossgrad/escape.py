@@ -58,6 +58,19 @@ def html(text: str) -> str:
     return _html_escape(terminal(text), quote=True)
 
 
+def workflow_data(text: str) -> str:
+    """The message of a workflow command of GitHub Actions, in one line; it may have several.
+
+    As actions/toolkit escapes it (packages/core/src/command.ts): ``%`` first, then line ends.
+    """
+    return terminal(text, keep="\n").replace("%", "%25").replace("\n", "%0A")
+
+
+def workflow_property(text: str) -> str:
+    """The value of a workflow command's property, which a colon or a comma would end."""
+    return workflow_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
 def csv_cell(text: str) -> str:
     """A name as a cell that no spreadsheet takes for a formula; numbers are to be written as they are.
 

@@ -16,16 +16,19 @@ from rich.text import Text
 
 from .compare import Comparison
 from .escape import terminal
+from .formats.complaints import complaints
+from .formats.rows import COLUMNS, FIGURES, Row, row_of
 from .networks.cases import Case
-from .report import CaseReport, Report, describe, describe_blame, worst_verdict
-from .run import OK, Run
-from .verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
+from .report import CaseReport, Report
+from .run import OK
+from .verdict import AGREE, WRONG
 
 if TYPE_CHECKING:
     from .selftest import Trial
 
 PLAIN_WIDTH = 120
-MOST_DETAILS = 12
+WIDE = frozenset(("engine", "device", "worst quantity", "against"))
+"""Columns whose names may be long: they are folded, not cut."""
 
 
 def report_text(report: Report, to_file: bool = False) -> str:
@@ -36,7 +39,7 @@ def report_text(report: Report, to_file: bool = False) -> str:
         console.print(_shown(f"note: {note}", "yellow"))
     for case in report.cases:
         console.print(_case_table(case))
-        for line in _details(case):
+        for line in complaints(case):
             console.print(_shown(f"  {line}", "red"), soft_wrap=True)
         console.print()
     return buffer.getvalue()
@@ -144,74 +147,21 @@ def _console(buffer: io.StringIO, to_file: bool) -> Console:
 
 def _case_table(case: CaseReport) -> Table:
     table = _table(case_title(case))
-    for column in ("engine", "device", "worst quantity", "against"):
-        table.add_column(column, overflow="fold")
-    for column in ("error (ulp)", "over floor", "digits"):
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
-    table.add_column("time", justify="right")
+    for column in COLUMNS:
+        table.add_column(
+            column,
+            justify="right" if column in FIGURES else "left",
+            overflow="fold" if column in WIDE else "ellipsis",
+        )
     for run in case.runs:
-        table.add_row(*_row(case, run))
+        table.add_row(*_cells(row_of(case, run)))
     return table
 
 
-def _row(case: CaseReport, run: Run) -> list[Text]:
-    spent = f"{1000 * sum(run.seconds.values()):.0f} ms" if run.seconds else ""
-    compared = case.comparisons_of(run.engine)
-    if run.status != OK or not compared:
-        status = run.status if run.status != OK else "not compared"
-        engine = [_shown(run.engine.label), _shown(run.engine.device)]
-        return [*engine, *5 * [Text()], _shown(status, "yellow"), _shown(spent)]
-    worst = max(compared, key=_badness)
-    other = worst.against if worst.engine == run.engine else str(worst.engine)
-    verdict = worst_verdict(compared)
-    found = worst.judgement
-    style = "bold red" if verdict in WRONG else "green" if verdict == AGREE else "yellow"
-    return [
-        _shown(run.engine.label),
-        _shown(run.engine.device),
-        _shown(worst.quantity),
-        _shown(other),
-        _shown("" if found.max_ulp is None else f"{found.max_ulp:.3g}"),
-        _shown("" if found.over_floor is None else f"{found.over_floor:.2g}"),
-        _shown("" if found.digits is None else f"{found.digits:.1f}"),
-        _shown(verdict, style),
-        _shown(spent),
-    ]
-
-
-def _badness(comparison: Comparison) -> tuple[bool, float]:
-    """What is wrong comes first, then what comes closest to its floor; NaN and missing before all."""
-    over = comparison.judgement.over_floor
-    return comparison.verdict in WRONG, float("inf") if over is None else over
-
-
-def _details(case: CaseReport) -> list[str]:
-    """Problems, runs that did not happen, blame, what is undecided, then what is wrong in data-flow order."""
-    lines = list(case.problems)
-    lines += [
-        f"{run.engine}: {run.message}"
-        for run in case.runs
-        if run.message and not any(run.message in line for line in lines)
-    ]
-    lines += [describe_blame(b) for b in case.blames]
-    lines += [_soft_line(case, verdict) for verdict in (NONFINITE_AGREE, UNDECIDABLE)]
-    lines = [line for line in lines if line]
-    wrong = [c for c in case.comparisons if c.verdict in WRONG]
-    lines += [f"{c.quantity}: {describe(c)}" for c in wrong[:MOST_DETAILS]]
-    if len(wrong) > MOST_DETAILS:
-        lines.append(f"and {len(wrong) - MOST_DETAILS} more: all of them with --format json")
-    return lines
-
-
-def _soft_line(case: CaseReport, verdict: str) -> str:
-    """Which quantities are undecidable or overflow alike, and the dtype that would decide."""
-    found = [c for c in case.comparisons if c.verdict == verdict]
-    names = list(dict.fromkeys(c.quantity for c in found))
-    wider = list(dict.fromkeys(c.judgement.decidable_in for c in found if c.judgement.decidable_in))
-    shown = " ".join(names[:MOST_DETAILS]) + (" ..." if len(names) > MOST_DETAILS else "")
-    advice = f"; decidable in {' or '.join(wider)}" if wider else ""
-    return f"{verdict} in {case.dtype}: {shown}{advice}" if found else ""
+def _cells(row: Row) -> list[Text]:
+    style = "bold red" if row.verdict in WRONG else "green" if row.verdict == AGREE else "yellow"
+    cells = zip(COLUMNS, row.cells, strict=True)
+    return [_shown(text, style if column == "verdict" else "") for column, text in cells]
 
 
 def _first_problem(report: Report) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from . import exits, options
-from .output import deliver, say
 from .progress import progress_bar
+from .reports import deliver_report, require_deliverable
 
 
 def check(
@@ -42,14 +42,15 @@ def check(
     isolate: options.Isolate = True,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
-    form: options.FormatOption = options.Format.text,
+    form: options.ReportFormatOption = options.ReportFormat.text,
     output: options.Output = None,
     details: Annotated[
         bool,
         typer.Option("--details", help="Show why each verdict was given: every quantity of every engine."),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only the closing line (and the JSON, if asked for).")
+        bool,
+        typer.Option("--quiet", "-q", help="Only the closing line (and the report in the form asked for)."),
     ] = False,
 ) -> None:
     """Run networks on every engine and compare every quantity, forward and backward."""
@@ -58,6 +59,7 @@ def check(
     from ..engines import wanted_backends
     from .inputs import candidates_from, cases_from, default_networks, limits_from, parameters_from
 
+    require_deliverable(form, output)
     engines: dict[str, Any] = {
         "backends": backend,
         "devices": device,
@@ -92,13 +94,5 @@ def check(
                 progress=progress,
                 **engines,
             )
-    from ..text import closing_line, details_text, report_text
-
-    if form is options.Format.json:
-        code = deliver(report.to_json() + "\n", output)
-    else:
-        text = "" if quiet and output is None else report_text(report, to_file=output is not None)
-        code = deliver(text + (details_text(report) if details else ""), output)
-    if form is options.Format.text or (output is not None and code == exits.OK):
-        say(closing_line(report) + "\n")
+    code = deliver_report(report, form, output, details=details, quiet=quiet)
     raise typer.Exit(code or exits.of_verdict(report.verdict))

@@ -12,6 +12,14 @@ class Format(StrEnum):
     json = "json"
 
 
+class ReportFormat(StrEnum):
+    text = "text"
+    json = "json"
+    junit = "junit"
+    github = "github"
+    markdown = "markdown"
+
+
 class Framework(StrEnum):
     numpy = "numpy"
     torch = "torch"
@@ -104,6 +112,13 @@ MemoryLimit = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result.")]
+ReportFormatOption = Annotated[
+    ReportFormat,
+    typer.Option(
+        "--format",
+        help="junit: XML for Jenkins and GitLab; github: annotations, and the step's summary in Markdown.",
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the result to this file.")
 ]

@@ -1,0 +1,57 @@
+"""A check's report, written in the form that was asked for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..networks.errors import InvalidInput
+from . import exits
+from .options import ReportFormat
+from .output import deliver, say
+from .step_summary import append_summary
+
+if TYPE_CHECKING:
+    from ..report import Report
+
+
+def require_deliverable(form: ReportFormat, output: Path | None) -> None:
+    """Raise `InvalidInput` before anything runs if nobody would read the report where it is to go."""
+    if form is ReportFormat.github and output is not None:
+        raise InvalidInput(
+            f"-o {output} with --format github: GitHub Actions reads commands from stdout only; "
+            "leave -o out, or write --format markdown to the file"
+        )
+
+
+def deliver_report(
+    report: "Report", form: ReportFormat, output: Path | None, *, details: bool, quiet: bool
+) -> int:
+    """Write the report, and the closing line where the form has no room for it; the code is `deliver`'s."""
+    from ..text import closing_line
+
+    code = deliver(_rendered(report, form, output, details, quiet), output)
+    if form is ReportFormat.github:
+        append_summary(report)
+    if form is ReportFormat.text or (output is not None and code == exits.OK):
+        say(closing_line(report) + "\n")
+    return code
+
+
+def _rendered(report: "Report", form: ReportFormat, output: Path | None, details: bool, quiet: bool) -> str:
+    if form is ReportFormat.json:
+        return report.to_json() + "\n"
+    if form is ReportFormat.junit:
+        from ..formats.junit import report_junit
+
+        return report_junit(report)
+    if form is ReportFormat.github:
+        from ..formats.github import report_commands
+
+        return report_commands(report)
+    if form is ReportFormat.markdown:
+        from ..formats.markdown import report_markdown
+
+        return report_markdown(report)
+    from ..text import details_text, report_text
+
+    text = "" if quiet and output is None else report_text(report, to_file=output is not None)
+    return text + (details_text(report) if details else "")

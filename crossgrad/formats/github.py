@@ -1,0 +1,48 @@
+"""A report as workflow commands, which GitHub Actions turns into annotations.
+
+Every line is a command, the sentence at the end too: the runner looks for
+commands in all that a step prints, and a name in a plain line could be one.
+It shows ten errors and ten warnings a step, so an engine that is wrong is one
+error, whatever the number of its quantities.
+"""
+
+from collections.abc import Iterator
+
+from ..escape import workflow_data, workflow_property
+from ..report import CaseReport, Report, describe, describe_blame
+from ..text import closing_line
+from ..verdict import WRONG
+from .complaints import MOST, soft_lines
+
+
+def report_commands(report: Report) -> str:
+    """Errors, then warnings, then the closing line."""
+    commands = [command for case in report.cases for command in _errors(case)]
+    commands += [command for case in report.cases for command in _warnings(case)]
+    commands += [_command("notice", "crossgrad", note) for note in report.notes]
+    commands.append(_command("notice", "crossgrad", closing_line(report)))
+    return "".join(commands)
+
+
+def _errors(case: CaseReport) -> Iterator[str]:
+    for problem in case.problems:
+        yield _command("error", case.title, problem)
+    blamed = {blame.engine: blame for blame in case.blames}
+    wrong = [c for c in case.comparisons if c.verdict in WRONG]
+    for engine in dict.fromkeys(c.engine for c in wrong):
+        lines = [describe_blame(blamed[engine])] if engine in blamed else []
+        found = [f"{c.quantity}: {describe(c)}" for c in wrong if c.engine == engine]
+        more = [f"and {len(found) - MOST} more: all of them with --format json"] if len(found) > MOST else []
+        yield _command("error", f"{case.title}: {engine}", "\n".join([*lines, *found[:MOST], *more]))
+
+
+def _warnings(case: CaseReport) -> Iterator[str]:
+    for run in case.runs:
+        if run.message and not any(run.message in problem for problem in case.problems):
+            yield _command("warning", case.title, f"{run.engine}: {run.status}: {run.message}")
+    for line in soft_lines(case):
+        yield _command("warning", case.title, line)
+
+
+def _command(name: str, title: str, message: str) -> str:
+    return f"::{name} title={workflow_property(title)}::{workflow_data(message)}\n"
