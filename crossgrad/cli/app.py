@@ -13,6 +13,7 @@ from .bench import bench
 from .check import check
 from .doctor import doctor
 from .merge import merge
+from .new_candidate import new_candidate
 from .output import error
 from .reduce import reduce
 from .runs import runs
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, trace, doctor, selftest, reduce, bench, sweep, runs, show, merge):
+for command in (check, new_candidate, trace, doctor, selftest, reduce, bench, sweep, runs, show, merge):
     app.command()(command)
 
 
