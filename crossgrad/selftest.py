@@ -9,12 +9,12 @@ or underflow, and left nothing to be found. Which mutants count is computed for
 each case, never declared; how many were swallowed whole is in the figures.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -82,6 +82,11 @@ class Ground:
     wide: Floor
     narrow: Floor
 
+    @classmethod
+    def of(cls, case: Case, oracle: Oracle | None = None) -> Self:
+        right = run_hooked(case).quantities
+        return cls(case, oracle or consult(case), right, rounding_floor(case.widened()), rounding_floor(case))
+
 
 @dataclass(frozen=True)
 class CorrectRun:
@@ -100,9 +105,7 @@ class CorrectRun:
 
 def try_mutants(case: Case, oracle: Oracle, mutants: Iterable[Mutant]) -> list[Trial]:
     """Run every mutant that applies to a case, and see what the verdict makes of it."""
-    ground = Ground(
-        case, oracle, run_hooked(case).quantities, rounding_floor(case.widened()), rounding_floor(case)
-    )
+    ground = Ground.of(case, oracle)
     return [_try(ground, mutant) for mutant in mutants if mutant.applies(case)]
 
 
@@ -225,16 +228,9 @@ def _share(hits: int, total: int) -> dict[str, float | int | None]:
 
 def _try(ground: Ground, mutant: Mutant) -> Trial:
     case = ground.case
-    with np.errstate(all="ignore"):
-        exact = run_mutant(mutant, case.widened()).quantities
-        trace = run_mutant(mutant, case)
+    exact, trace = _run_both(case, mutant)
     moved = {name: exact[name] - value for name, value in ground.wide.value.items()}
-    judged = with_overflow(ground.oracle, case).expectations if _overflows(trace) else {}
-    decided = [name for name in moved if name not in judged or not judged[name].may_overflow]
-    exact_shift = max(_over(moved[name], ground.narrow.sigma[name]) for name in decided)
-    shift = max(
-        _over(_visible(ground, trace, name, moved[name]), ground.narrow.sigma[name]) for name in decided
-    )
+    exact_shift, shift = _shifts(ground, trace, moved)
     trial = Trial(case.seed, case.dtype, mutant.name, mutant.stage, exact_shift, shift, detected=False)
     run = Run(EngineId("mutant", mutant.name, "cpu"), OK, {}, trace)
     comparisons = compare_runs(case, [run], ground.oracle)
@@ -246,6 +242,30 @@ def _try(ground: Ground, mutant: Mutant) -> Trial:
     cause = found.diagnoses[0].cause
     recognised = None if mutant.cause is None else mutant.cause in (cause, BROADER.get(cause))
     return replace(trial, detected=True, place=found.enters_at, true_place=true_place, recognised=recognised)
+
+
+def shift_of(ground: Ground, mutant: Mutant, quantities: Collection[str]) -> tuple[float, float]:
+    """`Trial.exact_shift` and `Trial.shift` of a mutant, in these quantities alone."""
+    exact, trace = _run_both(ground.case, mutant)
+    moved = {name: exact[name] - value for name, value in ground.wide.value.items() if name in quantities}
+    return _shifts(ground, trace, moved)
+
+
+def _run_both(case: Case, mutant: Mutant) -> tuple[Mapping[str, Array], Trace]:
+    """A mutant's exact values, and what it delivers in the case's dtype."""
+    with np.errstate(all="ignore"):
+        return run_mutant(mutant, case.widened()).quantities, run_mutant(mutant, case)
+
+
+def _shifts(ground: Ground, trace: Trace, moved: Mapping[str, Array]) -> tuple[float, float]:
+    judged = with_overflow(ground.oracle, ground.case).expectations if _overflows(trace) else {}
+    decided = [name for name in moved if name not in judged or not judged[name].may_overflow]
+    sigma = ground.narrow.sigma
+    exact = max((_over(moved[name], sigma[name]) for name in decided), default=0.0)
+    seen = max(
+        (_over(_visible(ground, trace, name, moved[name]), sigma[name]) for name in decided), default=0.0
+    )
+    return exact, seen
 
 
 def _visible(ground: Ground, trace: Trace, name: str, moved: Array) -> Array:

@@ -32,8 +32,8 @@ def right(framework: str) -> Any:
 @pytest.mark.parametrize("one", FRAMEWORKS)
 @pytest.mark.parametrize("other", FRAMEWORKS)
 def test_what_is_right_agrees(one: str, other: str, dtype: str) -> None:
-    if one == other:
-        pytest.skip("a pair of two")
+    if one == other or (dtype == "bfloat16" and "numpy" in (one, other)):
+        pytest.skip("a pair of two, and NumPy's products of bfloat16 are float32")
     report = crossgrad.compare_gradients(right(one), right(other), args=arguments(dtype=dtype))
     assert report.ok, str(report)
     assert not report.blames
@@ -60,6 +60,8 @@ def one_element_more(W: Any) -> Any:
 @pytest.mark.parametrize("partner", ["torch", "jax"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_found_blamed_and_named(fault: str, partner: str, dtype: str) -> None:
+    if dtype == "bfloat16":
+        pytest.skip("NumPy's products of bfloat16 are float32")
     wrong = crossgrad.gradient(hand_written(FAULTS[fault]), "numpy", "mine")
     report = crossgrad.compare_gradients(wrong, right(partner), args=arguments(dtype=dtype))
     assert report.verdict == "disagree"
@@ -98,7 +100,9 @@ def test_arithmetic_narrower_than_claimed() -> None:
         cast = [(W.to(torch.bfloat16).to(W.dtype), b) for W, b in params]
         return torch_loss(cast, x, y)
 
-    report = crossgrad.compare_gradients(crossgrad.loss(narrow, "torch", "narrow"), right("numpy"), args=arguments())
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(narrow, "torch", "narrow"), right("numpy"), args=arguments()
+    )
     assert report.verdict == "disagree"
 
 
@@ -110,7 +114,9 @@ def test_without_a_float64_reference() -> None:
         return loss, [(W.astype("f4"), b.astype("f4")) for W, b in gradients]
 
     for partner in (right("torch"), crossgrad.gradient(fixed, "numpy", "fixed too")):
-        report = crossgrad.compare_gradients(crossgrad.gradient(fixed, "numpy", "fixed"), partner, args=arguments())
+        report = crossgrad.compare_gradients(
+            crossgrad.gradient(fixed, "numpy", "fixed"), partner, args=arguments()
+        )
         assert report.ok, str(report)
         assert "note: no float64 reference: fixed" in str(report)
 
@@ -140,7 +146,9 @@ def test_a_port_with_another_structure() -> None:
 
     pytest.importorskip("jax")
     port = crossgrad.loss(ported, "jax", "port", args=(flax, x, y))
-    with pytest.raises(crossgrad.InvalidInput, match=r"dense0/kernel \(8, 6\) looks like 0/0 \(6, 8\) transposed"):
+    with pytest.raises(
+        crossgrad.InvalidInput, match=r"dense0/kernel \(8, 6\) looks like 0/0 \(6, 8\) transposed"
+    ):
         crossgrad.compare_gradients(port, right("torch"), args=(params, x, y))
     crossgrad.assert_gradients_agree(port, right("torch"), args=(params, x, y), rename="auto")
 
@@ -159,7 +167,9 @@ def test_the_report_is_plain_data() -> None:
     document = json.loads(crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).to_json())
     assert document["schema"] == "crossgrad.functions/1"
     assert document["blames"][0]["looks_like"]["cause"] == "sign"
-    assert {"quantity", "function", "against", "verdict", "over_floor", "index"} <= set(document["comparisons"][0])
+    assert {"quantity", "function", "against", "verdict", "over_floor", "index"} <= set(
+        document["comparisons"][0]
+    )
 
 
 def simple(w: Any, x: Any) -> Any:
@@ -170,11 +180,14 @@ def refused(function: Any, **options: Any) -> str:
     args = options.pop("args", (np.ones(3, np.float32), np.arange(3, dtype=np.float32)))
     partner = crossgrad.gradient(simple, "numpy", "simple")
     with pytest.raises((crossgrad.InvalidInput, FunctionFailed)) as caught:
-        crossgrad.compare_gradients(crossgrad.gradient(function, "numpy", "mine"), partner, args=args, **options)
+        crossgrad.compare_gradients(
+            crossgrad.gradient(function, "numpy", "mine"), partner, args=args, **options
+        )
     return str(caught.value)
 
 
 STATE = {"calls": 0}
+RNG = np.random.default_rng(0)
 
 
 def counting(w: Any, x: Any) -> Any:
@@ -197,17 +210,27 @@ def raising(w: Any, x: Any) -> Any:
         pytest.param(lambda w, x: None, "gives no gradient for args[0]", id="none"),
         pytest.param(lambda w, x: (0.0, None), "gives no gradient for args[0]", id="none-beside-loss"),
         pytest.param(lambda w, x: (0.0, "much"), "gradient at args[0] is 'much', a str", id="string"),
-        pytest.param(lambda w, x: (0.0, np.ones(4, "f4")), "args[0] has shape (4,), expected (3,)", id="shape"),
+        pytest.param(
+            lambda w, x: (0.0, np.ones(4, "f4")), "args[0] has shape (4,), expected (3,)", id="shape"
+        ),
         pytest.param(lambda w, x: (0.0, np.ones(3, "i8")), "args[0] has dtype int64", id="integers"),
         pytest.param(lambda w, x: (0.0, np.ones(3)), "args[0] is float64, the argument float32", id="dtype"),
-        pytest.param(lambda w, x: (0.0, {"w": x}), "mine has w (3,) where the others have args[0] (3,)", id="structure"),
-        pytest.param(lambda w, x: (np.ones(3), x), "mine has 0 (3,), 1 (3,) where the others have", id="loss-no-scalar"),
-        pytest.param(counting, "two runs on the same numbers differ, first at args[0][1]: 1, then", id="hidden-state"),
-        pytest.param(lambda w, x: (0.0, np.random.random(3).astype("f4")), "seed its randomness", id="random"),
+        pytest.param(
+            lambda w, x: (0.0, {"w": x}), "mine has w (3,) where the others have args[0] (3,)", id="structure"
+        ),
+        pytest.param(
+            lambda w, x: (np.ones(3), x), "mine has 0 (3,), 1 (3,) where the others have", id="loss-no-scalar"
+        ),
+        pytest.param(
+            counting,
+            "two runs on the same numbers differ, first at args[0][1]: 2, then 11",
+            id="hidden-state",
+        ),
+        pytest.param(lambda w, x: (0.0, RNG.random(3).astype("f4")), "seed its randomness", id="random"),
         pytest.param(writing, "mine: it writes into its argument 0, at all of it: copy first", id="writes"),
         pytest.param(raising, "mine raised KeyError: 'kernel'", id="raises"),
     ],
-)  # fmt: skip
+)
 def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
     STATE["calls"] = 0
     assert says in refused(function)
@@ -217,7 +240,9 @@ def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
     ("options", "says"),
     [
         pytest.param({"args": ({"n": np.arange(3)},)}, "n has dtype int64: only float16", id="integer-leaf"),
-        pytest.param({"args": (["relu"],)}, "args[0]/0 is 'relu', a str: expected an array", id="string-leaf"),
+        pytest.param(
+            {"args": (["relu"],)}, "args[0]/0 is 'relu', a str: expected an array", id="string-leaf"
+        ),
         pytest.param({"args": ([], 1)}, "nothing to differentiate by", id="no-leaf"),
         pytest.param({"argnums": 2}, "argnums 2: there are 2 arguments, numbered from 0", id="argnum"),
         pytest.param({"argnums": "w"}, "argnums 'w'", id="argnum-name"),
@@ -247,12 +272,18 @@ def test_torch_functions_that_do_not_depend_on_their_arguments() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        pytest.param(lambda: crossgrad.loss(simple, "numpy"), "numpy differentiates nothing", id="numpy-loss"),
+        pytest.param(
+            lambda: crossgrad.loss(simple, "numpy"), "numpy differentiates nothing", id="numpy-loss"
+        ),
         pytest.param(lambda: crossgrad.gradient(simple, "tensorflow"), "unknown framework", id="framework"),
         pytest.param(lambda: crossgrad.gradient(3, "numpy"), "3 is no function", id="no-function"),
-        pytest.param(lambda: crossgrad.gradient(simple, "numpy", device="cuda"), "numpy runs on cpu", id="device"),
+        pytest.param(
+            lambda: crossgrad.gradient(simple, "numpy", device="cuda"), "numpy runs on cpu", id="device"
+        ),
         pytest.param(lambda: crossgrad.loss(simple, "torch", args=3), "args is a int", id="args"),
-        pytest.param(lambda: crossgrad.compare_gradients(simple, args=()), "does not say what it is", id="bare"),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(simple, args=()), "does not say what it is", id="bare"
+        ),
         pytest.param(
             lambda: crossgrad.compare_gradients(crossgrad.gradient(simple, "numpy"), args=()),
             "needs two or more",

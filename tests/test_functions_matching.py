@@ -21,7 +21,10 @@ def matched(own: Any, others: Any, rename: Any = None, transpose: Any = (), same
 
 
 def test_equal_names_match() -> None:
-    assert matched(TORCH, TORCH) == {"fc1.weight": Place("fc1.weight", (0, 1)), "fc1.bias": Place("fc1.bias", (0,))}
+    assert matched(TORCH, TORCH) == {
+        "fc1.weight": Place("fc1.weight", (0, 1)),
+        "fc1.bias": Place("fc1.bias", (0,)),
+    }
 
 
 @pytest.mark.parametrize("transpose", [["dense/kernel"], {"dense/kernel": (1, 0)}], ids=["names", "axes"])
@@ -78,7 +81,7 @@ def test_values_tell_what_is_what(axes: list[int], order: list[int]) -> None:
         pytest.param(
             TORCH | {"fc1.bias": np.zeros(30)},
             {},
-            "fc1.bias does not hold the numbers of fc1.bias: was it ported",
+            "fc1.bias does not hold the numbers of fc1.bias: is it another model's",
             id="other-values",
         ),
     ],

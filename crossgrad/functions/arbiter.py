@@ -24,6 +24,10 @@ from .runs import FunctionFailed, Point
 STEPS = tuple(2.0**-k for k in range(4, 28, 4))
 """Of the parameters' size in the direction."""
 
+EPS = 2.0**-52
+ROUNDINGS = 4
+"""Ulp of itself that a loss in float64 may be off."""
+
 NEAR = 0.1
 """Of the distance between two gradients: a slope so near to one of them is that one's."""
 
@@ -40,15 +44,25 @@ def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | N
     """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
     mine, theirs = one.best, other.best
     shared = [name for name in one.got.gradients if name in theirs]
-    apart = {name: mine[name] - theirs[name] for name in shared}
-    length = _norm(apart)
+    return _follows(one, {name: mine[name] - theirs[name] for name in shared}, arguments)
+
+
+def is_of_its_loss(one: Measured, arguments: Arguments) -> bool | None:
+    """Whether a function's gradient is as long as its own loss is steep: for gradients that do not differ."""
+    return _follows(one, {name: one.best[name] for name in one.got.gradients}, arguments)
+
+
+def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
+    """Whether the loss's slope in a direction is what the gradient says it is."""
+    length = _norm(towards)
     if not np.isfinite(length) or length == 0.0:
         return None
-    direction = {name: difference / length for name, difference in apart.items()}
+    direction = {name: part / length for name, part in towards.items()}
     slope = slope_along(one, direction, arguments)
     if slope is None or slope.error > NEAR * length:
         return None
-    own = sum(float(np.vdot(mine[name], direction[name])) for name in shared)
+    mine = one.best
+    own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
     return abs(slope.value - own) <= NEAR * length
 
 
@@ -66,14 +80,16 @@ def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Argume
             values[keys[name]] = start[keys[name]] + step * part
         return _loss(one, values)
 
+    steps = [size * step for step in STEPS]
     try:
-        slopes = [(loss_at(h) - loss_at(-h)) / (2 * h) for h in (size * step for step in STEPS)]
+        slopes = [(loss_at(h) - loss_at(-h)) / (2 * h) for h in steps]
     except (FunctionFailed, InvalidInput):
         return None
     # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
     better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]
-    errors = [abs(b - a) for a, b in pairwise(better)]
-    best = int(np.argmin(errors)) if np.isfinite(errors).any() else 0
+    rounding = [ROUNDINGS * EPS * abs(float(one.got.loss)) / h for h in steps[2:]]
+    errors = [abs(b - a) + noise for (a, b), noise in zip(pairwise(better), rounding, strict=True)]
+    best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
     return Slope(better[best + 1], errors[best]) if np.isfinite(errors[best]) else None
 
 

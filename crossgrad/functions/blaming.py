@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .arbiter import is_its_own
+from .arbiter import is_its_own, is_of_its_loss
 from .arguments import Arguments
 from .judging import ITSELF, LeafComparison, disagreeing, groups
 from .measuring import Measured
 from .resemblance import Resemblance, resemblance
+from .runs import LOSS_NAME
+
+SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 
 
 @dataclass(frozen=True)
@@ -43,30 +46,33 @@ def find_wrong(
 ) -> Finding:
     """Name the functions that are wrong.
 
-    In this order: one that is far from itself in float64, while its float64 agrees with the others;
-    one whose gradient is not that of its own loss; and, of functions that compute different losses,
+    Those that are further from themselves in float64 than rounding takes them. Of the rest, those
+    whose gradient is not that of their own loss; or else, as they then compute different losses,
     those in the minority.
     """
-    by_name = {m.name: m for m in found}
     imprecise = _imprecise(found, comparisons)
-    if imprecise:
-        return Finding(tuple(imprecise))
+    lost = {blame.function for blame in imprecise}
+    by_name = {m.name: m for m in found if m.name not in lost}
     grouped = groups(list(by_name), comparisons)
     if len(grouped) < 2:
-        return Finding(())
-    verdicts = {m.name: _consistent(m, grouped, by_name, comparisons, arguments) for m in found}
+        return Finding(tuple(imprecise))
+    verdicts = {name: _consistent(m, grouped, by_name, comparisons, arguments) for name, m in by_name.items()}
     right = [name for name, own in verdicts.items() if own]
+    evidence = {name: SLOPE for name, own in verdicts.items() if own is False}
+    if right and not evidence and _agree(right, comparisons):
+        text = f"the gradient of {right[0]} is the slope of its loss; here there is no loss that is so smooth"
+        evidence = {name: text for name, own in verdicts.items() if own is None}
     blames = [
-        _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, _SLOPE)
-        for name, own in verdicts.items()
-        if own is False
+        _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, why)
+        for name, why in evidence.items()
+        if not right or disagreeing(comparisons, name, right[0])
     ]
-    if blames:
-        return Finding(tuple(blames))
-    return _by_majority(grouped, by_name, comparisons)
+    rest = Finding(tuple(blames)) if blames else _by_majority(grouped, by_name, comparisons)
+    return Finding((*imprecise, *rest.blames), rest.remarks)
 
 
-_SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
+def _agree(names: Sequence[str], comparisons: Sequence[LeafComparison]) -> bool:
+    return len(groups(names, comparisons)) == 1
 
 
 def _consistent(
@@ -76,12 +82,14 @@ def _consistent(
     comparisons: Sequence[LeafComparison],
     arguments: Arguments,
 ) -> bool | None:
-    """Whether a function's gradient is that of its own loss, beside one of each group that is not its own.
-
-    Where it has no loss, another's that agrees with it in its loss cannot speak for it: None.
-    """
+    """Whether a function's gradient is that of its own loss, beside one of each group that is not its own."""
     others = [by_name[group[0]] for group in grouped if one.name not in group]
-    answers = [is_its_own(one, other, arguments) for other in others]
+    answers = [
+        is_of_its_loss(one, arguments)
+        if disagreeing(comparisons, one.name, other.name) == [LOSS_NAME]
+        else is_its_own(one, other, arguments)
+        for other in others
+    ]
     if any(answer is False for answer in answers):
         return False
     return True if any(answers) else _by_the_others_loss(one, others, arguments)
@@ -99,11 +107,8 @@ def _by_majority(
     grouped: Sequence[Sequence[str]], by_name: Mapping[str, Measured], comparisons: Sequence[LeafComparison]
 ) -> Finding:
     largest, second = grouped[0], grouped[1]
-    first = by_name[second[0]]
-    looks = resemblance(first, by_name[largest[0]], disagreeing(comparisons, first.name, largest[0]))
     if len(largest) == len(second):
-        what = f": {first.name} {looks.text}, beside {largest[0]}" if looks else ""
-        return Finding((), (f"they compute different losses, or the same with another gradient{what}",))
+        return Finding((), (_undecided(by_name[largest[0]], by_name[second[0]], comparisons),))
     right = by_name[largest[0]]
     return Finding(
         tuple(
@@ -117,6 +122,15 @@ def _by_majority(
             for name in group
         )
     )
+
+
+def _undecided(one: Measured, other: Measured, comparisons: Sequence[LeafComparison]) -> str:
+    quantities = disagreeing(comparisons, one.name, other.name)
+    looks = resemblance(one, other, quantities)
+    what = f": {one.name} {looks.text}, beside {other.name}" if looks else ""
+    if LOSS_NAME in quantities:
+        return f"nobody is called wrong, as they compute different losses{what}"
+    return f"who is wrong is not known, as no loss could be followed closely enough{what}"
 
 
 def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> list[FunctionBlame]:

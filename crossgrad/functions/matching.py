@@ -63,7 +63,7 @@ def match(
     InvalidInput
         If leaves are left over, with a proposal if there is one; or if shapes or values differ.
     """
-    if rename == AUTO:
+    if isinstance(rename, str):
         found = propose(own, others, same_values)
     else:
         names = dict(rename or {})
@@ -153,17 +153,20 @@ def _require_fit(who: str, name: str, array: Array, place: Place, theirs: Array,
             hint = f"; if its axes are in another order: transpose={{{name!r}: {layouts[0]}}}"
         raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}")
     if same_values and not np.array_equal(turned, theirs, equal_nan=True):
-        layouts = [
-            axes
-            for axes in _layouts(array.shape, theirs.shape)
-            if np.array_equal(np.transpose(array, axes), theirs)
-        ]
-        way = (
-            f"transpose={{{name!r}: {layouts[0]}}} makes them equal" if layouts else "was it ported as it is?"
-        )
         raise InvalidInput(
-            f"{who}: {name} does not hold the numbers of {place.name}{' transposed' * place.turned}: {way}"
+            f"{who}: {name} does not hold the numbers of {place.name}{' transposed' * place.turned}: "
+            + _way_out(name, array, place, theirs)
         )
+
+
+def _way_out(name: str, array: Array, place: Place, theirs: Array) -> str:
+    """Another layout in which two leaves would hold the same numbers, if there is one."""
+    equal = [a for a in _layouts(array.shape, theirs.shape) if np.array_equal(np.transpose(array, a), theirs)]
+    if not equal:
+        return "is it another model's, or has one of the two been trained since?"
+    if equal[0] == tuple(range(array.ndim)):
+        return "it holds them as they are; was its transpose forgotten when it was ported?"
+    return f"transpose={{{name!r}: {equal[0]}}} makes them equal; was it meant to be so?"
 
 
 def _proposal(own: Mapping[str, Array], others: Mapping[str, Array], same_values: bool) -> str:

@@ -7,12 +7,15 @@ import numpy as np
 
 from ..networks.dtypes import Array, DType
 from ..networks.errors import InvalidInput
-from .arguments import Arguments, is_float
+from .arguments import FORMATS, Arguments, is_float
 from .rounding import Draws, Rounding
 from .runs import FunctionFailed, Outcome, Point, Runner, point_in_float64
 
 SHRINKAGE = 8.0
 """Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+
+REORDERING = 1024
+"""Ulp of the largest element: threads that add up in another order each time stay below."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class Measured:
 
 
 def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Measured:
-    """Run a function: twice as it is, in float64, and `repeats` times with random roundings.
+    """Run a function as it is, twice in float64, and `repeats` times with random roundings.
 
     Raises
     ------
     InvalidInput
-        If two runs on the same numbers differ by more than rounding noise.
+        If two runs on the same numbers differ by more than another order of summation explains.
     """
     got = runner.run(Point(arguments.values))
     _require_dtypes(runner, got, arguments)
@@ -62,9 +65,9 @@ def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Me
         variance = _variance(runner, arguments, reference or got, repeats, seed)
     else:
         variance = _narrow_variance(runner, arguments, got, repeats, seed)
-    found = Measured(runner, got, reference, variance, note)
-    _require_repeatable(found, runner.run(Point(arguments.values)))
-    return found
+    again = runner.run(Point(arguments.values) if reference is None else point_in_float64(arguments))
+    _require_repeatable(runner.name, reference or got, again)
+    return Measured(runner, got, reference, variance, note)
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:
@@ -97,13 +100,14 @@ def _variance(
     runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
 ) -> dict[str, Array]:
     """The mean square of what random roundings move the result by."""
-    dtype, squares = arguments.format, {}
+    dtype = arguments.format
+    squares: dict[str, Array] = {}
     for number in range(repeats):
         rounding = Rounding(dtype.unit_roundoff, seed + number)
         moved = runner.run(point_in_float64(arguments, rounding)).quantities
         for name, value in centre.quantities.items():
             with np.errstate(all="ignore"):
-                squares[name] = squares.get(name, 0.0) + np.square(moved[name] - value)
+                squares[name] = squares.get(name, np.zeros(())) + np.square(moved[name] - value)
     return {
         name: _shrunk(np.asarray(total), repeats) + _storing(centre.quantities[name], dtype)
         for name, total in squares.items()
@@ -114,7 +118,8 @@ def _narrow_variance(
     runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
 ) -> dict[str, Array]:
     """Without a wider format: the scatter in the format itself, from inputs one ulp to either side."""
-    dtype, squares = arguments.format, {}
+    dtype = arguments.format
+    squares: dict[str, Array] = {}
     for number in range(repeats):
         draws = Rounding(dtype.unit_roundoff, seed + number).draws()
         values = {
@@ -125,7 +130,7 @@ def _narrow_variance(
         for name, value in centre.quantities.items():
             with np.errstate(all="ignore"):
                 error = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
-                squares[name] = squares.get(name, 0.0) + np.square(error)
+                squares[name] = squares.get(name, np.zeros(())) + np.square(error)
     return {
         name: _shrunk(np.asarray(total), repeats)
         + _storing(np.asarray(centre.quantities[name], np.float64), dtype)
@@ -174,14 +179,15 @@ def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
             )
 
 
-def _require_repeatable(found: Measured, again: Outcome) -> None:
-    for name, value in found.got.quantities.items():
+def _require_repeatable(who: str, first: Outcome, again: Outcome) -> None:
+    for name, value in first.quantities.items():
         one, other = np.asarray(value, np.float64), np.asarray(again.quantities[name], np.float64)
+        eps = FORMATS[str(value.dtype)].eps if str(value.dtype) in FORMATS else 0.0
         with np.errstate(all="ignore"):
-            far = np.abs(one - other) > 10 * np.sqrt(found.variance[name])
+            far = np.abs(one - other) > REORDERING * eps * np.max(np.abs(one), initial=0.0)
         if far.any():
             index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
             raise InvalidInput(
-                f"{found.name}: two runs on the same numbers differ, first at {name}{list(index)}: "
+                f"{who}: two runs on the same numbers differ, first at {name}{list(index)}: "
                 f"{one[index]:.9g}, then {other[index]:.9g}; seed its randomness inside, and keep no state"
             )

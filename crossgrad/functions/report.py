@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..escape import terminal
 from ..report import GradientsDisagree, plain_number
 from ..verdict import SEVERITY, UNDECIDABLE, WRONG
@@ -67,12 +69,24 @@ class FunctionReport:
         lines = [f"verdict: {self.verdict} ({', '.join(self.functions)}; {compared})"]
         lines += [_blame_line(blame) for blame in self.blames]
         lines += [*self.remarks]
-        told = [c for c in self.comparisons if c.is_wrong or c.verdict == UNDECIDABLE]
-        told.sort(key=lambda c: -(c.judgement.over_floor or float("inf")))
+        told = self._told()
         lines += [_comparison_line(c) for c in told[:MOST_LINES]]
         if len(told) > MOST_LINES:
             lines.append(f"and {len(told) - MOST_LINES} more")
         return lines + [f"note: {note}" for note in self.notes]
+
+    def _told(self) -> list[LeafComparison]:
+        """What is not in order, the worst first; of the comparisons of one quantity, one.
+
+        That of a function that is to blame, if one is, against one that is not.
+        """
+        wrong = {blame.function for blame in self.blames}
+        order = sorted(
+            (c for c in self.comparisons if c.is_wrong or c.verdict == UNDECIDABLE),
+            key=lambda c: (c.function not in wrong, c.against in wrong, self.functions.index(c.function)),
+        )
+        first = {c.quantity: c for c in reversed(order)}
+        return sorted(first.values(), key=lambda c: -(c.judgement.over_floor or np.inf))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -12,6 +12,9 @@ from .runs import LOSS_NAME
 CLOSE = 1e-3
 """Relative distance up to which a gradient is what it looks like."""
 
+WHOLE = 1e-4
+"""Relative distance of a factor from a whole number that it is taken for."""
+
 FEW = 0.1
 """Share of a leaf's elements that are single elements."""
 
@@ -102,9 +105,9 @@ def _is_close(got: Array, expected: Array, size: float) -> bool:
 def _number(factor: float) -> str:
     """A factor as people write it: 2, 1/32, 0.3."""
     for text, value in ((f"{factor:.0f}", factor), (f"1/{1 / factor:.0f}", 1 / factor)):
-        if abs(value) >= 1 and abs(value - round(value)) <= CLOSE * abs(value):
+        if abs(value) >= 1.5 and abs(value - round(value)) <= WHOLE * abs(value):
             return text
-    return f"{factor:.4g}"
+    return f"{factor:.6g}"
 
 
 def _named(names: Sequence[str], most: int = 3) -> str:

@@ -37,12 +37,13 @@ class Draws:
 
     def computed(self, array: Array, terms: float) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds."""
-        size = np.abs(array)
+        size = np.where(np.isfinite(array), np.abs(array), 0.0)  # masks are infinite
         if terms > 1 and array.ndim:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
-            size = np.hypot(size, np.sqrt(np.mean(np.square(array), axis=-1, keepdims=True)))
+            size = np.hypot(size, np.sqrt(np.mean(np.square(size), axis=-1, keepdims=True)))
         scale = self.unit_roundoff * spread(terms)
-        return np.asarray(array + scale * size * self.generator.standard_normal(array.shape))
+        with np.errstate(over="ignore"):
+            return np.asarray(array + scale * size * self.generator.standard_normal(array.shape))
 
 
 def spread(terms: float) -> float:

@@ -126,4 +126,4 @@ def _jax_tree(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:
         if whole in leaves:
             raise InvalidInput(f"two leaves have the path {whole!r}: rename one")
         leaves[whole] = leaf
-    return lambda given: treedef.unflatten([next(given) for _ in found])
+    return lambda given: jax.tree_util.tree_unflatten(treedef, [next(given) for _ in found])

@@ -50,11 +50,11 @@ def to_numpy(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, float | int) else None
 
 
-class RandomRounding(TorchDispatchMode):
+class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds to each result in float64 an error as large as rounding's would be; in the backward pass too."""
 
     def __init__(self, rounding: Rounding) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._unit = rounding.unit_roundoff
         self._draws: dict[torch.device, torch.Generator] = {}
         self._seed = rounding.seed
@@ -71,9 +71,9 @@ class RandomRounding(TorchDispatchMode):
         if not isinstance(value, torch.Tensor) or value.dtype is not torch.float64 or not value.numel():
             return
         terms = _terms(func, args, value)
-        size = value.abs()
+        size = value.abs().nan_to_num(0.0, 0.0)  # masks are infinite
         if terms > 1 and value.dim():
-            size = torch.hypot(size, value.square().mean(-1, keepdim=True).sqrt())
+            size = torch.hypot(size, size.square().mean(-1, keepdim=True).sqrt())
         draw = torch.randn(
             value.shape, dtype=value.dtype, device=value.device, generator=self._draw(value.device)
         )

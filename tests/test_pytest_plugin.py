@@ -1,0 +1,118 @@
+"""The pytest plugin, in test runs of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+TESTS = """
+    import numpy as np
+    import pytest
+
+    ARGS = np.array([1.0, 2.0], np.float32), np.array([3.0, 4.0], np.float32)
+
+    def right(w, x):
+        return ((w * x) ** 2).sum(), 2 * w * x**2
+
+    def wrong(w, x):
+        return ((w * x) ** 2).sum(), w * x**2
+
+    def agree(crossgrad, one, other):
+        crossgrad.assert_gradients_agree(
+            crossgrad.gradient(one, "numpy", "one"), crossgrad.gradient(other, "numpy", "other"), args=ARGS
+        )
+
+    def test_right(crossgrad):
+        agree(crossgrad, right, lambda w, x: right(w, x))
+
+    def test_wrong(crossgrad):
+        agree(crossgrad, right, wrong)
+
+    @pytest.mark.gradients(dtypes=["float32", "float64"], seed=7)
+    def test_marked(crossgrad):
+        assert crossgrad.seed == 7
+        assert crossgrad.rng.bit_generator.seed_seq.entropy == 7
+        agree(crossgrad, right, lambda w, x: right(w, x))
+
+    def test_check(crossgrad):
+        crossgrad.check("3-2", backends=["numpy"])
+"""
+
+
+def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    pytester.makepyfile(TESTS)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+
+
+def test_a_failure_says_who_is_wrong_and_how_to_see_it_again(pytester: pytest.Pytester) -> None:
+    result = run(pytester)
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *verdict: disagree (one, other; * comparisons in float32)",
+            "E *other is wrong in args?0?: its gradient is not the slope *; it is 1/2 times *",
+            "E *args?0?: * times the rounding noise allowed; at ?*? got *, expected *",
+            'E *reproduce: pytest "*test_wrong" --crossgrad-seed 0',
+        ]
+    )
+    assert "functions/comparing.py" not in result.stdout.str()  # the traceback ends in the user's own test
+
+
+def test_options_override_the_marker(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester, "--crossgrad-dtype", "float64", "--crossgrad-seed", "3", "-k", "right or marked", "-v"
+    )
+    result.assert_outcomes(passed=1, failed=1)  # the marked test asserts its own seed
+    result.stdout.fnmatch_lines(["*test_right?float64? PASSED*", "*assert 3 == 7*"])
+
+
+def test_a_marker_alone_selects(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "-m", "gradients", "--strict-markers")
+    result.assert_outcomes(passed=2, deselected=3)
+
+
+@pytest.mark.parametrize("workers", [0, 2], ids=["one-process", "xdist"])
+def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: int) -> None:
+    if workers:
+        pytest.importorskip("xdist")
+    spread = ["-n", str(workers)] if workers else []
+    run(pytester, "--crossgrad-report", "found.json", *spread)
+    document: dict[str, Any] = json.loads((pytester.path / "found.json").read_text())
+    assert document["schema"] == "crossgrad.pytest/1"
+    outcomes = {entry["test"].partition("::")[2]: entry["outcome"] for entry in document["tests"]}
+    assert outcomes == {
+        "test_check": "passed",
+        "test_marked[float32]": "passed",
+        "test_marked[float64]": "passed",
+        "test_right": "passed",
+        "test_wrong": "failed",
+    }
+    verdicts = {
+        entry["test"].partition("::")[2]: entry["reports"][0]["verdict"] for entry in document["tests"]
+    }
+    assert verdicts["test_wrong"] == "disagree"
+    assert verdicts["test_check"] == "agree"
+
+
+def test_a_report_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "--crossgrad-report", "nowhere/found.json", "-k", "right")
+    assert result.ret != 0
+    assert "nowhere/found.json: No such file or directory" in result.stdout.str() + result.stderr.str()
+
+
+def test_runs_without_gradients_import_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_nothing.py").write_text(
+        "import sys\n\ndef test():\n    heavy = {'numpy', 'torch', 'jax', 'pydantic', 'rich', 'typer'}\n"
+        "    assert 'crossgrad.pytest_plugin' in sys.modules\n    assert not heavy & set(sys.modules)\n"
+    )
+    plugins = ["-p", "no:cacheprovider", "-p", "crossgrad.pytest_plugin"]  # others import what they like
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, str(tmp_path)]
+    environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environ)
+    assert done.returncode == 0, done.stdout
