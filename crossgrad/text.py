@@ -193,15 +193,21 @@ def selftest_text(trials: Sequence["Trial"], figures: Mapping[str, Any]) -> str:
         "detected": "mutants that count and are detected",
         "placed": "of these, placed where the error enters",
         "recognised": "of the recognisable, diagnosed right",
+        "blamed_of_two": "blamed, beside one right function",
+        "wrongly_blamed_of_two": "the right function blamed",
+        "blamed_of_more": "blamed, beside all right functions",
         "false_alarms": "correct runs called wrong",
         "undecidable": "quantities undecidable in correct runs",
     }
+    known = figures["dtypes"]
     rows = [
-        [label, *(_share_text(figures["dtypes"][d][key]) for d in dtypes)] for key, label in labels.items()
+        [label, *(_share_text(known[d][key]) for d in dtypes)]
+        for key, label in labels.items()
+        if key in known[dtypes[0]]
     ]
     rows.append(
         ["largest share of the floor in correct runs"]
-        + [f"{figures['dtypes'][d]['largest_share_of_floor']:.2f}" for d in dtypes]
+        + [f"{known[d]['largest_share_of_floor']:.2f}" for d in dtypes]
     )
     return matrix + render_table("figures, with 95 % confidence intervals", ["", *dtypes], rows)
 

@@ -1,6 +1,6 @@
 """What each function gives, what it should give, and how far correct arithmetic would stray from that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..networks.dtypes import Array, DType
 from ..networks.errors import InvalidInput
 from .arguments import FORMATS, Arguments, is_float
-from .rounding import Draws, Rounding
+from .rounding import Rounding
 from .runs import FunctionFailed, Outcome, Point, Runner, point_in_float64
 
 SHRINKAGE = 8.0
@@ -28,8 +28,8 @@ class Measured:
         In the format under test.
     reference
         In float64, from the same numbers; None if it cannot be had.
-    variance
-        Of rounding noise by quantity, in absolute terms.
+    sigma
+        Standard deviation of rounding noise by quantity.
     note
         Why there is no reference.
     """
@@ -37,7 +37,7 @@ class Measured:
     runner: Runner
     got: Outcome
     reference: Outcome | None
-    variance: Mapping[str, Array]
+    sigma: Mapping[str, Array]
     note: str | None = None
 
     @property
@@ -62,26 +62,31 @@ def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Me
     _require_dtypes(runner, got, arguments)
     reference, note = _reference(runner, arguments)
     if reference is not None or got.is_wide:
-        variance = _variance(runner, arguments, reference or got, repeats, seed)
+        sigma = _scatter(runner, arguments, reference or got, repeats, seed)
     else:
-        variance = _narrow_variance(runner, arguments, got, repeats, seed)
+        sigma = _narrow_scatter(runner, arguments, got, repeats, seed)
     again = runner.run(Point(arguments.values) if reference is None else point_in_float64(arguments))
     _require_repeatable(runner.name, reference or got, again)
-    return Measured(runner, got, reference, variance, note)
+    return Measured(runner, got, reference, sigma, note)
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:
     """Standard deviation of the noise of each quantity: functions that are equal have the same.
 
-    The mean of the variances of two; of more their median, which one that is wrong does not move.
+    That of two is their root mean square, that of more their median, which one that is wrong does not move.
     """
     wide = [m for m in found if m.reference is not None] or list(found)
-    names = dict.fromkeys(name for m in wide for name in m.variance)
-    merge = np.median if len(wide) > 2 else np.mean
-    return {
-        name: np.sqrt(merge(np.stack([m.variance[name] for m in wide if name in m.variance]), axis=0))
-        for name in names
-    }
+    names = dict.fromkeys(name for m in wide for name in m.sigma)
+    merge = _median if len(wide) > 2 else _root_mean_square
+    return {name: merge(np.stack([m.sigma[name] for m in wide if name in m.sigma])) for name in names}
+
+
+def _median(sigmas: Array) -> Array:
+    return np.asarray(np.median(sigmas, axis=0))
+
+
+def _root_mean_square(sigmas: Array) -> Array:
+    return np.asarray(np.hypot.reduce(sigmas, axis=0) / np.sqrt(len(sigmas)))
 
 
 def _reference(runner: Runner, arguments: Arguments) -> tuple[Outcome | None, str | None]:
@@ -96,77 +101,79 @@ def _reference(runner: Runner, arguments: Arguments) -> tuple[Outcome | None, st
     return found, None
 
 
-def _variance(
+def _scatter(
     runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
 ) -> dict[str, Array]:
-    """The mean square of what random roundings move the result by."""
-    dtype = arguments.format
-    squares: dict[str, Array] = {}
-    for number in range(repeats):
-        rounding = Rounding(dtype.unit_roundoff, seed + number)
-        moved = runner.run(point_in_float64(arguments, rounding)).quantities
-        for name, value in centre.quantities.items():
-            with np.errstate(all="ignore"):
-                squares[name] = squares.get(name, np.zeros(())) + np.square(moved[name] - value)
-    return {
-        name: _shrunk(np.asarray(total), repeats) + _storing(centre.quantities[name], dtype)
-        for name, total in squares.items()
-    }
+    """How far random roundings move the result, in root mean square."""
+    points = (
+        point_in_float64(arguments, Rounding(arguments.format, seed + number)) for number in range(repeats)
+    )
+    return _scattered(runner, points, centre, repeats, arguments.format)
 
 
-def _narrow_variance(
+def _narrow_scatter(
     runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
 ) -> dict[str, Array]:
     """Without a wider format: the scatter in the format itself, from inputs one ulp to either side."""
-    dtype = arguments.format
-    squares: dict[str, Array] = {}
-    for number in range(repeats):
-        draws = Rounding(dtype.unit_roundoff, seed + number).draws()
-        values = {
-            key: _neighbour(value, draws) if is_float(value) else value
-            for key, value in arguments.values.items()
-        }
-        moved = runner.run(Point(values)).quantities
+    points = (_neighbours(arguments, np.random.default_rng(seed + number)) for number in range(repeats))
+    return _scattered(runner, points, centre, repeats, arguments.format)
+
+
+def _scattered(
+    runner: Runner, points: Iterable[Point], centre: Outcome, repeats: int, dtype: DType
+) -> dict[str, Array]:
+    # Lengths, not squares: those of tiny numbers underflow.
+    lengths: dict[str, Array] = {}
+    for point in points:
+        moved = runner.run(point).quantities
         for name, value in centre.quantities.items():
             with np.errstate(all="ignore"):
-                error = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
-                squares[name] = squares.get(name, np.zeros(())) + np.square(error)
+                apart = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
+                lengths[name] = np.hypot(lengths.get(name, 0.0), apart)
     return {
-        name: _shrunk(np.asarray(total), repeats)
-        + _storing(np.asarray(centre.quantities[name], np.float64), dtype)
-        for name, total in squares.items()
+        name: np.hypot(_shrunk(length, repeats), _storing(np.asarray(centre.quantities[name]), dtype))
+        for name, length in lengths.items()
     }
 
 
-def _neighbour(value: Array, draws: Draws) -> Array:
+def _neighbours(arguments: Arguments, draw: np.random.Generator) -> Point:
+    return Point(
+        {
+            key: _neighbour(v, draw, arguments.format) if is_float(v) else v
+            for key, v in arguments.values.items()
+        }
+    )
+
+
+def _neighbour(value: Array, draw: np.random.Generator, dtype: DType) -> Array:
     """One ulp up, one down, or the same, at random."""
-    step = draws.generator.integers(-1, 2, value.shape)
-    eps = 2 * draws.unit_roundoff
-    return np.asarray(np.asarray(value, np.float64) * (1 + eps * step)).astype(value.dtype)
+    step = dtype.eps * draw.integers(-1, 2, value.shape)
+    return np.asarray(np.asarray(value, np.float64) * (1 + step)).astype(value.dtype)
 
 
-def _shrunk(squares: Array, repeats: int) -> Array:
-    """Mean squares over a few reruns, each drawn towards what its row and its column have.
+def _shrunk(length: Array, repeats: int) -> Array:
+    """Root mean square over a few reruns, each drawn towards what its row and its column have.
 
     Few draws leave an element's own estimate uncertain, and one that is too small by chance
     would make an error of rounding look like a bug. A weight's gradient is a sum of products,
     so that its noise is about that of its row times that of its column.
     """
-    mean = squares / repeats
-    whole = float(np.mean(mean)) if mean.size else 0.0
-    if not np.isfinite(whole) or whole == 0.0 or mean.ndim == 0:
-        return mean
-    neighbours = np.full(mean.shape, whole)
-    for axis in range(mean.ndim):
-        if others := tuple(n for n in range(mean.ndim) if n != axis):
-            neighbours *= np.mean(mean, axis=others, keepdims=True) / whole
-    return np.asarray((squares + SHRINKAGE * neighbours) / (repeats + SHRINKAGE))
+    largest = float(np.max(length, initial=0.0))
+    if not np.isfinite(largest) or largest == 0.0 or length.ndim == 0:
+        return np.asarray(length / np.sqrt(repeats))
+    squares = np.square(length / largest)
+    whole = float(np.mean(squares))
+    neighbours = np.full(squares.shape, whole)
+    for axis in range(squares.ndim):
+        if others := tuple(n for n in range(squares.ndim) if n != axis):
+            neighbours *= np.mean(squares, axis=others, keepdims=True) / whole
+    return np.asarray(largest * np.sqrt((squares + SHRINKAGE * neighbours / repeats) / (repeats + SHRINKAGE)))
 
 
 def _storing(value: Array, dtype: DType) -> Array:
-    """The variance of rounding the result itself, which every run in the format does."""
-    size = np.abs(value) * dtype.unit_roundoff
-    return np.asarray((np.square(size) + dtype.smallest_subnormal**2) / 3)
+    """What rounding the result itself adds, which every run in the format does."""
+    size = np.abs(np.asarray(value, np.float64)) * dtype.unit_roundoff
+    return np.asarray(np.maximum(size / np.sqrt(3), dtype.smallest_subnormal))
 
 
 def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:

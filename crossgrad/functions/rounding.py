@@ -3,47 +3,77 @@
 This is Monte-Carlo arithmetic (Parker 1997) at the operations that a framework
 shows: what the errors of the final result scatter by is the rounding noise of
 correct arithmetic in that format, without knowing what is computed.
+
+One thing is not left to chance. Rounding is a function: samples that are alike
+are rounded alike, and their errors add up instead of cancelling. So an error
+is drawn for each number of the narrow format, by a hash of it, and not for each
+element.
 """
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from ..networks.dtypes import Array
+from ..networks.dtypes import Array, DType
+
+UNIFORM = 12**-0.5
+"""Standard deviation of what is uniform over a length of 1."""
 
 
-@dataclass(frozen=True)
 class Rounding:
-    """A format's unit roundoff, and the seed of the draws: another one for each rerun."""
+    """Rounds to a format at random; each operation, and each seed, in another way.
 
-    unit_roundoff: float
-    seed: int
+    Parameters
+    ----------
+    dtype
+        The format.
+    seed
+        Another one for each rerun.
+    """
 
-    def draws(self) -> "Draws":
-        return Draws(self.unit_roundoff, np.random.Generator(np.random.SFC64(self.seed)))
+    def __init__(self, dtype: DType, seed: int) -> None:
+        self._dtype, self._seed, self._operations = dtype, seed, 0
 
+    def again(self) -> "Rounding":
+        """The same from its beginning."""
+        return Rounding(self._dtype, self._seed)
 
-@dataclass(frozen=True)
-class Draws:
-    """A stream of random roundings."""
-
-    unit_roundoff: float
-    generator: np.random.Generator
-
-    def rounded(self, array: Array) -> Array:
+    def of_input(self, array: Array) -> Array:
         """Each element with a relative error of at most one unit roundoff, as rounding once would make."""
-        u = self.unit_roundoff
-        return np.asarray(array * (1 + self.generator.uniform(-u, u, array.shape)))
+        return np.asarray(array * (1 + self._dtype.unit_roundoff * self._draw(array)))
 
-    def computed(self, array: Array, terms: float) -> Array:
+    def of_result(self, array: Array, terms: float) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds."""
         size = np.where(np.isfinite(array), np.abs(array), 0.0)  # masks are infinite
+        draw = math.sqrt(3) * self._draw(array)
         if terms > 1 and array.ndim:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
             size = np.hypot(size, np.sqrt(np.mean(np.square(size), axis=-1, keepdims=True)))
-        scale = self.unit_roundoff * spread(terms)
+        least = self._dtype.smallest_subnormal * UNIFORM * (size > 0)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(
+                array + np.hypot(self._dtype.unit_roundoff * spread(terms) * size, least) * draw
+            )
+
+    def _draw(self, array: Array) -> Array:
+        """Uniform between -1 and 1, a function of the operation and of the number in the format.
+
+        The hash is the finisher of SplitMix64 (Steele, Lea, Flood 2014).
+        """
+        self._operations += 1
+        salt = (self._seed * 0x632BE59BD9B4E019 + self._operations * 0xD1342543DE82EF95) % 2**64
+        below = 53 - self._dtype.precision
+        bits = np.array(array, np.float64, ndmin=1).view(np.uint64)
         with np.errstate(over="ignore"):
-            return np.asarray(array + scale * size * self.generator.standard_normal(array.shape))
+            bits += np.uint64((1 << below) >> 1)  # to the nearest
+            bits >>= np.uint64(below)
+            bits *= np.uint64(0x9E3779B97F4A7C15)
+            bits += np.uint64(salt)
+            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+                bits ^= bits >> np.uint64(shift)
+                bits *= np.uint64(factor)
+            bits ^= bits >> np.uint64(31)
+        return np.asarray((bits >> np.uint64(11)) * 2.0**-52 - 1.0).reshape(array.shape)
 
 
 def spread(terms: float) -> float:
@@ -53,4 +83,4 @@ def spread(terms: float) -> float:
     sums of 1, 2 ... n terms: ``sqrt(1 + 4 + ... + n**2) / (n * sqrt(3))``, about ``sqrt(n) / 3``.
     Libraries add up in blocks and err less.
     """
-    return float(np.sqrt(1 / 3 + terms / 9))
+    return math.sqrt(1 / 3 + terms / 9)

@@ -13,7 +13,7 @@ from ..networks.errors import InvalidInput, shortened
 from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import Place, Rename, Transpose, match
-from .rounding import Draws, Rounding
+from .rounding import Rounding
 from .trees import take_apart
 
 LOSS_NAME = "loss"
@@ -133,14 +133,14 @@ class Runner:
         if self._own is self._arguments:
             return point.values
         shared = {self._arguments.name(key): point.values[key] for key in self._arguments.differentiated}
-        draws = None if point.rounding is None else point.rounding.draws()
+        rounding = None if point.rounding is None else point.rounding.again()
         values: dict[Key, Array] = {}
         for key, value in self._own.values.items():
             if key in self._own.differentiated:
                 place = self._places[self._own.name(key)]
                 values[key] = place.back(shared[place.name])
             else:
-                values[key] = _moved(value, point.wide, draws)
+                values[key] = _moved(value, point.wide, rounding)
         return values
 
     def _read(self, raw: Any) -> tuple[Any, dict[str, Any]]:
@@ -236,17 +236,18 @@ def _itself(arguments: Arguments, key: Key) -> Place:
     return Place(arguments.name(key), tuple(range(arguments.values[key].ndim)))
 
 
-def _moved(value: Array, wide: bool, draws: Draws | None) -> Array:
+def _moved(value: Array, wide: bool, rounding: Rounding | None) -> Array:
     if not is_float(value) or not wide:
         return value
     widened = value.astype(np.float64)
-    return widened if draws is None else draws.rounded(widened)
+    return widened if rounding is None else rounding.of_input(widened)
 
 
 def point_in_float64(arguments: Arguments, rounding: Rounding | None = None) -> Point:
     """The arguments in float64; if roundings are random, so is theirs."""
     values = arguments.in_float64()
     if rounding is not None:
-        draws = rounding.draws()
-        values = {key: draws.rounded(value) if is_float(value) else value for key, value in values.items()}
+        values = {
+            key: rounding.of_input(value) if is_float(value) else value for key, value in values.items()
+        }
     return Point(values, wide=True, rounding=rounding)

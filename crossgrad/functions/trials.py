@@ -19,7 +19,7 @@ from ..networks.dtypes import find_dtype
 from ..networks.parameters import DenseParameters
 from ..run import CANDIDATE_KINDS
 from ..selftest import Ground, share_with_interval, shift_of
-from ..verdict import WRONG
+from ..verdict import UNDECIDABLE, WRONG
 from .arguments import Arguments, read_arguments
 from .blaming import find_wrong
 from .comparing import REPEATS
@@ -70,6 +70,7 @@ class CorrectPair:
     wrong: tuple[str, ...]
     quantities: int
     undecidable: int
+    largest_share: float
 
 
 def try_functions(
@@ -140,6 +141,7 @@ def _figures(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair], dt
         "correct": len(runs),
         "false_alarms": _share(sum(bool(c.wrong) for c in runs), len(runs)),
         "undecidable": _share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
+        "largest_share_of_floor": max((c.largest_share for c in runs), default=0.0),
     }
 
 
@@ -183,7 +185,8 @@ def _correct(case: Case, found: Sequence[Measured], arguments: Arguments) -> Cor
         tuple(m.name for m in found),
         tuple(f"{c.quantity}: {c.function} against {c.against}" for c in compared if c.verdict in WRONG),
         len(compared),
-        sum(c.verdict == "undecidable" for c in compared),
+        sum(c.verdict == UNDECIDABLE for c in compared),
+        max((c.judgement.over_floor or 0.0 for c in compared), default=0.0),
     )
 
 

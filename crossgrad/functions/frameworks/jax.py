@@ -70,7 +70,7 @@ class _Interpreter:
     """Evaluates a jaxpr operation by operation; what is inside of loops and branches is left as it is."""
 
     def __init__(self, rounding: Rounding) -> None:
-        self._draws = rounding.draws()
+        self._rounding = rounding
 
     def evaluate(self, program: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         known: dict[Any, Any] = dict(zip(program.constvars, consts, strict=True))
@@ -98,7 +98,7 @@ class _Interpreter:
     def _rounded(self, value: Any, terms: float) -> Any:
         if getattr(value, "dtype", None) != np.float64 or not value.size:
             return value
-        return jax.numpy.asarray(self._draws.computed(np.asarray(value), terms))
+        return jax.numpy.asarray(self._rounding.of_result(np.asarray(value), terms))
 
 
 def _inner(params: Mapping[str, Any]) -> tuple[Jaxpr, Sequence[Any]]:

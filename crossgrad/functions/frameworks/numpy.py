@@ -8,7 +8,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
-from ..rounding import Draws, Rounding
+from ..rounding import Rounding
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
 """Functions that round and are no ufuncs."""
@@ -23,9 +23,8 @@ def run(
     noise: Rounding | None,
 ) -> Any:
     given = {key: np.array(value) for key, value in values.items()}
-    draws = None if noise is None else noise.draws()
     with np.errstate(all="ignore"):
-        result = call({key: _watched(array, draws) for key, array in given.items()})
+        result = call({key: _watched(array, noise) for key, array in given.items()})
     for key, array in given.items():
         if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
             raise InvalidInput(
@@ -43,11 +42,11 @@ def to_numpy(value: Any) -> Array | None:
 class _Noisy(np.ndarray[Any, Any]):
     """An array of float64 whose operations round at random; what makes it a plain array ends that."""
 
-    draws: Draws
+    rounding: Rounding
 
     def __array_finalize__(self, source: Any) -> None:
         if isinstance(source, _Noisy):
-            self.draws = source.draws
+            self.rounding = source.rounding
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:
         plain = [_plain(value) for value in inputs]
@@ -58,37 +57,37 @@ class _Noisy(np.ndarray[Any, Any]):
         result = getattr(ufunc, method)(*plain, **options)
         if out is not None:
             for target in options["out"]:
-                _round_in_place(target, self.draws, _terms(ufunc, method, plain, target))
+                _round_in_place(target, self.rounding, _terms(ufunc, method, plain, target))
             return out[0] if len(out) == 1 else out
         if isinstance(result, tuple):
-            return tuple(_rounded(part, self.draws, 1.0) for part in result)
-        return _rounded(result, self.draws, _terms(ufunc, method, plain, result))
+            return tuple(_rounded(part, self.rounding, 1.0) for part in result)
+        return _rounded(result, self.rounding, _terms(ufunc, method, plain, result))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         result = super().__array_function__(function, types, args, kwargs)
         if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
-        return _rounded(_plain(result), self.draws, max(1.0, terms / max(1, np.size(result))))
+        return _rounded(_plain(result), self.rounding, max(1.0, terms / max(1, np.size(result))))
 
 
-def _watched(array: Array, draws: Draws | None) -> Array:
-    if draws is None or array.dtype != np.float64:
+def _watched(array: Array, rounding: Rounding | None) -> Array:
+    if rounding is None or array.dtype != np.float64:
         return array
     noisy = array.view(_Noisy)
-    noisy.draws = draws
+    noisy.rounding = rounding
     return noisy
 
 
-def _rounded(result: Any, draws: Draws, terms: float) -> Any:
+def _rounded(result: Any, rounding: Rounding, terms: float) -> Any:
     if getattr(result, "dtype", None) != np.float64:
         return result
-    return _watched(draws.computed(np.asarray(result), terms), draws)
+    return _watched(rounding.of_result(np.asarray(result), terms), rounding)
 
 
-def _round_in_place(target: Any, draws: Draws, terms: float) -> None:
+def _round_in_place(target: Any, rounding: Rounding, terms: float) -> None:
     if getattr(target, "dtype", None) == np.float64:
-        target[...] = draws.computed(target, terms)
+        target[...] = rounding.of_result(target, terms)
 
 
 def _plain(value: Any) -> Any:

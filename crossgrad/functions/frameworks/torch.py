@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
-from ..rounding import Rounding, spread
+from ..rounding import Rounding
 
 
 def run(
@@ -55,9 +55,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, rounding: Rounding) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._unit = rounding.unit_roundoff
-        self._draws: dict[torch.device, torch.Generator] = {}
-        self._seed = rounding.seed
+        self._rounding = rounding
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -70,19 +68,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _disturb(self, value: Any, func: Any, args: Any) -> None:
         if not isinstance(value, torch.Tensor) or value.dtype is not torch.float64 or not value.numel():
             return
-        terms = _terms(func, args, value)
-        size = value.abs().nan_to_num(0.0, 0.0)  # masks are infinite
-        if terms > 1 and value.dim():
-            size = torch.hypot(size, size.square().mean(-1, keepdim=True).sqrt())
-        draw = torch.randn(
-            value.shape, dtype=value.dtype, device=value.device, generator=self._draw(value.device)
-        )
-        value.add_(draw.mul_(size).mul_(self._unit * spread(terms)))
-
-    def _draw(self, device: torch.device) -> torch.Generator:
-        if device not in self._draws:
-            self._draws[device] = torch.Generator(device).manual_seed(self._seed)
-        return self._draws[device]
+        rounded = self._rounding.of_result(value.cpu().numpy(), _terms(func, args, value))
+        value.copy_(torch.from_numpy(rounded))
 
 
 def _terms(func: Any, args: Any, result: torch.Tensor) -> float:

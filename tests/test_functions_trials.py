@@ -1,0 +1,52 @@
+"""The comparison of functions tests itself, in a reduced form of ``crossgrad selftest --functions``."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from crossgrad.cli.app import run
+from crossgrad.functions.trials import CorrectPair, FunctionTrial, summary, try_functions
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def tried() -> tuple[list[FunctionTrial], list[CorrectPair]]:
+    return try_functions(1, 40, ["float32", "float64"])
+
+
+def test_planted_faults_are_found_and_blamed(tried) -> None:
+    figures = summary(*tried)
+    assert figures["missed"] == figures["false_alarms"] == []
+    for dtype, found in figures["dtypes"].items():
+        assert found["counted"] > 60, dtype
+        assert found["detected"]["share"] == 1
+        assert found["blamed_of_two"]["share"] > 0.8
+        assert found["wrongly_blamed_of_two"]["hits"] == 0
+        assert found["blamed_of_more"]["share"] > 0.95
+
+
+def test_what_does_not_count_is_computed(tried) -> None:
+    trials, _ = tried
+    assert any(not t.counts for t in trials)
+    assert all(t.counts == (t.shift > 1) for t in trials)
+
+
+def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:
+    trial = FunctionTrial(1, "float32", "m", shift=9.0, detected=False, blamed=(), blamed_of_more=())
+    pair = CorrectPair(2, "float32", ("a", "b"), ("W: a against b",), 9, 0, 1.5)
+    figures = summary([trial, replace(trial, shift=0.5)], [pair])
+    assert figures["missed"] == [{"mutant": "m", "dtype": "float32", "seed": 1, "shift": 9.0}]
+    assert [alarm["wrong"] for alarm in figures["false_alarms"]] == [["W: a against b"]]
+    assert figures["dtypes"]["float32"]["detected"]["of"] == 1
+
+
+def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["selftest", "--functions", "--cases", "1", "--seed", "3", "--dtype", "float32"]
+    assert run([*arguments, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "crossgrad.functions-selftest/1"
+    assert document["environment"]["backends"]["torch"]["version"]
+    assert run([*arguments, "--backend", "torch"]) == 2
+    assert "--functions has its own functions to run" in capsys.readouterr().err
