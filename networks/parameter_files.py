@@ -18,6 +18,7 @@ from .dtypes import Array, find_dtype
 from .errors import InvalidInput, shortened
 from .files import read_whole
 from .parameters import DenseParameters, Parameters, check_parameters
+from .pickles import refuse_pickle, refuse_pickled
 from .spec import Network
 
 HEADER_LIMIT = 2**20
@@ -50,16 +51,18 @@ def load_parameters(path: str | Path, network: Network) -> Parameters:
     Raises
     ------
     InvalidInput
-        If safetensors is not installed, or the file is missing, larger than
-        these parameters can be, truncated, corrupted, names a tensor twice,
-        or its tensors do not fit (each field listed).
+        If safetensors is not installed, or the file is of a kind that may run
+        code, missing, larger than these parameters can be, truncated,
+        corrupted, names a tensor twice, or its tensors do not fit (each field listed).
     """
+    refuse_pickle(path)
     library = _library()
     limit = 8 * network.parameter_count + HEADER_LIMIT
     content = read_whole(path, limit, f"the parameters of network {network} as safetensors")
     try:
         tensors = {name: _array(path, name, view) for name, view in library.deserialize(content)}
     except library.SafetensorError as error:
+        refuse_pickled(path, content, "safetensors file")
         raise InvalidInput(f"{path} is no intact safetensors file: {error}") from None
     _require_names(path, content, tensors, network)
     parameters = tuple(

@@ -1,0 +1,67 @@
+"""Files that run code when they are opened: refused, with the way to files that only hold numbers.
+
+Unpickling calls whatever functions the file names, and so do the formats that
+have pickles in them. They are not opened here, also not to look inside: a
+person who trusts one converts it once.
+"""
+
+from pathlib import Path
+
+from .errors import InvalidInput
+
+_TORCH = """
+    model.load_state_dict(torch.load({name!r}, weights_only=True))  # into the module that it was saved from
+    crossgrad.save_parameters({safe!r}, crossgrad.from_torch(model).parameters)"""
+
+_KERAS = """
+    model = keras.saving.load_model({name!r})
+    crossgrad.save_parameters({safe!r}, crossgrad.from_keras(model).parameters)"""
+
+_PICKLE = """
+    params = READER  # must be pairs (W (O, I), b (O,)) of arrays, one a layer
+    crossgrad.save_parameters({safe!r}, params)"""
+
+CONVERSIONS = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
+    **dict.fromkeys((".pkl", ".pickle"), _PICKLE.replace("READER", 'pickle.load(open({name!r}, "rb"))')),
+    ".joblib": _PICKLE.replace("READER", "joblib.load({name!r})"),
+}
+"""By suffix: the lines that make a safetensors file of such a file."""
+
+BEGINNINGS = {b"PK\x03\x04": ".pt", b"\x80": ".pkl", b"\x89HDF\r\n\x1a\n": ".h5"}
+"""First bytes of a zip archive (torch.save), a pickle from protocol 2 on, and HDF5, with a suffix of each."""
+
+REASON = "can run code when they are loaded"
+
+
+def refuse_pickle(path: str | Path) -> None:
+    """Refuse a file whose name says that it may run code, before it is opened.
+
+    Raises
+    ------
+    InvalidInput
+        With the reason, and the lines that convert such a file.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in CONVERSIONS:
+        raise _refusal(path, f"is not opened: {suffix} files {REASON}", suffix)
+
+
+def refuse_pickled(path: str | Path, content: bytes, expected: str) -> None:
+    """Say it of a file that could not be read as `expected`, if it begins as one that may run code.
+
+    Raises
+    ------
+    InvalidInput
+        As `refuse_pickle`.
+    """
+    for beginning, suffix in BEGINNINGS.items():
+        if content.startswith(beginning):
+            reason = f"is no intact {expected}: it begins like {suffix} files, which {REASON}"
+            raise _refusal(path, reason, suffix)
+
+
+def _refusal(path: str | Path, reason: str, suffix: str) -> InvalidInput:
+    lines = CONVERSIONS[suffix].format(name=Path(path).name, safe=f"{Path(path).stem}.safetensors")
+    return InvalidInput(f"{path} {reason}. If you trust it, convert it once:{lines}")
