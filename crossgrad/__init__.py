@@ -14,6 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checking import check
+    from .models.model import Model
+    from .models.ports import (
+        from_equinox,
+        from_flax,
+        from_keras,
+        from_onnx,
+        from_torch,
+        to_jax,
+        to_torch,
+    )
     from .networks.batches import Batch
     from .networks.cases import Case
     from .networks.errors import InvalidInput
@@ -29,11 +39,19 @@ _HOME = {
     "DenseParameters": ".networks.parameters",
     "GradientsDisagree": ".report",
     "InvalidInput": ".networks.errors",
+    "Model": ".models.model",
     "Network": ".networks.spec",
     "Report": ".report",
     "check": ".checking",
+    "from_equinox": ".models.ports",
+    "from_flax": ".models.ports",
+    "from_keras": ".models.ports",
+    "from_onnx": ".models.ports",
+    "from_torch": ".models.ports",
     "load_parameters": ".networks.parameter_files",
     "save_parameters": ".networks.parameter_files",
+    "to_jax": ".models.ports",
+    "to_torch": ".models.ports",
 }
 
 __all__ = [
@@ -43,11 +61,19 @@ __all__ = [
     "DenseParameters",
     "GradientsDisagree",
     "InvalidInput",
+    "Model",
     "Network",
     "Report",
     "check",
+    "from_equinox",
+    "from_flax",
+    "from_keras",
+    "from_onnx",
+    "from_torch",
     "load_parameters",
     "save_parameters",
+    "to_jax",
+    "to_torch",
 ]
 
 

@@ -16,6 +16,10 @@ EXTRAS = {
     "digits": ("sklearn", "scikit-learn", "the digits network's data"),
     "bfloat16": ("ml_dtypes", "ml_dtypes", "dtype bfloat16"),
     "safetensors": ("safetensors", "safetensors", "parameter files"),
+    "flax": ("flax", "flax", "models of Flax"),
+    "equinox": ("equinox", "equinox", "models of Equinox"),
+    "keras": ("keras", "keras", "models of Keras"),
+    "onnx": ("onnx", "onnx", "models in ONNX files"),
 }
 """By extra: the module it brings, its distribution, and what it is for."""
 

@@ -46,6 +46,6 @@ def test_missing_packages_come_with_the_command(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     monkeypatch.setattr("crossgrad.backends.registry.find_spec", lambda name: None)
     told = {finding.name: finding for finding in findings()}
-    for name in ("torch", "jax", "digits", "bfloat16", "safetensors"):
+    for name in ("torch", "jax", "digits", "bfloat16", "safetensors", "flax", "equinox", "keras", "onnx"):
         assert not told[name].present
         assert told[name].detail.endswith(f'pip install "crossgrad[{name}]"')

@@ -36,8 +36,7 @@ def targets() -> Any:
 
 @pytest.fixture
 def reader(targets: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Read]:
-    if request.param == "parameters":
-        pytest.importorskip("safetensors")
+    pytest.importorskip({"parameters": "safetensors", "onnx": "onnx"}.get(request.param, "crossgrad"))
     target = targets.TARGETS[request.param]
     with target.prepared():
         yield lambda data: target.read(data, tmp_path)
@@ -52,7 +51,7 @@ def reading(target: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("reader", [target], indirect=True)
 
 
-FILES = ["network", "parameters", "mnist", "sweep", "ids", "run", "records", "bench"]
+FILES = ["network", "parameters", "onnx", "mnist", "sweep", "ids", "run", "records", "bench"]
 
 
 @pytest.mark.parametrize("reader", FILES, indirect=True)

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = ["torch", "jax", "jaxlib", "sklearn", "scipy", "safetensors", "ml_dtypes"]
+HEAVY = [
+    *("torch", "jax", "jaxlib", "sklearn", "scipy", "safetensors", "ml_dtypes"),
+    *("flax", "equinox", "keras", "onnx"),
+]
 
 
 def imported_by(code: str) -> set[str]:

@@ -19,7 +19,7 @@ from .target import Target, emptied, refuses, words
 NETWORK = Network(3, (Dense(2), Dense(1, bias=False)))
 
 
-def _read(load: Callable[[Path], object], name: str, data: bytes, folder: Path) -> bool:
+def read_file(load: Callable[[Path], object], name: str, data: bytes, folder: Path) -> bool:
     path = emptied(folder) / name
     path.write_bytes(data)
     return not refuses(lambda folder: load(path), folder)
@@ -40,7 +40,7 @@ def _load_parameters(path: Path) -> None:
 
 def _read_images(data: bytes, folder: Path) -> bool:
     name = "train.gz" if data.startswith(b"\x1f\x8b") else "train"
-    return _read(_load_images, name, data, folder)
+    return read_file(_load_images, name, data, folder)
 
 
 def _load_images(path: Path) -> None:
@@ -73,7 +73,7 @@ def _tensors(kind: str, name: str) -> list[tuple[str, str, list[int], bytes]]:
 _IMAGES = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1]) + bytes(range(6))
 
 NETWORKS = Target(
-    partial(_read, _load_network, "network.toml"),
+    partial(read_file, _load_network, "network.toml"),
     seeds=(
         b'inputs = 784\n[[layers]]\nunits=9\nactivation = "sigmoid"\nbias = true\n[[layers]]\nunits=1\n',
         b'inputs=2\nlayers=[{units=3, bias=false}, {units=1,activation="sigmoid"}]\n',
@@ -81,7 +81,7 @@ NETWORKS = Target(
     words=words('inputs [[layers]] units activation "sigmoid" bias false = 1e400 -1 \\u0000'),
 )
 PARAMETERS = Target(
-    partial(_read, _load_parameters, "parameters.safetensors"),
+    partial(read_file, _load_parameters, "parameters.safetensors"),
     seeds=(
         safetensors_file(_tensors("F32", "float32")),
         safetensors_file(_tensors("F64", "float64"), __metadata__={"format": "np"}),

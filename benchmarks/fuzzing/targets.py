@@ -3,11 +3,13 @@
 from .benches import BENCHES
 from .commands import COMMANDS
 from .files import IMAGES, NETWORKS, PARAMETERS
+from .models import ONNX
 from .runs import IDS, INFOS, PLANS, RECORDS
 
 TARGETS = {
     "network": NETWORKS,
     "parameters": PARAMETERS,
+    "onnx": ONNX,
     "mnist": IMAGES,
     "sweep": PLANS,
     "ids": IDS,

@@ -1,0 +1,446 @@
+"""PyTorch modules as specifications and back: the same function, the same bits, or a refusal by name."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import crossgrad
+from crossgrad import InvalidInput, Network
+from crossgrad.networks.rules import ACTIVATIONS
+
+from .conftest import skip
+from .ported import DTYPES, NETWORKS, SMALL, bits, parameters_of, refusal, require_agreement
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ImportError:
+    skip("torch", "torch is not installed")
+
+from crossgrad.models.torch_rules import RULES
+
+
+class WithForward(nn.Module):
+    """A module as most are written: layers in attributes, the activation as a function."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        self.fc = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.fc:
+            x = torch.sigmoid(layer(x))
+        return x
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(2, 3))
+        self.bias = nn.Parameter(torch.rand(2))
+
+    def forward(self, x: Any) -> Any:
+        return functional.linear(x, self.weight, bias=self.bias).sigmoid()
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = WithForward(3, 4)
+        self.tail = nn.Sequential(nn.Linear(4, 2, bias=False), nn.Sigmoid())
+
+    def forward(self, x: Any) -> Any:
+        return self.tail(self.head(x))
+
+
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    "sequential": lambda: nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2), nn.Sigmoid()),
+    "nested": lambda: nn.Sequential(
+        nn.Sequential(nn.Linear(3, 4, bias=False), nn.Identity()), nn.Sequential(nn.Sigmoid())
+    ),
+    "named": lambda: nn.Sequential(OrderedDict(fc=nn.Linear(3, 1), out=nn.Sigmoid())),
+    "forward": lambda: WithForward(3, 4, 4, 2),
+    "functional": Functional,
+    "forward-in-forward": Nested,
+}
+
+
+def theirs(module: nn.Module) -> Callable[[Any, Any], Any]:
+    """mse and its gradients by autograd, on the module itself."""
+
+    def step(x: Any, y: Any) -> Any:
+        parameters = list(module.parameters())
+        loss = functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y))
+        found = iter(torch.autograd.grad(loss, parameters))
+        layers: list[list[Any]] = []
+        for parameter, gradient in zip(parameters, found, strict=True):
+            if parameter.ndim == 2:
+                layers.append([gradient.numpy(), None])
+            else:
+                layers[-1][1] = gradient.numpy()
+        return loss.item(), [tuple(layer) for layer in layers]
+
+    return step
+
+
+# What is read
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MODULES)
+def test_autograd_on_the_module_agrees(name: str, dtype: str) -> None:
+    module = MODULES[name]().to(getattr(torch, dtype))
+    require_agreement(crossgrad.from_torch(module), theirs(module), dtype)
+
+
+def test_what_is_read_is_a_network_and_its_parameters() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2, bias=False), nn.Sigmoid())
+    model = crossgrad.from_torch(module)
+    network, parameters = model
+    assert (str(network), model.network) == ("3-4-2(no bias)", network)
+    np.testing.assert_array_equal(parameters[0].W, module[0].weight.detach().numpy())
+    np.testing.assert_array_equal(parameters[0].b, module[0].bias.detach().numpy())
+    assert parameters[1].b is None
+
+
+def test_parameters_are_a_copy_that_cannot_be_written() -> None:
+    module = MODULES["sequential"]()
+    model = crossgrad.from_torch(module)
+    before = bits(model.parameters)
+    with torch.no_grad():
+        module[0].weight.add_(1)
+    assert bits(model.parameters) == before
+    with pytest.raises(ValueError, match="read-only"):
+        model.parameters[0].W[0, 0] = 1
+
+
+def test_reading_leaves_no_trace() -> None:
+    """Neither in the random numbers nor in gradients, flags or memory of the module."""
+    module = MODULES["forward"]().eval()
+    before = torch.get_rng_state()
+    crossgrad.from_torch(module)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert not module.training
+
+
+def test_frozen_parameters_are_read() -> None:
+    module = MODULES["sequential"]().requires_grad_(False)
+    assert str(crossgrad.from_torch(module).network) == "3-4-2"
+    module[2].weight.requires_grad_(True)
+    assert str(crossgrad.from_torch(module).network) == "3-4-2"
+
+
+def test_check_takes_what_was_read() -> None:
+    model = crossgrad.from_torch(WithForward(3, 4, 2))
+    report = crossgrad.check(
+        model.network, params=model.parameters, dtypes=["float16", "float32", "float64"], backends=["numpy"]
+    )
+    assert report.ok
+
+
+def test_every_activation_has_a_line() -> None:
+    assert RULES.keys() == ACTIVATIONS.keys()
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=15, deadline=None)
+@given(network=NETWORKS, seed=st.integers(0, 99))
+def test_every_bit_comes_back(dtype: str, network: Network, seed: int) -> None:
+    parameters = parameters_of(network, dtype, seed)
+    module = crossgrad.to_torch(network, parameters)
+    assert {parameter.dtype for parameter in module.parameters()} == {getattr(torch, dtype)}
+    back = crossgrad.from_torch(module)
+    assert back.network == network
+    assert bits(back.parameters) == bits(parameters)
+
+
+def test_a_module_made_is_the_network() -> None:
+    module = crossgrad.to_torch(SMALL, parameters_of(SMALL, "float32"))
+    assert repr(module).split() == (
+        repr(
+            nn.Sequential(
+                *(nn.Linear(3, 4), nn.Sigmoid()),
+                *(nn.Linear(4, 4, bias=False), nn.Sigmoid()),
+                *(nn.Linear(4, 1), nn.Sigmoid()),
+            )
+        ).split()
+    )
+    assert all(p.requires_grad and p.is_leaf and p.is_contiguous() for p in module.parameters())
+
+
+def test_making_draws_no_random_numbers_and_shares_no_memory() -> None:
+    parameters = parameters_of(SMALL, "float32")
+    before = torch.get_rng_state()
+    module = crossgrad.to_torch(SMALL, parameters)
+    assert torch.equal(torch.get_rng_state(), before)
+    kept = bits(parameters)
+    with torch.no_grad():
+        module[0].weight.add_(1)
+    assert bits(parameters) == kept
+    assert module[1] is not module[3]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16], ids=["name", "torch-dtype"])
+def test_another_dtype_rounds_to_nearest(dtype: Any) -> None:
+    module = crossgrad.to_torch(Network.from_widths("1-1"), [([[1 + 2**-8 + 2**-12]], [0.0])], dtype)
+    assert module[0].weight.dtype == torch.bfloat16
+    assert module[0].weight.item() == 1 + 2**-7
+
+
+@pytest.mark.parametrize(
+    ("parameters", "dtype", "said"),
+    [
+        ([([[1e6]], None)], "float16", "too large for float16, whose largest number is 65504"),
+        ([([[1]], None)], None, "name the dtype to make of them"),
+        ([([[1.0]], None)], "float8", "unknown dtype 'float8'"),
+        ([([[1.0]], None)], "tf32", "unknown dtype 'tf32'"),
+        ([([[1.0, 2.0]], None)], None, "W.1: expected (1, 1), got (1, 2)"),
+        ([([[1.0]], [1.0])], None, "b.1: expected none, got (1,)"),
+    ],
+    ids=["overflow", "integers", "dtype-unknown", "tf32", "shape", "bias"],
+)
+def test_parameters_that_do_not_fit_are_refused(parameters: Any, dtype: Any, said: str) -> None:
+    network = Network(1, (crossgrad.Dense(1, bias=False),))
+    arrays = [(np.array(W), None if b is None else np.array(b)) for W, b in parameters]
+    with pytest.raises(InvalidInput) as caught:
+        crossgrad.to_torch(network, arrays, dtype)
+    assert said in str(caught.value)
+
+
+def test_mixed_dtypes_are_refused_unless_one_is_named() -> None:
+    network = Network.from_widths("1-1")
+    mixed = [(np.ones((1, 1), np.float32), np.ones(1))]
+    with pytest.raises(InvalidInput, match=r"W\.1 of float32, b\.1 of float64: name the dtype"):
+        crossgrad.to_torch(network, mixed)
+    assert crossgrad.to_torch(network, mixed, "float32")[0].bias.dtype == torch.float32
+
+
+# What is refused
+
+
+def tied() -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 3), nn.Sigmoid(), nn.Linear(3, 3), nn.Sigmoid())
+    module[2].weight = module[0].weight
+    return module
+
+
+def on_one_memory() -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid(), nn.Linear(2, 3), nn.Sigmoid())
+    module[2].weight = nn.Parameter(module[0].weight.data.t())
+    return module
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(3, 3)
+    return nn.Sequential(layer, nn.Sigmoid(), layer, nn.Sigmoid())
+
+
+def hooked(register: str) -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    getattr(module[0], register)(lambda *_: None)
+    return module
+
+
+def gradient_hooked() -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    module[0].weight.register_hook(lambda gradient: 2 * gradient)
+    return module
+
+
+def parametrized() -> nn.Module:
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), nn.Sigmoid())
+
+
+def replaced_forward() -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    module[0].forward = lambda x: x
+    return module
+
+
+class Subclass(nn.Linear):
+    def forward(self, x: Any) -> Any:
+        return 2 * super().forward(x)
+
+
+def with_nan() -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    nn.init.constant_(module[0].weight, float("nan"))
+    return module
+
+
+def mixed() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.Sigmoid(), nn.Linear(2, 1).double(), nn.Sigmoid())
+
+
+def layers(*modules: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(*modules)
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "no-module": (lambda: [1], ["the model is a list: expected a torch.nn.Module"]),
+    "nothing": (nn.Sequential, ["has no dense layer"]),
+    "unknown": (
+        lambda: nn.Sequential(
+            OrderedDict(fc=nn.Sequential(nn.Linear(3, 2), nn.Sigmoid(), nn.Conv1d(1, 1, 1)))
+        ),
+        ["fc.2: Conv1d is no part of a specification", "sigmoid"],
+    ),
+    "dropout": (
+        layers(nn.Linear(3, 2), nn.Sigmoid(), nn.Dropout()),
+        ["2: Dropout computes one thing in training and another in evaluation"],
+    ),
+    "batch-norm": (
+        layers(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Sigmoid()),
+        ["1: BatchNorm1d computes one thing in training"],
+    ),
+    "other-activation": (layers(nn.Linear(3, 2), nn.Softmax(1)), ["1: Softmax is no part"]),
+    "no-activation": (layers(nn.Linear(3, 2)), ["0: Linear has no activation behind it"]),
+    "no-activation-between": (
+        layers(nn.Linear(3, 2), nn.Linear(2, 1), nn.Sigmoid()),
+        ["0: Linear has no activation behind it, but 1: Linear"],
+    ),
+    "activation-alone": (layers(nn.Sigmoid(), nn.Linear(3, 2)), ["0: Sigmoid has no dense layer"]),
+    "two-activations": (
+        layers(nn.Linear(3, 2), nn.Sigmoid(), nn.Sigmoid()),
+        ["2: Sigmoid has no dense layer of its own before it"],
+    ),
+    "widths": (
+        layers(nn.Linear(3, 2), nn.Sigmoid(), nn.Linear(3, 1), nn.Sigmoid()),
+        ["W.2: expected (1, 2), got (1, 3)"],
+    ),
+    "tied": (tied, ["2: Linear shares a parameter with 0: Linear"]),
+    "tied-by-memory": (on_one_memory, ["2: Linear shares a parameter with 0: Linear"]),
+    "layer-twice": (twice, ["2: Linear shares a parameter with 0: Linear"]),
+    "forward-hook": (lambda: hooked("register_forward_hook"), ["0: Linear has hooks"]),
+    "forward-pre-hook": (lambda: hooked("register_forward_pre_hook"), ["0: Linear has hooks"]),
+    "backward-hook": (lambda: hooked("register_full_backward_hook"), ["0: Linear has hooks"]),
+    "gradient-hook": (gradient_hooked, ["0: Linear has a hook on its weight"]),
+    "parametrized": (parametrized, ["0: ParametrizedLinear is no part"]),
+    "forward-set": (replaced_forward, ["0: Linear has hooks, or a forward set on it"]),
+    "subclass": (layers(Subclass(3, 2), nn.Sigmoid()), ["Subclass.forward: mul is no part"]),
+    "meta": (layers(nn.Linear(3, 2, device="meta"), nn.Sigmoid()), ["0: Linear: weight has no numbers yet"]),
+    "lazy": (layers(nn.LazyLinear(2), nn.Sigmoid()), ["0: LazyLinear: weight has no numbers yet"]),
+    "complex": (
+        layers(nn.Linear(3, 2, dtype=torch.complex64), nn.Sigmoid()),
+        ["0: Linear: weight is of torch.complex64: expected dense numbers of float16"],
+    ),
+    "nan": (with_nan, ["W.1: expected finite numbers, got nan at [0, 0]"]),
+    "mixed-dtypes": (mixed, ["mixes dtypes, float32 in 0: Linear, float64 in 2: Linear"]),
+    "compiled": (
+        lambda: torch.jit.trace(nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()), torch.zeros(1, 3)),
+        ["TopLevelTracedModule is no part"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_modules_that_no_specification_says(make: Callable[[], Any], said: list[str]) -> None:
+    refusal(crossgrad.from_torch, make(), *said)
+
+
+# What is refused in a forward
+
+
+def forward(function: Callable[[Any, Any], Any]) -> nn.Module:
+    """A module with layers a (3, 3) and b (3, 3), and this forward."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: Any) -> Any:
+            return function(self, x)
+
+    return Own()
+
+
+def no_grad(own: Any, x: Any) -> Any:
+    with torch.no_grad():
+        x = torch.sigmoid(own.a(x))
+    return torch.sigmoid(own.b(x))
+
+
+def autocast(own: Any, x: Any) -> Any:
+    with torch.autocast("cpu", torch.bfloat16):
+        return torch.sigmoid(own.a(x))
+
+
+def writing(own: Any, x: Any) -> Any:
+    for weight in own.a.parameters():
+        weight.data.clamp_(-1e-3, 1e-3)  # what autograd does not count
+    return torch.sigmoid(own.a(x))
+
+
+def branching(own: Any, x: Any) -> Any:
+    return torch.sigmoid(own.a(x) if x.sum() > 0 else own.b(x))
+
+
+def raising(own: Any, x: Any) -> Any:
+    raise RuntimeError("a secret\nof many lines")
+
+
+FORWARDS: dict[str, tuple[Callable[[Any, Any], Any], list[str]]] = {
+    "other-operation": (lambda own, x: torch.tanh(own.a(x)), ["Own.forward: tanh is no part"]),
+    "scaled": (lambda own, x: torch.sigmoid(2 * own.a(x)), ["Own.forward: mul is no part"]),
+    "detached": (lambda own, x: torch.sigmoid(own.a(x).detach()), ["Own.forward: detach is no part"]),
+    "residual": (lambda own, x: torch.sigmoid(own.a(x)) + x, ["makes the way of the data branch"]),
+    "skipping": (lambda own, x: torch.sigmoid(own.b(own.a(x).sigmoid() + x)), ["branch"]),
+    "not-used": (lambda own, x: (own.a(x), torch.sigmoid(own.b(x)))[1], ["branch"]),
+    "control-flow": (branching, ["Own: its forward cannot be followed (TraceError", "nn.Sequential"]),
+    "raising": (raising, ["its forward cannot be followed (RuntimeError: a secret)"]),
+    "pair": (lambda own, x: (torch.sigmoid(own.a(x)), 1), ["returns something else than its last value"]),
+    "input-itself": (lambda own, x: x, ["has no dense layer"]),
+    "layer-twice": (
+        lambda own, x: own.a(own.a(x).sigmoid()).sigmoid(),
+        ["a: Linear shares a parameter with a: Linear"],
+    ),
+    "turned-weight": (
+        lambda own, x: functional.linear(x, own.a.weight.t()).sigmoid(),
+        ["Own.forward: t is no step from x on"],
+    ),
+    "no-grad": (no_grad, ["Own computes something else than its layers in their order"]),
+    "autocast": (autocast, ["Own computes something else than its layers in their order"]),
+    "writing": (writing, ["Own writes to its parameters when it is called"]),
+    "inference": (
+        lambda own, x: torch.inference_mode()(lambda: torch.sigmoid(own.a(x)))(),
+        ["Own cannot be called on x of shape (3, 3), or differentiated there"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "said"), FORWARDS.values(), ids=FORWARDS)
+def test_forwards_that_no_specification_says(function: Callable[[Any, Any], Any], said: list[str]) -> None:
+    refusal(crossgrad.from_torch, forward(function), *said)
+
+
+def test_forward_of_two_arguments_is_refused() -> None:
+    class Masked(WithForward):
+        def forward(self, x: Any, mask: Any = None) -> Any:
+            return super().forward(x if mask is None else x * mask)
+
+    refusal(crossgrad.from_torch, Masked(3, 2), "Masked takes 2 arguments in its forward, and not x alone")
+
+
+def test_refusals_name_the_place_in_a_nested_forward() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(3, 2), nn.Sequential(nn.Sigmoid(), nn.Dropout(0.5)))
+
+        def forward(self, x: Any) -> Any:
+            return self.inner(x)
+
+    refusal(crossgrad.from_torch, Outer(), "inner.1.1: Dropout computes one thing in training")
