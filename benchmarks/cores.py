@@ -50,7 +50,7 @@ PAUSE = 0.05
 """Seconds between turns: waiting threads of BLAS and OpenMP spin for a while before they sleep."""
 
 SMALL = 2**24
-"""Bytes below which a process's resident memory tells of what compilers and allocators keep, not of a step."""
+"""Bytes below which resident memory tells of what compilers and allocators keep, not of a step."""
 
 
 class Subject:

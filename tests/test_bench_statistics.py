@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgrad.bench.paired import fastest, paired
 from crossgrad.bench.results import Row
 from crossgrad.bench.statistics import iqr, median, median_interval, noise_notes, quartiles
 
@@ -124,3 +125,20 @@ def test_many_noisy_rows_make_one_note_of_the_worst() -> None:
 
 def test_the_median_is_the_standard_librarys() -> None:
     assert median([3.0, 1.0, 2.0, 10.0]) == statistics.median([3.0, 1.0, 2.0, 10.0]) == 2.5
+
+
+def test_ratios_of_one_run_are_taken_round_by_round() -> None:
+    """A machine that slows down threefold within the run, and hits both alike."""
+    moods = [1 + n / 10 for n in range(20)]
+    source = random.Random(2)
+    fast = row([mood * source.gauss(1, 0.01) for mood in moods])
+    slow = row([1.05 * mood * source.gauss(1, 0.01) for mood in moods])
+    found = paired(slow, fast)
+    assert found is not None
+    assert found.low < 1.05 < found.high < 1.07
+    assert found.is_slower
+    again = paired(row([mood * source.gauss(1, 0.01) for mood in moods]), fast)
+    assert again is not None
+    assert not again.is_slower
+    assert paired(row([1.0]), row([1.0, 2.0])) is None
+    assert fastest([slow, fast]) is fast

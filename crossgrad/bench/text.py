@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 
 from .. import escape
 from ..text import render_table
+from .paired import fastest, paired
 from .results import Limit, Problem, Results, Row, subjects
 
-Cell = Callable[[dict[str, Row]], str]
-"""A cell of an engine's line, from its rows by phase."""
+Rows = dict[str, Row]
+"""An engine's rows by phase."""
+
+Cell = Callable[[Rows, list[Rows]], str]
+"""A cell of an engine's line, from its own rows and those of all engines of the table."""
 
 Key = tuple[str, int, str]
 """Network, batch size and dtype: what a table is about."""
@@ -79,10 +83,20 @@ def _mebibytes(size: float) -> str:
 
 
 def _seconds_of(phase: str) -> Cell:
-    return lambda rows: seconds_text(rows[phase].median if phase in rows else None)
+    return lambda rows, _: seconds_text(rows[phase].median if phase in rows else None)
 
 
-def _spread(rows: dict[str, Row]) -> str:
+def _over_fastest(rows: Rows, everyone: list[Rows]) -> str:
+    """The step's time over that of the fastest engine in the same rounds, with the 95 % interval."""
+    steps = [one["step"] for one in everyone if "step" in one and "step" in rows]
+    best = fastest(row for row in steps if row.device == rows["step"].device)
+    found = None if best is None or len(steps) < 2 else paired(rows["step"], best)
+    if found is None:
+        return "-"
+    return "1" if rows["step"] is best else f"{found.ratio:.3g} ({found.low:.3g} to {found.high:.3g})"
+
+
+def _spread(rows: Rows, _: list[Rows]) -> str:
     """Half the width of the median's 95 % interval, relative to it."""
     row = rows.get("step")
     if row is None or row.low is None or row.high is None or not row.median:
@@ -91,14 +105,14 @@ def _spread(rows: dict[str, Row]) -> str:
 
 
 def _of_step(attribute: str, form: Callable[[float], str]) -> Cell:
-    def cell(rows: dict[str, Row]) -> str:
+    def cell(rows: Rows, _: list[Rows]) -> str:
         value = getattr(rows["step"], attribute) if "step" in rows else None
         return "-" if value is None else form(value)
 
     return cell
 
 
-def _verdict(rows: dict[str, Row]) -> str:
+def _verdict(rows: Rows, _: list[Rows]) -> str:
     return next(iter(rows.values())).verdict or "-"
 
 
@@ -106,6 +120,7 @@ TIMED: dict[str, Cell] = {
     "forward": _seconds_of("forward"),
     "step": _seconds_of("step"),
     "±": _spread,
+    "over fastest": _over_fastest,
     "update": _seconds_of("update"),
     "transfer": _seconds_of("transfer"),
     "GFLOP/s": _of_step("gflops", _digits),
@@ -124,9 +139,9 @@ TABLES = (TIMED, ONCE)
 """What is timed again and again, and what happens once."""
 
 
-def _engines(results: Results) -> dict[Key, dict[str, dict[str, Row]]]:
+def _engines(results: Results) -> dict[Key, dict[str, Rows]]:
     """For each table its engines, and of each its rows by phase."""
-    found: dict[Key, dict[str, dict[str, Row]]] = {}
+    found: dict[Key, dict[str, Rows]] = {}
     for key in subjects([*results.rows, *results.problems]):
         engines = found.setdefault(key, {})
         for row in results.rows:
@@ -135,9 +150,10 @@ def _engines(results: Results) -> dict[Key, dict[str, dict[str, Row]]]:
     return found
 
 
-def _table(engines: dict[str, dict[str, Row]], cells: dict[str, Cell]) -> tuple[list[str], list[list[str]]]:
+def _table(engines: dict[str, Rows], cells: dict[str, Cell]) -> tuple[list[str], list[list[str]]]:
     """Column names and lines; a column in which nothing is known is left out."""
-    lines = [[label, *(cell(rows) for cell in cells.values())] for label, rows in engines.items()]
+    everyone = list(engines.values())
+    lines = [[label, *(cell(rows, everyone) for cell in cells.values())] for label, rows in engines.items()]
     columns = ["engine", *cells]
     known = [n for n in range(len(columns)) if any(line[n] != "-" for line in lines)]
     return [columns[n] for n in known], [[line[n] for n in known] for line in lines]

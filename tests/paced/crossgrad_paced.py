@@ -1,6 +1,6 @@
 """An engine for tests of benchmarks: NumPy's, right when it is checked, and with a vice when it is timed.
 
-A variant a vice; ``slower-N`` spends N per cent more on each step.
+A variant a vice; ``slower-N`` spends N per cent more on each step, ``again-0`` is ``slower-0`` once more.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ VICES: dict[str, Callable[[], object]] = {
     "late-failure": lambda: 1 / 0,
     "late-out-of-memory": out_of_memory,
 }
-SLOWER = {"slower-0": 0.0, "slower-5": 0.05}
+SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05}
 WRONG = ("wrong-forward", "wrong-update", "wrong-step")
 
 

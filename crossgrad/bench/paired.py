@@ -1,0 +1,45 @@
+"""Two engines of one run, round by round: both had each round's moods of the machine.
+
+A round gives every engine a turn within a second or so. What the machine does
+over minutes divides out of the ratio within a round, so that this tells engines
+apart where their times alone, or two runs, cannot.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .results import Row
+from .statistics import median, median_interval
+
+BEYOND = 0.02
+"""Slower from here: one engine in two processes differs by less in most runs (``benchmarks/honesty.py``)."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The median of the rounds' ratios, and its 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether it is longer beyond doubt, and by more than code's place in memory makes."""
+        return self.low > 1 and self.ratio > 1 + BEYOND
+
+
+def paired(row: Row, other: Row) -> Paired | None:
+    """How many times as long `row` took as `other` in the same rounds; None if a round is missing."""
+    if len(row.samples) != len(other.samples) or not all(value > 0 for value in other.samples):
+        return None
+    ratios = [mine / theirs for mine, theirs in zip(row.samples, other.samples, strict=True)]
+    if not ratios:
+        return None
+    low, high = median_interval(ratios)
+    return Paired(median(ratios), low, high)
+
+
+def fastest(rows: Iterable[Row]) -> Row | None:
+    """The row with the least median."""
+    return min(rows, key=lambda row: row.median, default=None)
