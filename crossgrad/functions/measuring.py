@@ -8,7 +8,7 @@ import numpy as np
 from ..networks.dtypes import Array, DType
 from ..networks.errors import InvalidInput
 from .arguments import FORMATS, Arguments, is_float
-from .rounding import Rounding
+from .rounding import Rounding, underflow
 from .runs import FunctionFailed, Outcome, Point, Runner, point_in_float64
 
 SHRINKAGE = 8.0
@@ -152,7 +152,7 @@ def _neighbour(value: Array, draw: np.random.Generator, dtype: DType) -> Array:
 
 
 def _shrunk(length: Array, repeats: int) -> Array:
-    """Root mean square over a few reruns, each drawn towards what its row and its column have.
+    """Root mean square over a few reruns, each element's drawn towards what its row and its column have.
 
     Few draws leave an element's own estimate uncertain, and one that is too small by chance
     would make an error of rounding look like a bug. A weight's gradient is a sum of products,
@@ -161,19 +161,21 @@ def _shrunk(length: Array, repeats: int) -> Array:
     largest = float(np.max(length, initial=0.0))
     if not np.isfinite(largest) or largest == 0.0 or length.ndim == 0:
         return np.asarray(length / np.sqrt(repeats))
-    squares = np.square(length / largest)
-    whole = float(np.mean(squares))
-    neighbours = np.full(squares.shape, whole)
-    for axis in range(squares.ndim):
-        if others := tuple(n for n in range(squares.ndim) if n != axis):
-            neighbours *= np.mean(squares, axis=others, keepdims=True) / whole
-    return np.asarray(largest * np.sqrt((squares + SHRINKAGE * neighbours / repeats) / (repeats + SHRINKAGE)))
+    scaled = length / (largest * np.sqrt(repeats))
+    whole = float(np.mean(scaled))
+    neighbours = np.full(scaled.shape, whole)
+    for axis in range(scaled.ndim):
+        if others := tuple(n for n in range(scaled.ndim) if n != axis):
+            neighbours *= np.mean(scaled, axis=others, keepdims=True) / whole
+    # Not of squares, which underflow where a saturated unit's gradients are 1e-170.
+    return np.asarray(largest * (repeats * scaled + SHRINKAGE * neighbours) / (repeats + SHRINKAGE))
 
 
 def _storing(value: Array, dtype: DType) -> Array:
     """What rounding the result itself adds, which every run in the format does."""
-    size = np.abs(np.asarray(value, np.float64)) * dtype.unit_roundoff
-    return np.asarray(np.maximum(size / np.sqrt(3), dtype.smallest_subnormal))
+    size = np.abs(np.asarray(value, np.float64))
+    rounding = np.maximum(size * (dtype.unit_roundoff / np.sqrt(3)), dtype.smallest_subnormal)
+    return np.asarray(np.maximum(rounding, underflow(size, dtype)))
 
 
 def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:

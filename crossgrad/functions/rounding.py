@@ -49,11 +49,9 @@ class Rounding:
         if terms > 1 and array.ndim:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
             size = np.hypot(size, np.sqrt(np.mean(np.square(size), axis=-1, keepdims=True)))
-        least = self._dtype.smallest_subnormal * UNIFORM * (size > 0)
+        sigma = np.maximum(self._dtype.unit_roundoff * spread(terms) * size, underflow(size, self._dtype))
         with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(
-                array + np.hypot(self._dtype.unit_roundoff * spread(terms) * size, least) * draw
-            )
+            return np.asarray(array + sigma * draw)
 
     def _draw(self, array: Array) -> Array:
         """Uniform between -1 and 1, a function of the operation and of the number in the format.
@@ -74,6 +72,15 @@ class Rounding:
                 bits *= np.uint64(factor)
             bits ^= bits >> np.uint64(31)
         return np.asarray((bits >> np.uint64(11)) * 2.0**-52 - 1.0).reshape(array.shape)
+
+
+def underflow(size: Array, dtype: DType) -> Array:
+    """What numbers below the smallest normal one may be off by: all of it, where they are flushed to zero.
+
+    float16 keeps its subnormal numbers in every framework; the error there is of rounding to their spacing.
+    """
+    below = (size < 2.0**dtype.min_exponent) & (size > 0)
+    return np.where(below, dtype.smallest_subnormal * UNIFORM if dtype.name == "float16" else size, 0.0)
 
 
 def spread(terms: float) -> float:
