@@ -159,11 +159,10 @@ def equinox_gradients(module: Any) -> Callable[[Any, Any], Any]:
     return step
 
 
-# What is read
+# What is read: in float64, and one in float32
 
 
-@pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize("name", FLAX)
+@pytest.mark.parametrize(("name", "x64"), [(name, name != "own") for name in FLAX], ids=FLAX)
 def test_nnx_grad_on_the_module_agrees(name: str, x64: bool) -> None:
     with jax.enable_x64(x64):
         module = FLAX[name]()
@@ -174,8 +173,7 @@ def test_nnx_grad_on_the_module_agrees(name: str, x64: bool) -> None:
         require_agreement(model, flax_gradients(module), "float64" if x64 else "float32")
 
 
-@pytest.mark.parametrize("x64", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EQUINOX)
+@pytest.mark.parametrize(("name", "x64"), [(name, name != "own") for name in EQUINOX], ids=EQUINOX)
 def test_filter_grad_on_the_module_agrees(name: str, x64: bool) -> None:
     with jax.enable_x64(x64):
         module = EQUINOX[name]()
@@ -316,6 +314,7 @@ def own(function: Callable[[Any, Any], Any]) -> Any:
     class Own(nnx.Module):
         def __init__(self) -> None:
             self.a, self.b = flax_linear(3, 3), flax_linear(3, 3)
+            self.row = nnx.Param(jnp.ones((1, 3)))
             self.fixed = nnx.Variable(jnp.ones((3, 3)))
 
         def __call__(self, x: Any) -> Any:
@@ -331,6 +330,14 @@ def sigmoid(z: Any) -> Any:
 
 
 sigmoid.defjvp(lambda primals, tangents: (sigmoid(*primals), tangents[0]))
+
+
+@jax.custom_vjp
+def backward_sigmoid(z: Any) -> Any:
+    return jax.nn.sigmoid(z)
+
+
+backward_sigmoid.defvjp(lambda z: (backward_sigmoid(z), None), lambda _, da: (da,))
 
 
 def flax_twice() -> Any:
@@ -361,6 +368,10 @@ FLAX_REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: nnx.Sequential(flax_linear(3, 3), sigmoid),
         ["custom_jvp_call sigmoid is no part of a specification"],
     ),
+    "own-derivative-backward": (
+        lambda: nnx.Sequential(flax_linear(3, 3), backward_sigmoid),
+        ["custom_vjp_call backward_sigmoid is no part of a specification"],
+    ),
     "stop-gradient": (
         lambda: nnx.Sequential(flax_linear(3, 3), nnx.sigmoid, jax.lax.stop_gradient),
         ["stop_gradient is no part"],
@@ -376,6 +387,18 @@ FLAX_REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "scaled-weight": (
         lambda: own(lambda m, x: nnx.sigmoid(x @ (2 * m.a.kernel[...]))),
         ["multiplies with the result of mul"],
+    ),
+    "stretched-weight": (
+        lambda: own(lambda m, x: nnx.sigmoid(x @ jnp.broadcast_to(m.row[...], (3, 3)))),
+        ["another product than x @ W"],
+    ),
+    "bias-as-weight": (
+        lambda: own(lambda m, x: nnx.sigmoid(x @ jnp.broadcast_to(m.a.bias[...], (3, 3)))),
+        ["another product than x @ W"],
+    ),
+    "turned-bias": (
+        lambda: own(lambda m, x: nnx.sigmoid(x @ m.row[...].T + m.a.bias[...].reshape(1, 3).T)),
+        ["adds something else than a bias"],
     ),
     "weight-that-is-no-parameter": (
         lambda: own(lambda m, x: nnx.sigmoid(x @ m.fixed[...])),

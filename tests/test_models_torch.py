@@ -123,12 +123,13 @@ def test_parameters_are_a_copy_that_cannot_be_written() -> None:
 
 def test_reading_leaves_no_trace() -> None:
     """Neither in the random numbers nor in gradients, flags or memory of the module."""
-    module = MODULES["forward"]().eval()
+    module = MODULES["forward"]()
+    module.fc[0].eval()
     before = torch.get_rng_state()
     crossgrad.from_torch(module)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(parameter.grad is None for parameter in module.parameters())
-    assert not module.training
+    assert (module.training, module.fc[0].training, module.fc[1].training) == (True, False, True)
 
 
 def test_frozen_parameters_are_read() -> None:
@@ -384,6 +385,11 @@ def writing(own: Any, x: Any) -> Any:
     return torch.sigmoid(own.a(x))
 
 
+def training(own: Any, x: Any) -> Any:
+    x = torch.sigmoid(own.a(x))
+    return functional.dropout(x) if own.training else x
+
+
 def branching(own: Any, x: Any) -> Any:
     return torch.sigmoid(own.a(x) if x.sum() > 0 else own.b(x))
 
@@ -412,6 +418,7 @@ FORWARDS: dict[str, tuple[Callable[[Any, Any], Any], list[str]]] = {
         ["Own.forward: t is no step from x on"],
     ),
     "no-grad": (no_grad, ["Own computes something else than its layers in their order"]),
+    "in-training": (training, ["Own.forward: dropout is no part"]),
     "autocast": (autocast, ["Own computes something else than its layers in their order"]),
     "writing": (writing, ["Own writes to its parameters when it is called"]),
     "inference": (
@@ -424,6 +431,14 @@ FORWARDS: dict[str, tuple[Callable[[Any, Any], Any], list[str]]] = {
 @pytest.mark.parametrize(("function", "said"), FORWARDS.values(), ids=FORWARDS)
 def test_forwards_that_no_specification_says(function: Callable[[Any, Any], Any], said: list[str]) -> None:
     refusal(crossgrad.from_torch, forward(function), *said)
+
+
+def test_what_depends_on_training_is_found_in_evaluation_too() -> None:
+    module = forward(training).eval()
+    before = torch.get_rng_state()
+    refusal(crossgrad.from_torch, module, "Own computes something else", "what depends on training")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(part.training for part in module.modules())
 
 
 def test_forward_of_two_arguments_is_refused() -> None:

@@ -138,12 +138,13 @@ class _Reader:
         if matrix is None:
             other = next(operand for operand in operands if isinstance(operand, _Other))
             raise refused(self._where(equation), f"multiplies with {other.what}")
-        side = operands.index(matrix)
+        side, shape = operands.index(matrix), self._leaves[matrix.index].shape
         shapes = [atom.aval.shape for atom in equation.invars]
         contracted, batched = equation.params["dimension_numbers"]
         along = contracted[side]
         fits = (
-            len(shapes[side]) == 2
+            len(shape) == 2
+            and shapes[side] == (shape[::-1] if matrix.turned else shape)
             and len(along) == 1
             and contracted[1 - side] == (len(shapes[1 - side]) - 1,)
             and not any(batched)
@@ -165,7 +166,9 @@ class _Reader:
 
     def _sum(self, equation: Any, operands: list[_Thing]) -> list[_Thing]:
         """``z + b`` behind the product of the same layer."""
-        row = next((operand for operand in operands if isinstance(operand, _Leaf)), None)
+        row = next(
+            (operand for operand in operands if isinstance(operand, _Leaf) and not operand.turned), None
+        )
         last = self._steps[-1] if self._steps else None
         if row is None or self._leaves[row.index].ndim != 1:
             raise refused(self._where(equation), "adds something else than a bias (O,)")

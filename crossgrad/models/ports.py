@@ -20,8 +20,8 @@ def from_torch(module: "torch.nn.Module") -> Model:
 
     ``nn.Sequential``, nested or not, is read as it stands. A class with a
     ``forward`` of its own is followed by torch.fx, and what was read is held
-    to the module: on a drawn batch, outputs and gradients must be the same
-    bits. ``requires_grad`` is not read: every parameter's gradient is compared.
+    to the module: on a drawn batch, in training and in evaluation, outputs and
+    gradients must be the same bits. ``requires_grad`` is not read: every parameter's gradient is compared.
 
     Raises
     ------

@@ -23,7 +23,8 @@ def read_module(module: object) -> Model:
     before = snapshot(module)
     steps = list(steps_of("", module))
     model = model_of(steps, as_array)
-    require_same(module, steps, before)
+    for other_mode in (False, True):
+        require_same(module, steps, before, other_mode)
     return model
 
 

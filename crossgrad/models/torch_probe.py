@@ -1,6 +1,7 @@
 """What was read of a module, held to the module: the same bits, forward and backward, on a drawn batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,18 +19,40 @@ def snapshot(module: nn.Module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in module.parameters() if not nn.parameter.is_lazy(p)]
 
 
-def require_same(module: nn.Module, steps: Sequence[Step], before: Sequence[torch.Tensor]) -> None:
+@contextmanager
+def in_mode(module: nn.Module, *, other: bool) -> Iterator[None]:
+    """As it is, or with training and evaluation exchanged; restored, part by part."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, training in modes:
+            part.training = training != other
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def require_same(
+    module: nn.Module, steps: Sequence[Step], before: Sequence[torch.Tensor], other_mode: bool
+) -> None:
     """Refuse a module that computes something else than `steps`, or writes to its parameters.
 
     The steps run on the module's own tensors in the same order, so that equal
     means equal in every bit: no tolerance hides a detached or narrower part.
-    `before` is the `snapshot` from before anything of the module was called.
+
+    Parameters
+    ----------
+    before
+        The `snapshot` from before anything of the module was called.
+    other_mode
+        Whether to look in training if it is in evaluation, and in evaluation if in training.
     """
     kind = type(module).__name__
     x, cotangent = _drawn(steps)
     leaves = [x, *(p for s in steps if isinstance(s, Affine) for p in (s.W, s.b) if p is not None)]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    with torch.enable_grad():
+    random = torch.random.fork_rng(range(torch.cuda.device_count()))
+    with torch.enable_grad(), random, in_mode(module, other=other_mode):
         expected = _chain(steps, x)
         try:
             found = module(x)
@@ -47,7 +70,7 @@ def require_same(module: nn.Module, steps: Sequence[Step], before: Sequence[torc
     if not same:
         raise InvalidInput(
             f"{kind} computes something else than its layers in their order, forward or backward: "
-            f"numbers that are detached or converted on the way, say; {WAY_OUT}"
+            f"numbers that are detached or converted on the way, or what depends on training, say; {WAY_OUT}"
         )
 
 
