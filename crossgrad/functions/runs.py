@@ -89,6 +89,9 @@ class Runner:
                 function.name, _named(self._own), _named(arguments), rename, transpose, same_values=True
             )
         self._gradient_places: dict[str, Place] | None = None
+        self._runnable = self._framework.Runnable(
+            self._call, function.kind == LOSS, self._own.differentiated, function.device
+        )
 
     @property
     def name(self) -> str:
@@ -105,18 +108,13 @@ class Runner:
             If the function raised.
         """
         values = self._values(point)
-        own = self._own
         with self._blamed():
-            raw = self._framework.run(
-                lambda natives: self.function.call(*own.built(natives)),
-                self.function.kind == LOSS,
-                values,
-                own.differentiated,
-                self.function.device,
-                point.rounding,
-            )
+            raw = self._runnable.run(values, point.rounding)
         loss, gradients = self._read(raw)
         return self._placed(loss, gradients)
+
+    def _call(self, natives: Mapping[Key, Any]) -> Any:
+        return self.function.call(*self._own.built(natives))
 
     @contextmanager
     def _blamed(self) -> Iterator[None]:

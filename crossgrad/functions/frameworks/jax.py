@@ -1,10 +1,18 @@
-"""JAX: arrays, grad, and an interpreter in which every operation rounds at random."""
+"""JAX: arrays, grad, and an interpreter in which every operation rounds at random.
 
-from collections.abc import Mapping, Sequence
+A function is traced once for each dtype and then compiled: JAX's operations
+one by one are each compiled too, which takes longer. One that cannot be traced,
+because Python decides on its values, is run as it is, and rounds at random in
+its inputs alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
+from jax.errors import JAXIndexError, JAXTypeError
 from jax.extend.core import Jaxpr, Literal
 
 from ...networks.dtypes import Array
@@ -19,22 +27,57 @@ INLINED = {
 """Operations that consist of the one program that they hold; loops and branches are not among them."""
 
 
-def run(
-    call: Call,
-    differentiates: bool,
-    values: Mapping[Key, Array],
-    wanted: Sequence[Key],
-    device: str,
-    noise: Rounding | None,
-) -> Any:
-    kind, _, index = device.partition(":")
-    place = jax.devices(kind)[int(index or 0)]
-    x64 = any(value.dtype in (np.float64, np.int64, np.uint64) for value in values.values())
-    with jax.enable_x64(x64), jax.default_matmul_precision("highest"), jax.default_device(place):
-        given = {key: jax.device_put(value, place) for key, value in values.items()}
-        function = _differentiating(call, wanted) if differentiates else call
-        result = function(given) if noise is None else _disturbed(function, given, noise)
-        return jax.block_until_ready(result)  # type: ignore[no-untyped-call]
+class Runnable:
+    """A function of leaves, made to run.
+
+    Parameters
+    ----------
+    call
+        The function; it takes leaves by key.
+    differentiates
+        Whether it is a loss, of which the gradients by the leaves `wanted` are asked for.
+    """
+
+    def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
+        kind, _, index = device.partition(":")
+        self._differentiates, self._wanted = differentiates, wanted
+        self._place = jax.devices(kind)[int(index or 0)]
+        self._function = _differentiating(call, wanted) if differentiates else call
+        self._traced: dict[tuple[str, ...], _Traced | None] = {}
+
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+        """What the function returns, or the loss and its gradients by key."""
+        with self._settings(values):
+            given = {key: jax.device_put(value, self._place) for key, value in values.items()}
+            traced = self._trace(given)
+            if traced is None:
+                result = self._function(given)
+            elif noise is None:
+                result = traced.run(given)
+            else:
+                result = traced.disturbed(given, noise)
+            jax.block_until_ready(result)  # type: ignore[no-untyped-call]
+        if not self._differentiates:
+            return result
+        loss, gradients = result
+        return loss, dict(zip(self._wanted, gradients, strict=True))
+
+    @contextmanager
+    def _settings(self, values: Mapping[Key, Array]) -> Iterator[None]:
+        x64 = any(value.dtype in (np.float64, np.int64, np.uint64) for value in values.values())
+        precision = jax.default_matmul_precision("highest")
+        with jax.enable_x64(x64), precision, jax.default_device(self._place):
+            yield
+
+    def _trace(self, given: Mapping[Key, Any]) -> "_Traced | None":
+        """The function's program for these dtypes; None if it has none that holds for all values."""
+        kinds = tuple(str(leaf.dtype) for leaf in given.values())
+        if kinds not in self._traced:
+            try:
+                self._traced[kinds] = _Traced(self._function, given)
+            except (JAXTypeError, JAXIndexError):
+                self._traced[kinds] = None
+        return self._traced[kinds]
 
 
 def to_numpy(value: Any) -> Array | None:
@@ -50,26 +93,55 @@ def _differentiating(call: Call, wanted: Sequence[Key]) -> Call:
                 raise InvalidInput(f"it returned {what}: expected a scalar loss")
             return loss.reshape(())
 
-        loss, found = jax.value_and_grad(loss_of)([given[key] for key in wanted])
-        return loss, dict(zip(wanted, found, strict=True))
+        return jax.value_and_grad(loss_of)([given[key] for key in wanted])
 
     return differentiating
 
 
-def _disturbed(function: Call, given: Mapping[Key, Any], rounding: Rounding) -> Any:
-    """What the function returns if each operation rounds at random."""
-    keys = list(given)
-    program, shape = jax.make_jaxpr(
-        lambda *leaves: function(dict(zip(keys, leaves, strict=True))), return_shape=True
-    )(*given.values())
-    found = _Interpreter(rounding).evaluate(program.jaxpr, program.consts, list(given.values()))
-    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(shape), found)
+class _Traced:
+    """A function's program, from two traces that must be equal: what Python does happens in tracing alone."""
+
+    def __init__(self, function: Call, given: Mapping[Key, Any]) -> None:
+        keys = list(given)
+
+        def of_leaves(*leaves: Any) -> Any:
+            return function(dict(zip(keys, leaves, strict=True)))
+
+        trace = jax.make_jaxpr(of_leaves, return_shape=True)
+        self._program, shape = trace(*given.values())
+        again, _ = jax.make_jaxpr(lambda *leaves: of_leaves(*leaves), return_shape=True)(*given.values())
+        _require_equal(self._program, again)
+        self._structure = jax.tree_util.tree_structure(shape)
+        self._compiled = jax.jit(lambda *leaves: self._evaluated(leaves, None))
+
+    def run(self, given: Mapping[Key, Any]) -> Any:
+        return self._built(self._compiled(*given.values()))
+
+    def disturbed(self, given: Mapping[Key, Any], rounding: Rounding) -> Any:
+        return self._built(self._evaluated(list(given.values()), rounding))
+
+    def _evaluated(self, leaves: Sequence[Any], rounding: Rounding | None) -> list[Any]:
+        return _Interpreter(rounding).evaluate(self._program.jaxpr, self._program.consts, leaves)
+
+    def _built(self, found: Sequence[Any]) -> Any:
+        return jax.tree_util.tree_unflatten(self._structure, found)
+
+
+def _require_equal(one: Any, other: Any) -> None:
+    same = str(one) == str(other) and all(
+        np.array_equal(a, b, equal_nan=np.issubdtype(np.asarray(a).dtype, np.inexact))
+        for a, b in zip(one.consts, other.consts, strict=True)
+    )
+    if not same:
+        raise InvalidInput(
+            "traced twice it is not the same program: seed its randomness inside, and keep no state"
+        )
 
 
 class _Interpreter:
-    """Evaluates a jaxpr operation by operation; what is inside of loops and branches is left as it is."""
+    """Evaluates a program operation by operation; what is inside of loops and branches is left as it is."""
 
-    def __init__(self, rounding: Rounding) -> None:
+    def __init__(self, rounding: Rounding | None) -> None:
         self._rounding = rounding
 
     def evaluate(self, program: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -92,13 +164,16 @@ class _Interpreter:
         functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
         found = primitive.bind(*functions, *inputs, **options)
         results = list(found) if primitive.multiple_results else [found]
+        if self._rounding is None:
+            return results
         terms = _terms(equation, inputs, results)
-        return [self._rounded(value, terms) for value in results]
+        return [_rounded(value, self._rounding, terms) for value in results]
 
-    def _rounded(self, value: Any, terms: float) -> Any:
-        if getattr(value, "dtype", None) != np.float64 or not value.size:
-            return value
-        return jax.numpy.asarray(self._rounding.of_result(np.asarray(value), terms))
+
+def _rounded(value: Any, rounding: Rounding, terms: float) -> Any:
+    if getattr(value, "dtype", None) != np.float64 or not value.size:
+        return value
+    return jax.numpy.asarray(rounding.of_result(np.asarray(value), terms))
 
 
 def _inner(params: Mapping[str, Any]) -> tuple[Jaxpr, Sequence[Any]]:

@@ -14,23 +14,22 @@ PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.
 """Functions that round and are no ufuncs."""
 
 
-def run(
-    call: Call,
-    differentiates: bool,
-    values: Mapping[Key, Array],
-    wanted: Sequence[Key],
-    device: str,
-    noise: Rounding | None,
-) -> Any:
-    given = {key: np.array(value) for key, value in values.items()}
-    with np.errstate(all="ignore"):
-        result = call({key: _watched(array, noise) for key, array in given.items()})
-    for key, array in given.items():
-        if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
-            raise InvalidInput(
-                f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: copy first"
-            )
-    return result
+class Runnable:
+    """A function of leaves, made to run; see the package. It gives gradients itself."""
+
+    def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
+        self._call = call
+
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+        given = {key: np.array(value) for key, value in values.items()}
+        with np.errstate(all="ignore"):
+            result = self._call({key: _watched(array, noise) for key, array in given.items()})
+        for key, array in given.items():
+            if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
+                raise InvalidInput(
+                    f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: copy first"
+                )
+        return result
 
 
 def to_numpy(value: Any) -> Array | None:

@@ -15,27 +15,27 @@ from ..arguments import Call, Key
 from ..rounding import Rounding
 
 
-def run(
-    call: Call,
-    differentiates: bool,
-    values: Mapping[Key, Array],
-    wanted: Sequence[Key],
-    device: str,
-    noise: Rounding | None,
-) -> Any:
-    given = {key: _tensor(value, device) for key, value in values.items()}
-    for key in wanted:
-        given[key].requires_grad_()
-    with nullcontext() if noise is None else RandomRounding(noise):
-        result = call(given)
-        if differentiates:
-            result = _differentiated(result, given, wanted)
-    for key, tensor in given.items():
-        if tensor._version:
-            raise InvalidInput(
-                f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: clone first"
-            )
-    return result
+class Runnable:
+    """A function of leaves, made to run; see the package."""
+
+    def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
+        self._call, self._differentiates = call, differentiates
+        self._wanted, self._device = wanted, device
+
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+        given = {key: _tensor(value, self._device) for key, value in values.items()}
+        for key in self._wanted:
+            given[key].requires_grad_()
+        with nullcontext() if noise is None else RandomRounding(noise):
+            result = self._call(given)
+            if self._differentiates:
+                result = _differentiated(result, given, self._wanted)
+        for key, tensor in given.items():
+            if tensor._version:
+                raise InvalidInput(
+                    f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: clone first"
+                )
+        return result
 
 
 def to_numpy(value: Any) -> Array | None:
