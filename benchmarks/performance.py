@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Put the committed figures into ``docs/performance.md``, and draw its picture.
+"""Put the committed figures into ``docs/performance.md`` and ``docs/functions.md``, and draw a picture.
 
     python benchmarks/performance.py
 
 Everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made from
-``benchmarks/results/cores.json``, ``scaling.json`` and ``honesty.json``; the
+``benchmarks/results/cores.json``, ``scaling.json``, ``honesty.json`` and ``functions.json``; the
 picture is what ``crossgrad bench --load benchmarks/results/scaling.json --plot``
-draws. A test holds the page against the figures.
+draws. A test holds the pages against the figures.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "functions.md")
 PICTURE = ROOT / "docs" / "performance.svg"
 
 
@@ -24,15 +24,19 @@ def main() -> None:
     from crossgrad.bench.plot import plot_results
     from crossgrad.bench.results import read_results
 
-    PAGE.write_text(page(PAGE.read_text()))
+    for path in PAGES:
+        path.write_text(page(path.read_text()))
     scaling = RESULTS / "scaling.json"
     plot_results(read_results(scaling.read_bytes(), str(scaling)), PICTURE)
-    print(f"written: {PAGE.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+    print("written: " + ", ".join(str(path.relative_to(ROOT)) for path in (*PAGES, PICTURE)))
 
 
 def page(text: str) -> str:
     """The page with its tables made anew."""
-    makers = {"cores": cores, "memory": memory, "scaling": scaling, "honesty": honesty, "machine": machine}
+    makers = {
+        **{"cores": cores, "memory": memory, "scaling": scaling, "honesty": honesty},
+        **{"machine": machine, "functions": functions},
+    }
 
     def made(found: re.Match[str]) -> str:
         name = found.group(1)
@@ -113,6 +117,35 @@ def honesty() -> str:
             one = found[how][what]
             rows.append([name, where, one["runs"], f"{one['median_ratio']:.3f}", one["called_slower"]])
     return table(rows)
+
+
+def functions() -> str:
+    """How well functions of which nothing is known are told apart."""
+    found = results("functions")
+    labels = {
+        "detected": "faults that count and are found",
+        "blamed_of_two": "of these, blamed beside one right function",
+        "wrongly_blamed_of_two": "the right one blamed",
+        "blamed_of_more": "blamed beside two right ones",
+        "false_alarms": "right functions called wrong",
+        "undecidable": "quantities of these that are undecidable",
+    }
+    dtypes = found["dtypes"]
+    rows = [["", *dtypes]]
+    for key, label in labels.items():
+        rows.append([label, *(share(dtypes[dtype][key]) for dtype in dtypes)])
+    about = (
+        f"Every fault that applies on {found['cases']} random networks a dtype, "
+        f"seeds from {found['seed']:,}; 95 % intervals (Wilson)."
+    )
+    return f"{table(rows)}\n\n{about}"
+
+
+def share(found: dict[str, float]) -> str:
+    if not found["of"]:
+        return "-"
+    low, high = 100 * found["low"], 100 * found["high"]
+    return f"{found['hits']:,} of {found['of']:,} ({low:.2f} to {high:.2f} %)"
 
 
 def results(name: str) -> Any:

@@ -29,9 +29,7 @@ class JaxProgram(OnDevice, Program):
         self._started: Any = None
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
-        self._step, self.preparation = self._prepared(
-            self._network.step, *self.put(case.parameters, case.batch)
-        )
+        self._step, self.preparation = self._prepared(self._network.step, *self._shapes(case))
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         with self._scope():
@@ -107,6 +105,11 @@ class JaxProgram(OnDevice, Program):
                 return function(*arguments)
 
         return scoped, {}
+
+    def _shapes(self, case: Case) -> tuple[Any, Any, Any]:
+        """What `put` returns, without the numbers: a second copy of these would not be given back at once."""
+        layers = tuple((self._shape(W), None if b is None else self._shape(b)) for W, b in case.parameters)
+        return layers, self._shape(case.batch.x), self._shape(case.batch.y)
 
     def _probes(self, values: Values) -> tuple[Any, ...]:
         layers, x, _ = values

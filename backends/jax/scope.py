@@ -56,5 +56,9 @@ class OnDevice(Timed):
         placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)
         return placed
 
+    def _shape(self, array: Array) -> Any:
+        place = jax.sharding.SingleDeviceSharding(self._device)
+        return jax.ShapeDtypeStruct(array.shape, self._storage, sharding=place)  # type: ignore[no-untyped-call]
+
     def _array(self, value: jax.Array) -> Array:
         return np.asarray(value).astype(self._storage)
