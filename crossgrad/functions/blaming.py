@@ -7,7 +7,7 @@ from .arbiter import is_its_own, is_of_its_loss
 from .arguments import Arguments
 from .judging import ITSELF, LeafComparison, disagreeing, groups
 from .measuring import Measured
-from .resemblance import Resemblance, resemblance
+from .resemblance import CONVENTION, Resemblance, resemblance
 from .runs import LOSS_NAME
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
@@ -35,10 +35,17 @@ class FunctionBlame:
 
 @dataclass(frozen=True)
 class Finding:
-    """The blames, and what else is to be said where functions disagree."""
+    """The blames, and what else is to be said where functions disagree.
+
+    Parameters
+    ----------
+    convention
+        Whether they differ only by a factor that their losses share.
+    """
 
     blames: tuple[FunctionBlame, ...]
     remarks: tuple[str, ...] = ()
+    convention: bool = False
 
 
 def find_wrong(
@@ -68,7 +75,7 @@ def find_wrong(
         if not right or disagreeing(comparisons, name, right[0])
     ]
     rest = Finding(tuple(blames)) if blames else _by_majority(grouped, by_name, comparisons)
-    return Finding((*imprecise, *rest.blames), rest.remarks)
+    return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
 
 
 def _agree(names: Sequence[str], comparisons: Sequence[LeafComparison]) -> bool:
@@ -106,31 +113,31 @@ def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Ar
 def _by_majority(
     grouped: Sequence[Sequence[str]], by_name: Mapping[str, Measured], comparisons: Sequence[LeafComparison]
 ) -> Finding:
+    """Of functions that compute different losses the minority is wrong, if there is one."""
     largest, second = grouped[0], grouped[1]
-    if len(largest) == len(second):
-        return Finding((), (_undecided(by_name[largest[0]], by_name[second[0]], comparisons),))
     right = by_name[largest[0]]
-    return Finding(
-        tuple(
-            _blame(
-                by_name[name],
-                right,
-                comparisons,
-                f"{len(largest)} of {len(by_name)} functions agree on another",
-            )
-            for group in grouped[1:]
-            for name in group
-        )
+    if len(largest) == len(second):
+        return _undecided(right, by_name[second[0]], comparisons)
+    evidence = f"{len(largest)} of {len(by_name)} functions agree on another"
+    blames = tuple(
+        _blame(by_name[name], right, comparisons, evidence) for group in grouped[1:] for name in group
     )
+    return Finding(blames, convention=all(_is_convention(blame.looks_like) for blame in blames))
 
 
-def _undecided(one: Measured, other: Measured, comparisons: Sequence[LeafComparison]) -> str:
+def _undecided(one: Measured, other: Measured, comparisons: Sequence[LeafComparison]) -> Finding:
     quantities = disagreeing(comparisons, one.name, other.name)
     looks = resemblance(one, other, quantities)
     what = f": {one.name} {looks.text}, beside {other.name}" if looks else ""
     if LOSS_NAME in quantities:
-        return f"nobody is called wrong, as they compute different losses{what}"
-    return f"who is wrong is not known, as no loss could be followed closely enough{what}"
+        text = f"nobody is called wrong, as they compute different losses{what}"
+    else:
+        text = f"who is wrong is not known, as no loss could be followed closely enough{what}"
+    return Finding((), (text,), convention=_is_convention(looks))
+
+
+def _is_convention(looks: Resemblance | None) -> bool:
+    return looks is not None and looks.cause == CONVENTION
 
 
 def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> list[FunctionBlame]:

@@ -100,6 +100,8 @@ def assert_gradients_agree(
 def _report(found: Sequence[Measured], arguments: Arguments, repeats: int, seed: int) -> FunctionReport:
     comparisons = judge_functions(found, pooled(found), arguments.format)
     finding = find_wrong(found, comparisons, arguments)
+    if finding.convention:
+        comparisons = tuple(c.as_convention() for c in comparisons)
     notes = [m.note for m in found if m.note is not None]
     return FunctionReport(
         tuple(m.name for m in found),

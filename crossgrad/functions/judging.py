@@ -1,13 +1,13 @@
 """Each function before each other: what it gives in the format, beside what the other gives at its widest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 
 from ..networks.dtypes import Array, DType
-from ..verdict import WRONG, Expectation, Judgement, judge
+from ..verdict import CONVENTION, DISAGREE, WRONG, Expectation, Judgement, judge
 from .measuring import Measured
 
 ITSELF = "itself in float64"
@@ -33,6 +33,12 @@ class LeafComparison:
     @property
     def verdict(self) -> str:
         return self.judgement.verdict
+
+    def as_convention(self) -> "LeafComparison":
+        """The same, called a matter of convention if it is wrong."""
+        if self.verdict != DISAGREE:
+            return self
+        return replace(self, judgement=replace(self.judgement, verdict=CONVENTION))
 
     @property
     def is_wrong(self) -> bool:

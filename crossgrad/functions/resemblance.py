@@ -15,6 +15,9 @@ CLOSE = 1e-3
 WHOLE = 1e-4
 """Relative distance of a factor from a whole number that it is taken for."""
 
+CONVENTION = "convention"
+"""The cause that is no mistake: another named loss."""
+
 FEW = 0.1
 """Share of a leaf's elements that are single elements."""
 
@@ -63,7 +66,7 @@ def _factor(
         return Resemblance("sign", f"has the other sign {where}")
     text = f"is {_number(factor)} times the other {where}"
     if loss_too and len(pairs) == len(everything):
-        return Resemblance("convention", f"{text}: a loss that is averaged otherwise")
+        return Resemblance(CONVENTION, f"{text}: a loss that is averaged otherwise")
     return Resemblance("factor", text)
 
 
