@@ -17,6 +17,9 @@ SHRINKAGE = 8.0
 REORDERING = 1024
 """Ulp of the largest element: threads that add up in another order each time stay below."""
 
+LEAST_SQUARED = 2.0**-480
+"""What is smaller, or larger than its inverse, is not squared: float64 has no room for that."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -31,7 +34,7 @@ class Measured:
     sigma
         Standard deviation of rounding noise by quantity.
     note
-        Why there is no reference.
+        Why there is no reference, or why operations are not seen.
     """
 
     runner: Runner
@@ -61,13 +64,14 @@ def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Me
     got = runner.run(Point(arguments.values))
     _require_dtypes(runner, got, arguments)
     reference, note = _reference(runner, arguments)
+    unseen = None
     if reference is not None or got.is_wide:
-        sigma = _scatter(runner, arguments, reference or got, repeats, seed)
+        sigma, unseen = _scatter(runner, arguments, reference or got, repeats, seed)
     else:
         sigma = _narrow_scatter(runner, arguments, got, repeats, seed)
     again = runner.run(Point(arguments.values) if reference is None else point_in_float64(arguments))
     _require_repeatable(runner.name, reference or got, again)
-    return Measured(runner, got, reference, sigma, note)
+    return Measured(runner, got, reference, sigma, "; ".join(filter(None, (note, unseen))) or None)
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:
@@ -103,12 +107,21 @@ def _reference(runner: Runner, arguments: Arguments) -> tuple[Outcome | None, st
 
 def _scatter(
     runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
-) -> dict[str, Array]:
-    """How far random roundings move the result, in root mean square."""
-    points = (
-        point_in_float64(arguments, Rounding(arguments.format, seed + number)) for number in range(repeats)
-    )
-    return _scattered(runner, points, centre, repeats, arguments.format)
+) -> tuple[dict[str, Array], str | None]:
+    """How far random roundings move the result, in root mean square; and why only the inputs' could be had.
+
+    A function that has run on arrays may refuse those that are watched, as compiled code does.
+    """
+
+    def scatter(intercepted: bool) -> dict[str, Array]:
+        roundings = (Rounding(arguments.format, seed + number) for number in range(repeats))
+        points = (point_in_float64(arguments, rounding, intercepted) for rounding in roundings)
+        return _scattered(runner, points, centre, repeats, arguments.format)
+
+    try:
+        return scatter(intercepted=True), None
+    except FunctionFailed as error:
+        return scatter(intercepted=False), f"operations not seen, noise is that of the inputs: {error}"
 
 
 def _narrow_scatter(
@@ -129,11 +142,20 @@ def _scattered(
         for name, value in centre.quantities.items():
             with np.errstate(all="ignore"):
                 apart = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
-                lengths[name] = np.hypot(lengths.get(name, 0.0), apart)
+                lengths[name] = _longer(lengths[name], apart) if name in lengths else np.abs(apart)
     return {
         name: np.hypot(_shrunk(length, repeats), _storing(np.asarray(centre.quantities[name]), dtype))
         for name, length in lengths.items()
     }
+
+
+def _longer(length: Array, apart: Array) -> Array:
+    """The hypotenuse; np.hypot alone would take five times as long."""
+    found = np.asarray(np.sqrt(length * length + apart * apart))
+    beyond = ~((found > LEAST_SQUARED) & (found < 1 / LEAST_SQUARED))
+    if beyond.any():
+        found[beyond] = np.hypot(length[beyond], apart[beyond])
+    return found
 
 
 def _neighbours(arguments: Arguments, draw: np.random.Generator) -> Point:

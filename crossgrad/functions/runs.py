@@ -35,11 +35,14 @@ class Point:
         Whether they are in float64, whatever the format under test.
     rounding
         At random from there on, or as the framework does it.
+    intercepted
+        Whether the operations round at random too, not the arguments alone.
     """
 
     values: Values
     wide: bool = False
     rounding: Rounding | None = None
+    intercepted: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Runner:
         """
         values = self._values(point)
         with self._blamed():
-            raw = self._runnable.run(values, point.rounding)
+            raw = self._runnable.run(values, point.rounding if point.intercepted else None)
         loss, gradients = self._read(raw)
         return self._placed(loss, gradients)
 
@@ -241,11 +244,15 @@ def _moved(value: Array, wide: bool, rounding: Rounding | None) -> Array:
     return widened if rounding is None else rounding.of_input(widened)
 
 
-def point_in_float64(arguments: Arguments, rounding: Rounding | None = None) -> Point:
-    """The arguments in float64; if roundings are random, so is theirs."""
+def point_in_float64(
+    arguments: Arguments, rounding: Rounding | None = None, intercepted: bool = True
+) -> Point:
+    """The arguments in float64; if roundings are random, so is theirs.
+
+    If only theirs, then only of what is differentiated by: a label of 1 must not become more.
+    """
     values = arguments.in_float64()
     if rounding is not None:
-        values = {
-            key: rounding.of_input(value) if is_float(value) else value for key, value in values.items()
-        }
-    return Point(values, wide=True, rounding=rounding)
+        moved = values if intercepted else arguments.differentiated
+        values |= {key: rounding.of_input(values[key]) for key in moved if is_float(values[key])}
+    return Point(values, wide=True, rounding=rounding, intercepted=intercepted)

@@ -1,6 +1,8 @@
 """NumPy: arrays, and a kind of array that rounds at random wherever it goes through a ufunc."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from ..rounding import Rounding
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
 """Functions that round and are no ufuncs."""
 
+SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip")
+"""Ufuncs that return one of their operands: they round nothing, and derivatives look for it there."""
+
 
 class Runnable:
     """A function of leaves, made to run; see the package. It gives gradients itself."""
@@ -22,6 +27,8 @@ class Runnable:
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         given = {key: np.array(value) for key, value in values.items()}
+        if noise is not None:
+            _tell_autograd()
         with np.errstate(all="ignore"):
             result = self._call({key: _watched(array, noise) for key, array in given.items()})
         for key, array in given.items():
@@ -54,6 +61,8 @@ class _Noisy(np.ndarray[Any, Any]):
         if "where" in options:
             options["where"] = _plain(options["where"])
         result = getattr(ufunc, method)(*plain, **options)
+        if ufunc.__name__ in SELECTING:
+            return out[0] if out is not None else _still_watched(result, self.rounding)
         if out is not None:
             for target in options["out"]:
                 _round_in_place(target, self.rounding, _terms(ufunc, method, plain, target))
@@ -70,6 +79,14 @@ class _Noisy(np.ndarray[Any, Any]):
         return _rounded(_plain(result), self.rounding, max(1.0, terms / max(1, np.size(result))))
 
 
+def _tell_autograd() -> None:
+    """HIPS autograd traces arrays of the types that it was told of: make `_Noisy` one, if it is in use."""
+    if "autograd.numpy" in sys.modules:
+        boxes, spaces = (import_module(f"autograd.numpy.numpy_{name}") for name in ("boxes", "vspaces"))
+        boxes.ArrayBox.register(_Noisy)
+        spaces.VSpace.mappings[_Noisy] = spaces.VSpace.mappings[np.ndarray]
+
+
 def _watched(array: Array, rounding: Rounding | None) -> Array:
     if rounding is None or array.dtype != np.float64:
         return array
@@ -79,9 +96,15 @@ def _watched(array: Array, rounding: Rounding | None) -> Array:
 
 
 def _rounded(result: Any, rounding: Rounding, terms: float) -> Any:
-    if getattr(result, "dtype", None) != np.float64:
-        return result
+    if not isinstance(result, np.ndarray | np.floating) or result.dtype != np.float64:
+        return result  # what stands for an array, as autograd's boxes do, has its own operations
     return _watched(rounding.of_result(np.asarray(result), terms), rounding)
+
+
+def _still_watched(result: Any, rounding: Rounding) -> Any:
+    """What has not been rounded, as an array whose next operations are."""
+    is_array = isinstance(result, np.ndarray | np.floating)
+    return _watched(np.asarray(result), rounding) if is_array else result
 
 
 def _round_in_place(target: Any, rounding: Rounding, terms: float) -> None:

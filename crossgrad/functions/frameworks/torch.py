@@ -14,6 +14,12 @@ from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
 
+SELECTING = {
+    *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
+    *("clamp", "clamp_min", "clamp_max", "cummax", "cummin", "sort", "topk"),
+}
+"""Operations that return one of their operands: they round nothing, and derivatives look for it there."""
+
 
 class Runnable:
     """A function of leaves, made to run; see the package."""
@@ -62,6 +68,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
+        if _name(func).rstrip("_") in SELECTING:
+            return result
         tree_map(lambda value: self._disturb(value, func, args), result)
         return result
 
@@ -72,10 +80,15 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         value.copy_(torch.from_numpy(rounded))
 
 
+def _name(func: Any) -> str:
+    name: str = func._schema.name
+    return name.removeprefix("aten::")
+
+
 def _terms(func: Any, args: Any, result: torch.Tensor) -> float:
     """How many terms each element of a result is the sum of."""
     tensors = [value for value in args if isinstance(value, torch.Tensor)]
-    name = func._schema.name.removeprefix("aten::")
+    name = _name(func)
     if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
         return float(tensors[-1].shape[-2] if tensors[-1].dim() > 1 else tensors[-1].shape[-1])
     if name.startswith("convolution") and len(tensors) > 1:
