@@ -1,6 +1,7 @@
 """Flax (nnx): modules differentiated by ``nnx.value_and_grad``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -195,12 +196,16 @@ EXACT_GELU = (
 EPSILON = "nnx.LayerNorm adds 1e-6 to the variance by default, torch.nn.LayerNorm 1e-5: epsilon=1e-5"
 exact_gelu = torch.nn.functional.gelu
 
+NARROW = "without dropout Flax calls jax.nn.dot_product_attention, whose softmax is in float32 in any dtype"
+ATTENTION = scenario("MultiHeadAttention", SelfAttention(), self_attention, SEQUENCE, OUTPUTS)
+
 SCENARIOS = (
     mlp_scenario(),
     scenario("Linear, LayerNorm, gelu", block_module(), block(tanh_gelu, 1e-6), X, Y),
     scenario("the same with Dropout off", dropout_module(), block(tanh_gelu, 1e-6), X, Y),
     scenario("Conv, softplus, avg_pool", Convolutions(), convolutions, IMAGES, data(3, 3)),
-    scenario("MultiHeadAttention", SelfAttention(), self_attention, SEQUENCE, OUTPUTS, vanishes=SHIFT),
+    replace(ATTENTION, vanishes=SHIFT, dtypes=("float32",)),
+    replace(ATTENTION, differs=NARROW, dtypes=("float64",)),
     scenario("RNN(LSTMCell), a scan", Recurrent(nnx.LSTMCell(4, 5, rngs=RNGS), 2), lstm, SEQUENCE, OUTPUTS),
     scenario("RNN(GRUCell), a scan", Recurrent(nnx.GRUCell(4, 5, rngs=RNGS), 1), gru, SEQUENCE, OUTPUTS),
     scenario("BatchNorm in evaluation", *batch_norm(), X, data(5, 8, seed=2)),

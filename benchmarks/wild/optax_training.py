@@ -1,6 +1,7 @@
 """Optax: models before and after training by ``optax.adam``, and its losses."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import torch
 import crossgrad
 
 from .by_hand import tanh_gelu
-from .scenario import Scenario, checked, compared, data
+from .scenario import Judged, Scenario, checked, compared, data
 
 STEPS = 200
 RATE = 0.05
@@ -41,6 +42,7 @@ def torch_gelu_loss(params: Any, x: Any, y: Any) -> Any:
     return -(y / y.sum(-1, keepdim=True) * torch.log_softmax(logits, -1)).sum(-1).mean()
 
 
+@cache
 def trained(loss: Callable[..., Any]) -> Any:
     """`START` after `STEPS` steps of Adam in float64, on the whole batch."""
     with jax.enable_x64(True):
@@ -59,15 +61,17 @@ def trained(loss: Callable[..., Any]) -> Any:
         return jax.tree.map(np.asarray, params)
 
 
-def mlp(model: str, params: Any) -> Scenario:
-    gradients = jax.value_and_grad(sigmoid_loss)
-    return Scenario("optax", model, checked("8-6-3", params, (INPUTS, TARGETS), gradients, "jax"))
+def mlp(params: Any) -> Callable[[str], Judged]:
+    return checked("8-6-3", params, (INPUTS, TARGETS), jax.value_and_grad(sigmoid_loss), "jax")
 
 
-def scenario(model: str, loss: Any, by_hand: Any, *args: Any, differs: str = "") -> Scenario:
+def beside(loss: Any, by_hand: Any, *args: Any) -> Callable[[str], Judged]:
     theirs = crossgrad.loss(loss, "jax", "optax")
-    ours = crossgrad.loss(by_hand, "torch", "by hand")
-    return Scenario("optax", model, compared(theirs, ours, args=args), differs)
+    return compared(theirs, crossgrad.loss(by_hand, "torch", "by hand"), args=args)
+
+
+def gelu(params: Any) -> Callable[[str], Judged]:
+    return beside(gelu_loss, torch_gelu_loss, params, INPUTS, TARGETS)
 
 
 def connectionist(logits: Any, labels: Any) -> Any:
@@ -84,25 +88,24 @@ def torch_connectionist(logits: Any, labels: Any) -> Any:
     return found.mean()
 
 
+def huber(w: Any, y: Any) -> Any:
+    return optax.huber_loss(w, y).mean()
+
+
 def half(w: Any, y: Any) -> Any:
     return optax.l2_loss(w, y).mean()
 
 
 HALF = "optax.l2_loss is half the squared error, torch.nn.MSELoss the whole"
+PAIR = data(6, 3), data(6, 3, seed=2)
 LABELS = np.array([[1, 2, 2], [3, 1, 3]])
 
 SCENARIOS = (
-    mlp("sigmoid MLP before training", START),
-    mlp("sigmoid MLP after adam", trained(sigmoid_loss)),
-    scenario("gelu, softmax before training", gelu_loss, torch_gelu_loss, START, INPUTS, TARGETS),
-    scenario("gelu, softmax after adam", gelu_loss, torch_gelu_loss, trained(gelu_loss), INPUTS, TARGETS),
-    scenario(
-        "huber_loss",
-        lambda w, y: optax.huber_loss(w, y).mean(),
-        torch.nn.functional.huber_loss,
-        data(6, 3),
-        data(6, 3, seed=2),
-    ),
-    scenario("ctc_loss", connectionist, torch_connectionist, data(2, 8, 4), LABELS),
-    scenario("l2_loss", half, torch.nn.functional.mse_loss, data(6, 3), data(6, 3, seed=2), differs=HALF),
+    Scenario("optax", "sigmoid MLP before training", mlp(START)),
+    Scenario("optax", "sigmoid MLP after adam", lambda dtype: mlp(trained(sigmoid_loss))(dtype)),
+    Scenario("optax", "gelu, softmax before training", gelu(START)),
+    Scenario("optax", "gelu, softmax after adam", lambda dtype: gelu(trained(gelu_loss))(dtype)),
+    Scenario("optax", "huber_loss", beside(huber, torch.nn.functional.huber_loss, *PAIR)),
+    Scenario("optax", "ctc_loss", beside(connectionist, torch_connectionist, data(2, 8, 4), LABELS)),
+    Scenario("optax", "l2_loss", beside(half, torch.nn.functional.mse_loss, *PAIR), HALF),
 )
