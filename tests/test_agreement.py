@@ -25,6 +25,8 @@ def test_agrees_with_numpy(backend: str, variant: str, device: str, dtype: str, 
         pytest.skip("forward mode is for small networks: see test_forward_mode_on_a_small_network")
     if variant == "compile" and network == "primer":
         pytest.skip("compiling takes seconds a case; article covers this shape")
+    if variant == "cudagraph" and device == "cpu":
+        pytest.skip("it captures CUDA work; test_laws.py has it say so")
     load_or_skip(backend, device)
     names = [f"{backend}:{variant}", "numpy"]
     report = crossgrad.check(network, backends=names, devices=["cpu", device], dtypes=[dtype])
