@@ -94,6 +94,39 @@ def test_another_loss_convention() -> None:
     assert blame.looks_like.cause == "convention"
 
 
+@pytest.mark.parametrize("name", ["abs", "relu", "leaky_relu"])
+def test_subgradients_at_a_kink_are_a_matter_of_convention(name: str) -> None:
+    """Frameworks choose differently where the loss has a kink: neither is wrong."""
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    ours = {
+        "abs": (torch.abs, jax.numpy.abs),
+        "relu": (torch.relu, lambda x: jax.numpy.maximum(x, 0)),
+        "leaky_relu": (torch.nn.functional.leaky_relu, jax.nn.leaky_relu),
+    }[name]
+    w = np.array([0.0, 1.5, -2.0], np.float32)
+    of_torch = crossgrad.loss(lambda w: ours[0](w).sum(), "torch", "torch")
+    of_jax = crossgrad.loss(lambda w: ours[1](w).sum(), "jax", "jax")
+    report = crossgrad.compare_gradients(of_torch, of_jax, args=(w,))
+    assert (report.verdict, report.blames) == ("convention", ())
+    assert "the loss has a kink here" in str(report)
+    wrong = crossgrad.loss(lambda w: (ours[0](w) + 3 * (w - w.detach())).sum(), "torch", "wrong")
+    (blame,) = crossgrad.compare_gradients(wrong, of_jax, args=(w,)).blames
+    assert blame.function == "wrong"
+
+
+def test_losses_that_differ_a_little_are_no_convention() -> None:
+    """The two gelus: nearly one times each other, and not averaged otherwise."""
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    w = np.linspace(-2, 2, 9, dtype=np.float32)
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda w: torch.nn.functional.gelu(w).sum(), "torch", "torch"),
+        crossgrad.loss(lambda w: jax.nn.gelu(w).sum(), "jax", "jax"),
+        args=(w,),
+    )
+    assert report.verdict == "disagree"
+    assert "times the other" not in str(report)
+
+
 def test_arithmetic_narrower_than_claimed() -> None:
     import torch
 

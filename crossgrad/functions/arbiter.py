@@ -5,8 +5,11 @@ other direction. The loss's slope along v is ``g . v`` if g is its gradient and
 ``h . v`` if h is; both differ by ``|g - h|``, so that even a rough slope tells them
 apart. Slopes are central differences, extrapolated to step zero (Richardson
 1911) from steps of several sizes, of which the one with the least estimated
-error counts. A function is asked for its own loss: one whose gradient is that of
-its own loss is consistent, even if it computes another loss than the others.
+error counts. Where the slopes to both sides differ (at relu's kink, say), every number
+between them is right, and frameworks choose differently.
+
+A function is asked for its own loss: one whose gradient is that of its own loss is
+consistent, even if it computes another loss than the others.
 """
 
 from collections.abc import Mapping
@@ -34,10 +37,17 @@ NEAR = 0.1
 
 @dataclass(frozen=True)
 class Slope:
-    """The loss's slope along a direction, and how far off it may be."""
+    """The loss's slope along a direction, and how far off it may be.
+
+    Parameters
+    ----------
+    sides
+        At a kink, the lower and the higher of the slopes to both sides.
+    """
 
     value: float
     error: float
+    sides: tuple[float, float] | None = None
 
 
 def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
@@ -59,11 +69,13 @@ def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) 
         return None
     direction = {name: part / length for name, part in towards.items()}
     slope = slope_along(one, direction, arguments)
-    if slope is None or slope.error > NEAR * length:
+    if slope is None:
         return None
     mine = one.best
     own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
-    return abs(slope.value - own) <= NEAR * length
+    if slope.sides is not None and slope.sides[1] - slope.sides[0] > (1 - NEAR) * length:
+        return slope.sides[0] - NEAR * length <= own <= slope.sides[1] + NEAR * length
+    return None if slope.error > NEAR * length else abs(slope.value - own) <= NEAR * length
 
 
 def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Arguments) -> Slope | None:
@@ -82,15 +94,28 @@ def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Argume
 
     steps = [size * step for step in STEPS]
     try:
-        slopes = [(loss_at(h) - loss_at(-h)) / (2 * h) for h in steps]
+        middle, losses = loss_at(0.0), [(loss_at(h), loss_at(-h)) for h in steps]
     except (FunctionFailed, InvalidInput):
         return None
+    slopes = [(above - below) / (2 * h) for h, (above, below) in zip(steps, losses, strict=True)]
     # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
     better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]
     rounding = [ROUNDINGS * EPS * abs(float(one.got.loss)) / h for h in steps[2:]]
     errors = [abs(b - a) + noise for (a, b), noise in zip(pairwise(better), rounding, strict=True)]
     best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
-    return Slope(better[best + 1], errors[best]) if np.isfinite(errors[best]) else None
+    if not np.isfinite(errors[best]):
+        return None
+    sides = [
+        ((above - middle) / h, (middle - below) / h)
+        for h, (above, below) in zip(steps[best + 1 : best + 3], losses[best + 1 : best + 3], strict=True)
+    ]
+    return Slope(better[best + 1], errors[best], _kink(*sides))
+
+
+def _kink(coarse: tuple[float, float], fine: tuple[float, float]) -> tuple[float, float] | None:
+    """The slopes to both sides, if they stay apart as steps shrink, as those of a curve do not."""
+    apart, closer = abs(coarse[0] - coarse[1]), abs(fine[0] - fine[1])
+    return (min(fine), max(fine)) if closer > apart / 2 else None
 
 
 def _loss(one: Measured, values: Values) -> float:

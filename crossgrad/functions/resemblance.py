@@ -59,6 +59,8 @@ def _factor(
     if max(known) - min(known) > CLOSE * abs(known[0]):
         return None
     factor = known[0]
+    if abs(factor - 1) <= CLOSE:
+        return None
     where = "everywhere" if len(pairs) == len(everything) else f"in {_named(list(pairs))}"
     if abs(factor) <= CLOSE:
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
