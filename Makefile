@@ -1,5 +1,5 @@
 # make check   set up, then run the main job: every engine on the article's network and on real digits
-# make test    set up, then run the tests
+# make test    set up, then run the tests, in two processes
 # make lint    set up, then ruff and mypy
 # make bench   set up, then the pytest-benchmark suite, for each engine by itself
 
@@ -14,7 +14,7 @@ check: $(VENV)/users
 	$(BIN)/crossgrad check
 
 test: $(VENV)/developers
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/developers
 	$(BIN)/ruff check .

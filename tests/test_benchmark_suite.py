@@ -44,10 +44,15 @@ def run_suite(folder: Path, select: str, *arguments: str) -> "subprocess.Complet
     return subprocess.run(
         [*command, "-k", select, *QUICK, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**_without_xdist(), "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
     )
+
+
+def _without_xdist() -> dict[str, str]:
+    """The environment, without what a worker of xdist is known by: pytest-benchmark is off in those."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
 
 
 def test_every_phase_is_timed(tmp_path: Path) -> None:
