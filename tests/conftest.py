@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -33,6 +34,11 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
+
+
+def heed_ctrl_c() -> None:
+    """For a child: what a shell starts in the background, and all that this starts, ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip(needed: str, reason: str) -> None:
