@@ -5,7 +5,6 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -36,9 +35,13 @@ NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
 
 
-def heed_ctrl_c() -> None:
-    """For a child: what a shell starts in the background, and all that this starts, ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# `python -m crossgrad` that heeds Ctrl-C: what a shell starts in the background, and all that this starts,
+# ignores SIGINT. Not by preexec_fn, which forks, and JAX's threads in the parent forbid that.
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("crossgrad", run_name="__main__", alter_sys=True)
+"""
 
 
 def skip(needed: str, reason: str) -> None:

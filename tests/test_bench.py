@@ -26,7 +26,7 @@ from crossgrad.networks.errors import InvalidInput
 from crossgrad.networks.work import forward_work, step_work, transfer_work, update_work
 from crossgrad.workers.limits import Limits
 
-from .conftest import heed_ctrl_c, make_case
+from .conftest import HEEDING, make_case
 from .test_plugins import add_distribution
 
 PACED = Path(__file__).parent / "paced" / "crossgrad_paced.py"
@@ -303,10 +303,9 @@ def test_what_a_wrong_engine_means_for_the_exit_code(paced: None, capsys: pytest
 
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "crossgrad", "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
+    command = [sys.executable, "-c", HEEDING, "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
     command += ["--min-time", "2", "--rounds", "20", "--save", "part"]
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, cwd=tmp_path, preexec_fn=heed_ctrl_c) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
         shown = b""
         while b"limit on cpu" not in shown:  # the end of the first network's tables

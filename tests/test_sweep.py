@@ -33,7 +33,7 @@ from crossgrad.sweep.runner import Execute, Session, sweep
 from crossgrad.sweep.store import RunInfo, RunWriter, read_info, read_records
 from crossgrad.sweep.summary import Summary, command, summarise
 
-from .conftest import heed_ctrl_c
+from .conftest import HEEDING
 from .test_sweep_store import INFO, record
 
 PLAN = ["--cases", "24", "--depth", "1..3", "--width", "1..8", "--batch", "1..4"]
@@ -223,19 +223,8 @@ def test_resume_with_more_cases_extends(tmp_path: Path) -> None:
 
 def test_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    words = [
-        sys.executable,
-        "-m",
-        "crossgrad",
-        *QUICK,
-        "--cases",
-        "100000",
-        "--width",
-        "1..8",
-        "-o",
-        str(path),
-    ]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c) as process:
+    words = [sys.executable, "-c", HEEDING, *QUICK, "--cases", "100000", "--width", "1..8", "-o", str(path)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         while not (path / "records.jsonl").exists() or (path / "records.jsonl").stat().st_size < 3000:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
