@@ -200,17 +200,17 @@ def _figures(trials: Sequence[Trial], correct: Sequence[CorrectRun], dtype: str)
         "mutants": sum(t.dtype == dtype for t in trials),
         "swallowed": sum(t.dtype == dtype and t.swallowed for t in trials),
         "counted": len(counted),
-        "detected": _share(len(seen), len(counted)),
+        "detected": share(len(seen), len(counted)),
         "detected_by_shift": {
-            name: _share(sum(_within(t, band) for t in seen), sum(_within(t, band) for t in counted))
+            name: share(sum(_within(t, band) for t in seen), sum(_within(t, band) for t in counted))
             for name, band in bands.items()
         },
-        "placed": _share(sum(t.place == t.true_place for t in seen), len(seen)),
-        "recognised": _share(sum(bool(t.recognised) for t in told), len(told)),
+        "placed": share(sum(t.place == t.true_place for t in seen), len(seen)),
+        "recognised": share(sum(bool(t.recognised) for t in told), len(told)),
         "correct_runs": len(runs),
-        "false_alarms": _share(sum(bool(c.wrong) for c in runs), len(runs)),
-        "undecidable": _share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
-        "drowned": _share(sum(c.drowned for c in runs), sum(c.undecidable for c in runs)),
+        "false_alarms": share(sum(bool(c.wrong) for c in runs), len(runs)),
+        "undecidable": share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
+        "drowned": share(sum(c.drowned for c in runs), sum(c.undecidable for c in runs)),
         "largest_share_of_floor": max((c.largest_share for c in runs), default=0.0),
     }
 
@@ -221,7 +221,8 @@ def _within(trial: Trial, band: tuple[float, float]) -> bool:
     return low <= trial.shift < high or (high == float("inf") and not trial.shift < low)
 
 
-def _share(hits: int, total: int) -> dict[str, float | int | None]:
+def share(hits: int, total: int) -> dict[str, float | int | None]:
+    """A share and its interval, as results hold them."""
     p, low, high = share_with_interval(hits, total)
     return {"hits": hits, "of": total, "share": p if total else None, "low": low, "high": high}
 

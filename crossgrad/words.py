@@ -1,4 +1,4 @@
-"""Lists of quantities in a sentence."""
+"""Lists of names in a sentence."""
 
 from collections.abc import Sequence
 

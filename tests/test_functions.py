@@ -253,7 +253,9 @@ def raising(w: Any, x: Any) -> Any:
             lambda w, x: (0.0, {"w": x}), "mine has w (3,) where the others have args[0] (3,)", id="structure"
         ),
         pytest.param(
-            lambda w, x: (np.ones(3), x), "mine has 0 (3,), 1 (3,) where the others have", id="loss-no-scalar"
+            lambda w, x: (np.ones(3), x),
+            "mine has 0 (3,) and 1 (3,) where the others have",
+            id="loss-no-scalar",
         ),
         pytest.param(
             counting,
@@ -287,6 +289,34 @@ def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
 )
 def test_arguments_that_cannot_be_used(options: Any, says: str) -> None:
     assert says in refused(simple, **options)
+
+
+def test_what_a_function_returns_may_not_depend_on_the_numbers() -> None:
+    """float64 is where this one leaves its loss out, and so would be compared on less than was promised."""
+
+    def moody(w: Any, x: Any) -> Any:
+        loss, gradients = simple(w, x)
+        return gradients if w.dtype == np.float64 else (loss, gradients)
+
+    partner = crossgrad.gradient(simple, "numpy", "simple")
+    args = np.ones(3, np.float32), np.arange(3, dtype=np.float32)
+    report = crossgrad.compare_gradients(crossgrad.gradient(moody, "numpy", "moody"), partner, args=args)
+    assert "no float64 reference: moody: what it returns depends on the numbers" in str(report)
+    assert "first gradients of args[0] and a loss, then gradients of args[0]" in str(report)
+
+
+def test_gradients_are_recorded_though_the_caller_switched_that_off() -> None:
+    torch = pytest.importorskip("torch")
+    with torch.inference_mode():
+        crossgrad.assert_gradients_agree(right("numpy"), right("torch"), args=arguments())
+
+
+def test_three_functions_that_all_differ_are_no_convention() -> None:
+    """Half of the loss is one; a third function with a loss of its own is not."""
+    half = crossgrad.loss(lambda *args: torch_loss(*args) / 2, "torch", "half")
+    other = crossgrad.loss(lambda *args: torch_loss(*args) ** 2 + args[0][0][0].sum(), "torch", "other")
+    report = crossgrad.compare_gradients(right("torch"), half, other, args=arguments())
+    assert (report.verdict, report.blames) == ("disagree", ())
 
 
 def test_torch_functions_that_do_not_depend_on_their_arguments() -> None:

@@ -8,10 +8,10 @@ from ..arithmetic import Uncertain
 from ..backends.numpy.losses import LOSSES
 from ..networks.cases import Case
 from ..networks.dtypes import Array
+from ..words import listed
 from .measure import SURE, confidence, fit, scaled
 from .record import LOSS_CONVENTION, Diagnosis
 from .scale import shown
-from .words import listed
 
 
 def find_convention(

@@ -16,6 +16,7 @@ from ..arithmetic import Uncertain
 from ..floor import Floor, Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
+from ..words import also, listed
 from .conventions import find_convention
 from .explain import Found, alike, explain
 from .explanation import Explanation
@@ -26,7 +27,6 @@ from .record import DETACHED, FACTOR, SAMPLE_DROPPED, SIGN, STALE_GRADIENT, Diag
 from .samples import Part, SampleFault, bias_alone, find_samples
 from .site import Site
 from .spoilt import changed_element, missed_element
-from .words import also, listed
 
 MOST_RUNS = 60
 MOST_OPERATIONS = 2e10

@@ -11,6 +11,7 @@ from ..floor import Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from ..place import replayed
+from ..words import also
 from .conventions import find_convention
 from .explain import Found, alike, explain
 from .explanation import Explanation
@@ -27,7 +28,6 @@ from .samples import Part, bias_alone, find_samples
 from .site import Site
 from .stale import find_stale
 from .updates import STEPS, as_step
-from .words import also
 
 
 @dataclass(frozen=True)

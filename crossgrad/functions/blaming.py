@@ -74,7 +74,7 @@ def find_wrong(
         return Finding(tuple(imprecise), (KINK,), convention=not imprecise)
     evidence = {name: SLOPE for name, own in verdicts.items() if own is False}
     if right and not evidence and _agree(right, comparisons):
-        text = f"the gradient of {right[0]} is the slope of its loss; here there is no loss that is so smooth"
+        text = f"the gradient of {right[0]} is the slope of its loss; that of this one could not be followed"
         evidence = {name: text for name, own in verdicts.items() if own is None}
     blames = [
         _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, why)
@@ -124,7 +124,7 @@ def _by_majority(
     largest, second = grouped[0], grouped[1]
     right = by_name[largest[0]]
     if len(largest) == len(second):
-        return _undecided(right, by_name[second[0]], comparisons)
+        return _undecided(right, [by_name[group[0]] for group in grouped[1:]], comparisons)
     evidence = f"{len(largest)} of {len(by_name)} functions agree on another"
     blames = tuple(
         _blame(by_name[name], right, comparisons, evidence) for group in grouped[1:] for name in group
@@ -132,15 +132,17 @@ def _by_majority(
     return Finding(blames, convention=all(_is_convention(blame.looks_like) for blame in blames))
 
 
-def _undecided(one: Measured, other: Measured, comparisons: Sequence[LeafComparison]) -> Finding:
-    quantities = disagreeing(comparisons, one.name, other.name)
-    looks = resemblance(one, other, quantities)
-    what = f": {one.name} {looks.text}, beside {other.name}" if looks else ""
-    if LOSS_NAME in quantities:
-        text = f"nobody is called wrong, as they compute different losses{what}"
+def _undecided(one: Measured, others: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> Finding:
+    """What the first is beside one of each other group."""
+    apart = {other.name: disagreeing(comparisons, one.name, other.name) for other in others}
+    looks = {other.name: resemblance(one, other, apart[other.name]) for other in others}
+    what = "; ".join(f"{one.name} {look.text}, beside {name}" for name, look in looks.items() if look)
+    if any(LOSS_NAME in quantities for quantities in apart.values()):
+        text = "nobody is called wrong, as they compute different losses"
     else:
-        text = f"who is wrong is not known, as no loss could be followed closely enough{what}"
-    return Finding((), (text,), convention=_is_convention(looks))
+        text = "who is wrong is not known, as no loss could be followed closely enough"
+    convention = all(map(_is_convention, looks.values()))
+    return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
 
 
 def _is_convention(looks: Resemblance | None) -> bool:

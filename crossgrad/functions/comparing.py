@@ -73,9 +73,9 @@ def compare_gradients(
     _require_functions(functions)
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 2:
         raise InvalidInput(f"repeats is {repeats!r}: expected a whole number of at least 2")
+    _require_rename(rename)
     arguments = read_arguments(args, argnums, dtype)
     runners = [Runner(function, arguments, rename, transpose, dtype) for function in functions]
-    _require_rename(rename)
     found = [measure(runner, arguments, repeats, seed) for runner in runners]
     return _report(found, arguments, repeats, seed)
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..candidates import BACKENDS as FRAMEWORKS
 from ..networks.errors import InvalidInput, unknown
-
-FRAMEWORKS = ("numpy", "torch", "jax")
 
 LOSS, GRADIENT = "loss", "gradient"
 

@@ -48,11 +48,15 @@ class LeafComparison:
 def judge_functions(
     found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
 ) -> tuple[LeafComparison, ...]:
-    """Judge every quantity of every function against every other function, and against its own reference."""
+    """Judge every quantity of every function against every other function, and against its own reference.
+
+    Against itself a function has its own noise, where that is larger: it may compute what the others do not.
+    """
     compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, sigma, dtype)]
     for one in found:
         if one.reference is not None:
-            compared += _judged(one, one, sigma, dtype)
+            own = {name: np.maximum(noise, sigma[name]) for name, noise in one.sigma.items()}
+            compared += _judged(one, one, own, dtype)
     return tuple(compared)
 
 

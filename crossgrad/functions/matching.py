@@ -9,6 +9,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
+from ..words import listed
 
 AUTO = "auto"
 MOST_AXES = 4
@@ -134,13 +135,13 @@ def _require_complete(
         raise InvalidInput(f"{who}: two leaves are renamed to {', '.join(twice)}")
     if missing and not left:
         raise InvalidInput(
-            f"{who} gives no gradient for {_listed(missing)}: "
+            f"{who} gives no gradient for {listed(missing)}: "
             "return one for each leaf, zeros where there is none"
         )
     if left:
         raise InvalidInput(
-            f"{who} has {_listed([_shaped(name, own[name]) for name in left])} where the others have "
-            f"{_listed([_shaped(name, others[name]) for name in missing]) or 'nothing'}"
+            f"{who} has {listed([_shaped(name, own[name]) for name in left])} where the others have "
+            f"{listed([_shaped(name, others[name]) for name in missing]) or 'nothing'}"
             + _proposal(own, others, same_values)
         )
 
@@ -188,8 +189,3 @@ def _proposal(own: Mapping[str, Array], others: Mapping[str, Array], same_values
 
 def _shaped(name: str, array: Array) -> str:
     return f"{name} {array.shape}"
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -11,6 +11,7 @@ import numpy as np
 from ..escape import terminal
 from ..report import GradientsDisagree, plain_number
 from ..verdict import SEVERITY, UNDECIDABLE, WRONG
+from ..words import listed
 from .blaming import FunctionBlame
 from .judging import LeafComparison
 
@@ -109,12 +110,7 @@ class FunctionReport:
 
 def _blame_line(blame: FunctionBlame) -> str:
     looks = f"; it {blame.looks_like.text}" if blame.looks_like else ""
-    return f"{blame.function} is wrong in {_listed(blame.quantities)}: {blame.evidence}{looks}"
-
-
-def _listed(names: tuple[str, ...], most: int = 4) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    return f"{blame.function} is wrong in {listed(blame.quantities)}: {blame.evidence}{looks}"
 
 
 def _comparison_line(found: LeafComparison) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..networks.dtypes import Array
+from ..words import listed
 from .measuring import Measured
 from .runs import LOSS_NAME
 
@@ -37,7 +38,7 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
     pairs = {name: (mine[name], theirs[name]) for name in names}
     everything = [name for name in wrong.got.gradients if name in theirs]
     if not all(np.isfinite(part).all() for pair in pairs.values() for part in pair):
-        return Resemblance("nonfinite", f"has NaN or infinity in {_named(names)}")
+        return Resemblance("nonfinite", f"has NaN or infinity in {listed(names)}")
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
     found = _factor(pairs, everything, LOSS_NAME in quantities)
@@ -61,7 +62,7 @@ def _factor(
     factor = known[0]
     if abs(factor - 1) <= CLOSE:
         return None
-    where = "everywhere" if len(pairs) == len(everything) else f"in {_named(list(pairs))}"
+    where = "everywhere" if len(pairs) == len(everything) else f"in {listed(list(pairs))}"
     if abs(factor) <= CLOSE:
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
     if abs(factor + 1) <= CLOSE:
@@ -100,7 +101,7 @@ def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None
     """Where some leaves are wrong and others right, that alone says much."""
     if len(names) == len(everything):
         return None
-    return Resemblance("some", f"differs in {_named(names)} only, of {len(everything)} gradients")
+    return Resemblance("some", f"differs in {listed(names)} only, of {len(everything)} gradients")
 
 
 def _is_close(got: Array, expected: Array, size: float) -> bool:
@@ -113,8 +114,3 @@ def _number(factor: float) -> str:
         if abs(value) >= 1.5 and abs(value - round(value)) <= WHOLE * abs(value):
             return text
     return f"{factor:.6g}"
-
-
-def _named(names: Sequence[str], most: int = 3) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput, shortened
+from ..words import listed
 from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import Place, Rename, Transpose, match
@@ -92,6 +93,7 @@ class Runner:
                 function.name, _named(self._own), _named(arguments), rename, transpose, same_values=True
             )
         self._gradient_places: dict[str, Place] | None = None
+        self._gives_loss = False
         self._runnable = self._framework.Runnable(
             self._call, function.kind == LOSS, self._own.differentiated, function.device
         )
@@ -174,12 +176,17 @@ class Runner:
     def _placed(self, loss: Any, gradients: Mapping[str, Any]) -> Outcome:
         arrays = {name: self._array(name, value) for name, value in gradients.items()}
         if self._gradient_places is None:
-            self._gradient_places = self._matched(arrays)
-        found: dict[str, Array] = {}
-        for name, array in arrays.items():
-            place = self._gradient_places.get(name)
-            if place is not None:
-                found[place.name] = place.there(array)
+            self._gradient_places, self._gives_loss = self._matched(arrays), loss is not None
+        places = self._gradient_places
+        if set(arrays) != set(places) or (loss is not None) != self._gives_loss:
+            first, then = (
+                f"gradients of {listed(list(names))}{' and a loss' * with_loss}"
+                for names, with_loss in ((places, self._gives_loss), (arrays, loss is not None))
+            )
+            raise InvalidInput(
+                f"{self.name}: what it returns depends on the numbers: first {first}, then {then}"
+            )
+        found = {places[name].name: places[name].there(array) for name, array in arrays.items()}
         return Outcome(found, None if loss is None else self._scalar(loss))
 
     def _matched(self, arrays: Mapping[str, Array]) -> dict[str, Place]:

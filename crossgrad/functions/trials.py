@@ -17,8 +17,9 @@ from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import find_dtype
 from ..networks.parameters import DenseParameters
+from ..report import plain_number
 from ..run import CANDIDATE_KINDS
-from ..selftest import Ground, share_with_interval, shift_of
+from ..selftest import Ground, share, shift_of
 from ..verdict import UNDECIDABLE, WRONG
 from .arguments import Arguments, read_arguments
 from .blaming import find_wrong
@@ -115,7 +116,7 @@ def summary(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair]) -> 
         "schema": SCHEMA,
         "dtypes": {dtype: _figures(trials, correct, dtype) for dtype in dtypes},
         "missed": [
-            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": _finite(t.shift)}
+            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": plain_number(t.shift)}
             for t in trials
             if t.counts and not t.detected
         ],
@@ -134,24 +135,15 @@ def _figures(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair], dt
     return {
         "mutants": sum(t.dtype == dtype for t in trials),
         "counted": len(counted),
-        "detected": _share(len(seen), len(counted)),
-        "blamed_of_two": _share(sum(t.blamed == (MUTANT,) for t in seen), len(seen)),
-        "wrongly_blamed_of_two": _share(sum(bool(set(t.blamed) - {MUTANT}) for t in seen), len(seen)),
-        "blamed_of_more": _share(sum(t.blamed_of_more == (MUTANT,) for t in seen), len(seen)),
+        "detected": share(len(seen), len(counted)),
+        "blamed_of_two": share(sum(t.blamed == (MUTANT,) for t in seen), len(seen)),
+        "wrongly_blamed_of_two": share(sum(bool(set(t.blamed) - {MUTANT}) for t in seen), len(seen)),
+        "blamed_of_more": share(sum(t.blamed_of_more == (MUTANT,) for t in seen), len(seen)),
         "correct": len(runs),
-        "false_alarms": _share(sum(bool(c.wrong) for c in runs), len(runs)),
-        "undecidable": _share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
+        "false_alarms": share(sum(bool(c.wrong) for c in runs), len(runs)),
+        "undecidable": share(sum(c.undecidable for c in runs), sum(c.quantities for c in runs)),
         "largest_share_of_floor": max((c.largest_share for c in runs), default=0.0),
     }
-
-
-def _share(hits: int, total: int) -> dict[str, float | int | None]:
-    p, low, high = share_with_interval(hits, total)
-    return {"hits": hits, "of": total, "share": p if total else None, "low": low, "high": high}
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _arguments(case: Case) -> Arguments:

@@ -43,14 +43,15 @@ class TorchNative(Native):
         if dtype is not None and value.dtype != DTYPES[dtype.stored_as]:
             raise wrong_dtype(name, value.dtype, DTYPES[dtype.stored_as])
         try:
-            return _on_host(value.detach())
+            return on_host(value)
         except (RuntimeError, TypeError, NotImplementedError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TypeError(f"{name}, on device {value.device}, cannot be read: {reason}") from None
 
 
-def _on_host(tensor: torch.Tensor) -> Array:
-    host = tensor.cpu().resolve_conj().resolve_neg()
+def on_host(tensor: torch.Tensor) -> Array:
+    """A tensor of any device and layout, in the graph or not, as NumPy's; bfloat16 as float32."""
+    host = tensor.detach().cpu().resolve_conj().resolve_neg()
     if host.layout != torch.strided:
         host = host.to_dense()
     if host.dtype == torch.bfloat16:

@@ -9,7 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from ...networks.dtypes import Array
+from ...natives.torch import NATIVE, on_host
+from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
@@ -29,13 +30,14 @@ class Runnable:
         self._wanted, self._device = wanted, device
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
-        given = {key: _tensor(value, self._device) for key, value in values.items()}
-        for key in self._wanted:
-            given[key].requires_grad_()
-        with nullcontext() if noise is None else RandomRounding(noise):
-            result = self._call(given)
-            if self._differentiates:
-                result = _differentiated(result, given, self._wanted)
+        with NATIVE.scope("any"):
+            given = {key: NATIVE.array(value).to(self._device) for key, value in values.items()}
+            for key in self._wanted:
+                given[key].requires_grad_()
+            with nullcontext() if noise is None else RandomRounding(noise):
+                result = self._call(given)
+                if self._differentiates:
+                    result = _differentiated(result, given, self._wanted)
         for key, tensor in given.items():
             if tensor._version:
                 raise InvalidInput(
@@ -46,13 +48,8 @@ class Runnable:
 
 def to_numpy(value: Any) -> Array | None:
     if isinstance(value, torch.Tensor):
-        host = value.detach().cpu()
-        if host.dtype is torch.bfloat16:
-            import ml_dtypes
-
-            return host.float().numpy().astype(ml_dtypes.bfloat16)
-        array: Array = host.resolve_conj().resolve_neg().numpy()
-        return array
+        host = on_host(value)
+        return host.astype(find_dtype("bfloat16").storage) if value.dtype is torch.bfloat16 else host
     return np.asarray(value) if isinstance(value, float | int) else None
 
 
@@ -107,9 +104,3 @@ def _differentiated(loss: Any, given: Mapping[Key, torch.Tensor], wanted: Sequen
         )
     found = torch.autograd.grad(loss.reshape(()), [given[key] for key in wanted], allow_unused=True)
     return loss, dict(zip(wanted, found, strict=True))
-
-
-def _tensor(value: Array, device: str) -> torch.Tensor:
-    if str(value.dtype) == "bfloat16":
-        return torch.tensor(value.astype(np.float32), dtype=torch.bfloat16, device=device)
-    return torch.tensor(np.ascontiguousarray(value).reshape(value.shape), device=device)
