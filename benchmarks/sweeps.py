@@ -8,7 +8,8 @@ NumPy, PyTorch and JAX, and watches its processes. ``engines``: the sum of what
 the records say that JAX took for `prepare` and `trace`, where it compiles, and
 every engine for `put` and `step`.
 ``overhead``: processor time of the parent's process, a case, that is not spent
-in drawing it or judging it. Memory is resident memory, of the parent and of each engine, the most
+in drawing it or judging it; what a sweep of a few cases takes, its start, is
+told apart. Memory is resident memory, of the parent and of each engine, the most
 in the first fifth of the cases and the most in all of them. Writes ``benchmarks/results/sweeps.json``.
 Linux only: memory is read in /proc.
 """
@@ -28,6 +29,9 @@ from crossgrad.environment import described, environment
 
 RESULTS = Path(__file__).parent / "results" / "sweeps.json"
 PLAN = ["--depth", "1..6", "--width", "1..256", "--dtype", "float32"]
+FEW = 10
+"""Cases of the sweep that shows what the start takes."""
+
 EVERY = 0.5
 """Seconds between two looks at memory."""
 
@@ -84,29 +88,46 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     wanted = parser.parse_args()
     engines = wanted.backend or ["numpy", "torch", "jax"]
-    with tempfile.TemporaryDirectory() as name:
-        run = Path(name) / "run"
-        command = ["sweep", *PLAN, "--cases", str(wanted.cases)]
-        command += ["--jobs", str(wanted.jobs), "-o", str(run), "-q"]
-        command += [word for engine in engines for word in ("-b", engine)]
-        seconds, processor, memory = watched([sys.executable, "-c", TIMED, *command], run, wanted.cases)
-        records = (run / "records.jsonl").read_text().splitlines()
-        found = figures([json.loads(line)["record"] for line in records])
-    busy = processor["main"] + processor["workers' thread"] - processor["drawing and judging"]
+    _, start, _, _ = swept(FEW, wanted.jobs, engines)
+    seconds, processor, memory, records = swept(wanted.cases, wanted.jobs, engines)
+    found = figures(records)
     result = {
         "date": str(date.today()),
-        "command": "crossgrad " + " ".join(command).replace(str(run), "RUN"),
+        "command": "crossgrad " + " ".join(sweep_command(wanted.cases, wanted.jobs, engines, "RUN")),
         "environment": environment(described(*engines)),
         "wall_seconds": round(seconds, 1),
         **found,
         "wall_over_engines": round(seconds / found["engines_seconds"], 3),
         "parent_processor_seconds": {name: round(value, 2) for name, value in processor.items()},
-        "parent_overhead_ms_a_case": round(1000 * busy / wanted.cases, 2),
+        f"parent_processor_seconds_of_{FEW}_cases": {name: round(value, 2) for name, value in start.items()},
+        "parent_overhead_ms_a_case": round(1000 * (busy(processor) - busy(start)) / (wanted.cases - FEW), 2),
         "memory_mib": memory,
     }
     wanted.output.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({key: value for key, value in result.items() if key != "environment"}, indent=1))
     print(f"written to {wanted.output}")
+
+
+def sweep_command(cases: int, jobs: int, engines: list[str], run: str) -> list[str]:
+    command = ["sweep", *PLAN, "--cases", str(cases), "--jobs", str(jobs), "-o", run, "-q"]
+    return command + [word for engine in engines for word in ("-b", engine)]
+
+
+def swept(
+    cases: int, jobs: int, engines: list[str]
+) -> tuple[float, dict[str, float], dict[str, Any], list[dict[str, Any]]]:
+    """Run a sweep; return its seconds, its processor seconds, its memory, and its records."""
+    with tempfile.TemporaryDirectory() as name:
+        run = Path(name) / "run"
+        command = [sys.executable, "-c", TIMED, *sweep_command(cases, jobs, engines, str(run))]
+        seconds, processor, memory = watched(command, run, cases)
+        lines = (run / "records.jsonl").read_text().splitlines()
+    return seconds, processor, memory, [json.loads(line)["record"] for line in lines]
+
+
+def busy(processor: dict[str, float]) -> float:
+    """Processor seconds of the parent that are its own: beyond drawing and judging."""
+    return processor["main"] + processor["workers' thread"] - processor["drawing and judging"]
 
 
 def watched(command: list[str], run: Path, cases: int) -> tuple[float, dict[str, float], dict[str, Any]]:

@@ -21,7 +21,7 @@ from .run import Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
 from .workers.tasks import CaseTask
-from .workers.wire import Description, settled
+from .workers.wire import Description, PackedCase, packed, settled
 
 Began = Callable[[EngineId], None]
 """Called with each engine as it begins, or as its result is waited for."""
@@ -164,14 +164,14 @@ class Isolated:
     def start(self, case: Case) -> Finish:
         if self._variant_named:
             self.selection  # noqa: B018 - such a variant may not exist, and nothing is to run then
-        used = self._used or self._lanes
-        started = {at: self._submit(at, case) for at in self._lanes if at in used}
+        used, content = self._used or self._lanes, packed(case)
+        started = {at: self._submit(at, content) for at in self._lanes if at in used}
 
         def finish(began: Began) -> tuple[Run, ...]:
             for engine in self.selection.engines:
                 at = self._lane_of[engine.id]
                 if at not in started:  # a device that only the engine's own process told of
-                    started[at] = self._submit(at, case)
+                    started[at] = self._submit(at, content)
             runs: list[Run] = []
             for engine in self.selection.engines:
                 began(engine.id)
@@ -201,7 +201,7 @@ class Isolated:
         if at not in self._lanes:
             self._lanes[at] = self._pool.open(backend=at.backend)
 
-    def _submit(self, at: EngineId, case: Case) -> "Future[Run]":
+    def _submit(self, at: EngineId, case: PackedCase) -> "Future[Run]":
         lane = self._lanes[at]
         return self._pool.submit(lane, CaseTask(at, case, partial="function" in lane.loads))
 

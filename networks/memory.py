@@ -8,6 +8,9 @@ from .dtypes import find_dtype
 from .errors import InvalidInput, shortened
 from .spec import Network, require_count
 
+ALWAYS_THERE = 2**26
+"""Bytes that are not asked for: the frameworks take more themselves, and asking is slow."""
+
 
 def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) -> int:
     """Bytes that a check of `traces` engines keeps alive at its peak, the comparison.
@@ -40,7 +43,10 @@ def available_bytes() -> int | None:
 def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -> None:
     """Raise `InvalidInput` with the estimate if the case cannot fit into this machine's memory."""
     require_count("the batch size", batch_size)
-    needed, available = estimated_bytes(network, batch_size, dtype, traces), available_bytes()
+    needed = estimated_bytes(network, batch_size, dtype, traces)
+    if needed <= ALWAYS_THERE:
+        return
+    available = available_bytes()
     if available is not None and needed > available:
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "

@@ -190,6 +190,7 @@ def test_what_cannot_fit_is_refused_before_it_is_made(
 
 def test_memory_is_refused_from_the_first_byte_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     network = crossgrad.Network.from_widths("300-200")
+    monkeypatch.setattr(memory, "ALWAYS_THERE", 0)
     needed = memory.estimated_bytes(network, 32, "float32", traces=3)
     monkeypatch.setattr(memory, "available_bytes", lambda: needed)
     memory.require_memory(network, 32, "float32", traces=3)

@@ -101,7 +101,7 @@ VICES = {
     "fork": ("ok", None),
     "fork-and-crash": ("crashed", "signal 11 (SIGSEGV) in step"),
     "chatter": ("ok", None),
-    "babble": ("protocol-error", "the process of the engine sent bytes that are no message"),
+    "babble": ("protocol-error", "the process of the engine sent bytes that are no "),
     "close-everything": ("protocol-error", "the process of the engine closed its pipe"),
     "meddle": ("ok", None),
     "text": ("failed", "InvalidInput: dW.1 has dtype <U32"),

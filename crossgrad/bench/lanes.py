@@ -10,6 +10,7 @@ from ..run import Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
 from ..workers.tasks import HoldTask, OrderTask
+from ..workers.wire import packed
 
 YARDSTICK = EngineId("numpy", "manual", "cpu")
 """Whose matrix products are timed on the CPU even where it is not asked for: a limit needs more than one."""
@@ -74,7 +75,7 @@ class Lanes:
     def hold(self, engine: Engine, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
         """Have a case compiled, run and kept; see `held.Held.begin`."""
         found: tuple[Run, dict[str, Any]] = self._pool.submit(
-            engine.lane, HoldTask(engine.id, case, products)
+            engine.lane, HoldTask(engine.id, packed(case), products)
         ).result()
         return found
 

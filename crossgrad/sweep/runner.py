@@ -72,7 +72,7 @@ class _Sweep:
         self._most, self._progress = max_failures, progress
         self._again: deque[CaseId] = deque()
         self._missing = _missing(run)
-        self._under_way: dict[CaseId, float] = {}
+        self._under_way: dict[str, tuple[CaseId, float]] = {}
         self._ran = self._failures = 0
 
     def run(self) -> Session:
@@ -80,8 +80,8 @@ class _Sweep:
         while True:
             try:
                 for report in self._execute(self._cases()):
-                    case_id = CaseId.parse(report.name)
-                    self._finish(record_of(report, self._under_way.pop(case_id)))
+                    _, draw_seconds = self._under_way.pop(report.name)
+                    self._finish(record_of(report, draw_seconds))
                     if self._enough:
                         break
                 return Session(self._ran, self._failures, self._enough)
@@ -110,7 +110,7 @@ class _Sweep:
             except Exception as error:
                 self._finish(record_of_refusal(case_id, f"it cannot be made: {summary_of(error)}"))
                 continue
-            self._under_way[case_id] = time.perf_counter() - started
+            self._under_way[case.name] = case_id, time.perf_counter() - started
             yield case
 
     def _finish(self, record: Record) -> None:
@@ -126,7 +126,7 @@ class _Sweep:
         """Judging broke, of the case that was next: the others under way are begun again."""
         if not self._under_way:
             raise error
-        first, *others = self._under_way
+        first, *others = (case_id for case_id, _ in self._under_way.values())
         self._under_way.clear()
         self._again.extendleft(reversed(others))
         self._finish(record_of_refusal(first, f"judging it failed: {summary_of(error)}"))

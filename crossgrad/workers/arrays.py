@@ -6,7 +6,10 @@ when the last process that holds it ends, however it ends, its memory is free.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -23,6 +26,11 @@ BFLOAT16 = "bfloat16"
 ALIGNMENT = 64
 """Bytes; arrays that begin at such places are as fast as those that NumPy allocates."""
 
+_ZEROS = memoryview(bytes(ALIGNMENT))
+
+MOST_PIECES = 512
+"""In one call of the system; POSIX systems take 1,024 where they say."""
+
 Layout = list[list[Any]]
 """For each array ``[name, dtype, shape, offset]``."""
 
@@ -35,24 +43,47 @@ def anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-def write_arrays(file: int, arrays: Mapping[str, Array]) -> Layout:
-    """Write `arrays` one after the other; return where they are. What was there before is gone."""
-    os.ftruncate(file, 0)
+@dataclass(frozen=True)
+class Content:
+    """What is to be written into a file from its beginning: views of arrays, and padding between them."""
+
+    layout: Layout
+    pieces: tuple[memoryview, ...]
+    size: int
+
+
+def laid_out(arrays: Mapping[str, Array]) -> Content:
+    """Arrays one after the other, each at a multiple of `ALIGNMENT`; nothing is copied that is contiguous."""
     layout: Layout = []
+    pieces: list[memoryview] = []
+    end = 0
     for name, array in arrays.items():
         content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-        layout.append([name, _dtype_name(array.dtype), list(array.shape), append(file, content)])
-    return layout
+        layout.append([name, _dtype_name(array.dtype), list(array.shape), end])
+        padding = -len(content) % ALIGNMENT
+        pieces += [content, _ZEROS[:padding]]
+        end += len(content) + padding
+    return Content(layout, tuple(pieces), end)
 
 
-def append(file: int, data: bytes | memoryview) -> int:
-    """Write at the end of a file, at a multiple of `ALIGNMENT`; return where that was."""
-    start = end = -(-os.fstat(file).st_size // ALIGNMENT) * ALIGNMENT
-    content = memoryview(data)
-    while content:
-        written = os.pwrite(file, content, end)
-        content, end = content[written:], end + written
-    return start
+def write_arrays(file: int, arrays: Mapping[str, Array]) -> Layout:
+    """Write `arrays` one after the other; return where they are. What was there before is gone."""
+    content = laid_out(arrays)
+    write_anew(file, content.pieces)
+    return content.layout
+
+
+def write_anew(file: int, pieces: Iterable[memoryview]) -> None:
+    """Write pieces one after the other, in as few calls as can be; what was there before is gone."""
+    os.ftruncate(file, 0)
+    waiting, offset = deque(pieces), 0
+    while waiting:
+        written = os.pwritev(file, list(islice(waiting, MOST_PIECES)), offset)
+        offset += written
+        while waiting and written >= len(waiting[0]):
+            written -= len(waiting.popleft())
+        if written:
+            waiting[0] = waiting[0][written:]
 
 
 def read_arrays(file: int, layout: Any) -> dict[str, Array]:

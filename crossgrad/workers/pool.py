@@ -11,7 +11,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -135,7 +135,7 @@ class Pool:
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
-        with suppress(BlockingIOError):  # full of reasons to wake up already
+        if len(self._orders) == 1:  # or it has been woken for those before
             os.write(self._wake, b"!")
 
     def _run(self) -> None:
@@ -163,11 +163,11 @@ class Pool:
                 if worker is not None and (
                     (tick and worker.watched) or worker.messages in ready or worker.stderr in ready
                 ):
-                    self._see_to(lane, place, worker)
+                    self._see_to(lane, place, worker, ready)
             self._hand_out(lane)
 
-    def _see_to(self, lane: Lane, place: _Place, worker: Worker) -> None:
-        for answer in worker.read():
+    def _see_to(self, lane: Lane, place: _Place, worker: Worker, ready: Collection[int]) -> None:
+        for answer in worker.read(ready):
             try:
                 self._take(lane, place, worker, answer)
             except ProtocolError as error:

@@ -1,8 +1,9 @@
 """What runs in a worker's process: one engine, or one function of the user's, case after case.
 
-The process is started by `worker.Worker` in a session of its own, with five
+The process is started by `worker.Worker` in a session of its own, with six
 descriptors: messages in, messages out, a pipe whose end of file says that the
-parent has gone, and anonymous memory for the case and for its results.
+parent has gone, and anonymous memory for the case, for its results, and for the
+phase that it is at.
 """
 
 import faulthandler
@@ -14,25 +15,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .phases import Announcer
 from .protocol import VERSION, Inbox, pack
 
 READ_SIZE = 1 << 16
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+Announce = Callable[[str], None]
 PROGRAMS_KEPT = 8
 """Compiled programs that a warm worker keeps for cases of the same shapes and rules."""
 
 
-def main(inbound: int, outbound: int, life: int, case_file: int, result_file: int) -> None:
+def main(inbound: int, outbound: int, life: int, case_file: int, result_file: int, phase_file: int) -> None:
     """Answer messages until the parent closes the pipe."""
-    _guard(life, inbound, outbound, case_file, result_file)
+    _guard(life, inbound, outbound, case_file, result_file, phase_file)
     _quieten()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the device is other workers' too
+    announce = Announcer(phase_file)
     channel = _Channel(inbound, outbound)
     channel.send({"is": "hello", "version": VERSION, "pid": os.getpid()})
     worker: Any = None
     while (message := channel.receive()) is not None:
         if message["do"] == "load":
-            worker, answer = _load(message, case_file, result_file, channel.send)
+            worker, answer = _load(message, case_file, result_file, announce)
         else:
             answer = worker.answer(message)
         channel.send(answer)
@@ -85,13 +89,13 @@ def _quieten() -> None:
 
 
 def _load(
-    message: dict[str, Any], case_file: int, result_file: int, send: Callable[[dict[str, Any]], None]
+    message: dict[str, Any], case_file: int, result_file: int, announce: Announce
 ) -> "tuple[_Worker, dict[str, Any]]":
     if message.get("cores"):
         _keep_to(message["cores"])
     start = time.perf_counter()
     worker = _CandidateWorker if message.get("function") else _EngineWorker
-    loaded = worker(message, case_file, result_file, send)
+    loaded = worker(message, case_file, result_file, announce)
     answer = {
         "is": "loaded",
         "variants": (),
@@ -112,14 +116,8 @@ def _keep_to(cores: int) -> None:
 
 
 class _Worker:
-    def __init__(
-        self,
-        message: dict[str, Any],
-        case_file: int,
-        result_file: int,
-        send: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._message, self._send = message, send
+    def __init__(self, message: dict[str, Any], case_file: int, result_file: int, announce: Announce) -> None:
+        self._message, self._announce = message, announce
         self._case_file, self._result_file = case_file, result_file
 
     def describe(self) -> dict[str, Any]:
@@ -135,9 +133,6 @@ class _Worker:
 
     def _run(self, case: Any, message: dict[str, Any]) -> Any:
         raise NotImplementedError
-
-    def _announce(self, phase: str) -> None:
-        self._send({"is": "phase", "phase": phase})
 
 
 class _EngineWorker(_Worker):

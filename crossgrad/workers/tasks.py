@@ -6,10 +6,9 @@ from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from ..engines import EngineId
-from ..networks.cases import Case
 from ..run import Run
 from .protocol import ProtocolError
-from .wire import Message, run_of
+from .wire import Message, PackedCase, run_of
 from .worker import Ending, Worker
 
 
@@ -63,7 +62,7 @@ class Task(ABC):
 class CaseTask(Task):
     """Run a case; the future gives a `Run`."""
 
-    def __init__(self, engine: EngineId, case: Case, partial: bool) -> None:
+    def __init__(self, engine: EngineId, case: PackedCase, partial: bool) -> None:
         super().__init__(engine)
         self._case, self._partial = case, partial
 
@@ -87,7 +86,7 @@ class HoldTask(CaseTask):
 
     counts = False
 
-    def __init__(self, engine: EngineId, case: Case, products: bool) -> None:
+    def __init__(self, engine: EngineId, case: PackedCase, products: bool) -> None:
         super().__init__(engine, case, partial=False)
         self._products = products
 

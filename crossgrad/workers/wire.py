@@ -12,7 +12,7 @@ from ..networks.cases import Case
 from ..networks.parameters import DenseParameters
 from ..networks.spec import Dense, Network
 from ..run import OK, STATUSES, Run
-from .arrays import append, read_arrays, read_at, write_arrays
+from .arrays import laid_out, read_arrays, read_at, write_arrays
 from .protocol import ProtocolError
 
 Message = dict[str, Any]
@@ -50,26 +50,41 @@ def settled(engine: EngineId, found: Description) -> EngineId:
     )
 
 
-def write_case(case: Case, file: int) -> list[int]:
-    """Write a case into `file`, numbers and description; return where the description is: offset and size.
+@dataclass(frozen=True)
+class PackedCase:
+    """A case as it is written for a worker, numbers first and then their description.
 
     So messages to a worker stay short: a pipe that nobody reads takes 64 KiB.
+
+    Parameters
+    ----------
+    place
+        Where the description is: offset and size.
     """
+
+    pieces: tuple[memoryview, ...]
+    place: tuple[int, int]
+
+
+def packed(case: Case) -> PackedCase:
+    """A case to be written for any number of workers: views of its arrays, described once."""
     arrays = {"x": case.batch.x, "y": case.batch.y}
     for number, (W, b) in enumerate(case.parameters, start=1):
         arrays |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
-    description = {
-        "name": case.name,
-        "inputs": case.network.inputs,
-        "layers": [vars(layer) for layer in case.network.layers],
-        "loss": case.loss,
-        "learning_rate": case.learning_rate,
-        "seed": case.seed,
-        "dtype": case.dtype,
-        "arrays": write_arrays(file, arrays),
-    }
-    content = json.dumps(description).encode()
-    return [append(file, content), len(content)]
+    numbers = laid_out(arrays)
+    description = json.dumps(
+        {
+            "name": case.name,
+            "inputs": case.network.inputs,
+            "layers": [vars(layer) for layer in case.network.layers],
+            "loss": case.loss,
+            "learning_rate": case.learning_rate,
+            "seed": case.seed,
+            "dtype": case.dtype,
+            "arrays": numbers.layout,
+        }
+    ).encode()
+    return PackedCase((*numbers.pieces, memoryview(description)), (numbers.size, len(description)))
 
 
 def read_case(place: list[int], file: int) -> Case:

@@ -6,19 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..networks.cases import Case
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
-from .arrays import anonymous_file
-from .limits import DUMP, FINAL, GRACE, PHASE_OF, RECEIVE, Limits
+from .arrays import anonymous_file, write_anew
+from .limits import DUMP, FINAL, GRACE, RECEIVE, Limits
 from .memory import Sessions
+from .phases import Watcher, make_room
 from .protocol import VERSION, Inbox, ProtocolError, pack
-from .wire import Message, write_case
+from .wire import Message, PackedCase
 
 READ_SIZE = 1 << 16
 READ_AT_ONCE = 1 << 22
@@ -59,7 +59,7 @@ class Worker:
     messages, stderr
         Descriptors to wait for; when there is something to read, call `read`.
     phase
-        What it is at: one of `limits.PHASE_OF`, or ``idle``.
+        What it is at: one of `limits.PHASE_OF`, or ``idle``; as of the last look.
     ending
         Set once the worker will do no more work.
     mute
@@ -71,12 +71,14 @@ class Worker:
         self._mine: list[int] = []
         theirs: list[int] = []
         try:
-            self._case_file, self.result_file = self._shared(), self._shared()
+            self._case_file, self.result_file, phase_file = (self._shared() for _ in range(3))
+            make_room(phase_file)
+            self._phases = Watcher(phase_file)
             inbound, self._to_worker = self._pipe(theirs, 0)
             outbound, self.messages = self._pipe(theirs, 1)
             life, self._life = self._pipe(theirs, 0)
             errors, self.stderr = self._pipe(theirs, 1)
-            passed = [inbound, outbound, life, self._case_file, self.result_file]
+            passed = [inbound, outbound, life, self._case_file, self.result_file, phase_file]
             path = [entry for entry in sys.path if isinstance(entry, str)]  # others Python ignores too
             command = _START.format(path=path, descriptors=", ".join(map(str, passed)))
             self._process = subprocess.Popen(
@@ -139,21 +141,28 @@ class Worker:
         file, line, function = frames[-1]
         return replace(self.ending, reason=f"{self.ending.reason}, at {Path(file).name}:{line} in {function}")
 
-    def ask(self, do: str, ticket: int, case: Case | None = None, **words: Any) -> None:
+    def ask(self, do: str, ticket: int, case: PackedCase | None = None, **words: Any) -> None:
         """Start on something: a message that ``process`` answers, with the case that it is about."""
         self._enter(RECEIVE)
-        place = {} if case is None else {"case": write_case(case, self._case_file)}
-        self._send({"do": do, "ticket": ticket, **words, **place})
+        if case is not None:
+            write_anew(self._case_file, case.pieces)
+            words["case"] = case.place
+        self._send({"do": do, "ticket": ticket, **words})
 
-    def read(self) -> list[Message]:
-        """Answers that have come in since; what is no message ends the worker."""
+    def read(self, ready: Collection[int]) -> list[Message]:
+        """Answers that have come in since, by the descriptors that are ready; what is no message ends it."""
         self._code = self._process.poll()  # before reading: what a dead one wrote last is read below
-        self._listen()
+        if self.stderr in ready or self._code is not None:
+            self._listen()
         answers: list[Message] = []
-        content, closed = _drained(self.messages)
+        content, closed = b"", False
+        if self.messages in ready or self._code is not None:
+            content, closed = _drained(self.messages)
         if closed and self._silent_since is None:
             self._silent_since = time.monotonic()
         try:
+            if (phase := self._phases.changed()) is not None and self.phase != IDLE:
+                self._enter(phase)
             for message in self._inbox.feed(content):
                 if self._is_answer(message):
                     answers.append(message)
@@ -202,6 +211,7 @@ class Worker:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FINAL)
+        self._sessions.forget(self._process.pid)
         self._let_go()
 
     def _shared(self) -> int:
@@ -232,16 +242,12 @@ class Worker:
             self._greeted = True
         elif not self._greeted:
             raise ProtocolError(f"{message['is']!r} before its version")
-        elif message["is"] == "phase":
-            self._enter(message["phase"])
         else:
             self.phase, self._deadline = IDLE, None
             return True
         return False
 
     def _enter(self, phase: str) -> None:
-        if phase not in PHASE_OF:
-            raise ProtocolError(f"unknown phase {phase!r}")
         self.phase = phase
         self._deadline = time.monotonic() + self._limits.seconds_for(phase)
 
