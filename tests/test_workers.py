@@ -100,6 +100,8 @@ VICES = {
     "allocate": ("out-of-memory", "step took more than 512 MiB of memory"),
     "fork": ("ok", None),
     "fork-and-crash": ("crashed", "signal 11 (SIGSEGV) in step"),
+    "escape": ("ok", None),
+    "escape-and-hang": ("timeout", "step took longer than 2 s"),
     "chatter": ("ok", None),
     "babble": ("protocol-error", "the process of the engine sent bytes that are no "),
     "close-everything": ("protocol-error", "the process of the engine closed its pipe"),
@@ -112,7 +114,7 @@ VICES = {
     "read-only": ("ok", None),
     "spoil-inputs": ("ok", None),
 }
-AGREEING = {"fork", "chatter", "meddle", "non-contiguous", "read-only"}
+AGREEING = {"fork", "escape", "chatter", "meddle", "non-contiguous", "read-only"}
 WRONG = {"wrong-shape", "too-few", "nan"}
 
 
@@ -319,14 +321,17 @@ def test_candidates_that_cannot_be(text: str) -> None:
         CandidateFile.parse(text)
 
 
-def test_the_parent_gone_the_workers_go(rogue: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("vice", "processes"), [("hang-in-c", 5), ("escape-and-hang", 6)])
+def test_the_parent_gone_the_workers_go(vice: str, processes: int, rogue: Path) -> None:
     """SIGKILL of the parent, while an engine hangs with the interpreter's lock held."""
     mark = uuid4().hex
-    code = "import crossgrad; crossgrad.check('3-2', backends=['numpy', 'rogue:hang-in-c'], isolate=True)"
+    code = f"import crossgrad; crossgrad.check('3-2', backends=['numpy', 'rogue:{vice}'], isolate=True)"
     environ = os.environ | {MARK: mark, "PYTHONPATH": f"{rogue}{os.pathsep}{os.pathsep.join(sys.path)}"}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environ)
     deadline = time.monotonic() + 60
-    while len(marked_processes(mark)) < 5 and time.monotonic() < deadline:  # two workers, each with its guard
+    while (  # the parent, two workers, each with its guard, and a daemon
+        len(marked_processes(mark)) < processes and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     time.sleep(1)
     parent.send_signal(signal.SIGKILL)

@@ -21,6 +21,7 @@ from ..run import CRASHED, FAILED, PROTOCOL_ERROR
 from .limits import RECEIVE, Limits
 from .memory import Sessions
 from .protocol import ProtocolError
+from .strays import end_strays
 from .tasks import Ended, Task
 from .wire import Description, Message, description_of, settled
 from .worker import Ending, Worker
@@ -226,6 +227,7 @@ class Pool:
         self._unregister(worker.messages)
         self._unregister(worker.stderr)
         worker.close()
+        end_strays({worker.mark})
         place.worker, place.task, place.loaded, place.cases = None, None, False, 0
 
     def _failed_to_load(self, lane: Lane, place: _Place, ending: Ending, stderr: str) -> None:
@@ -286,6 +288,7 @@ class Pool:
             worker.kill()
         for worker in workers:
             worker.close()
+        end_strays({worker.mark for worker in workers})
         self._selector.close()
         closed = RuntimeError("the pool of workers was closed")
         for lane in self._lanes:

@@ -17,6 +17,7 @@ from typing import Any
 
 from .phases import Announcer
 from .protocol import VERSION, Inbox, pack
+from .strays import VARIABLE, end_strays
 
 READ_SIZE = 1 << 16
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -67,7 +68,8 @@ def _guard(life: int, *others: int) -> None:
     A thread could not: an engine that hangs in C may hold the interpreter's
     lock. Forking is safe here, before any thread or framework; the child does
     nothing but wait, and the group's end is its own. It holds no other
-    descriptor: the parent is to see the pipes end with the worker.
+    descriptor: the parent is to see the pipes end with the worker. What has left
+    the group is ended first, and the worker with it, by the mark that all have.
     """
     if os.fork():
         os.close(life)
@@ -76,6 +78,7 @@ def _guard(life: int, *others: int) -> None:
     for descriptor in (0, 1, 2, *others):
         os.close(descriptor)
     os.read(life, 1)
+    end_strays({os.environ[VARIABLE]})
     os.killpg(0, signal.SIGKILL)
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
 from .arrays import anonymous_file, write_anew
@@ -18,6 +19,7 @@ from .limits import DUMP, FINAL, GRACE, RECEIVE, Limits
 from .memory import Sessions
 from .phases import Watcher, make_room
 from .protocol import VERSION, Inbox, ProtocolError, pack
+from .strays import VARIABLE
 from .wire import Message, PackedCase
 
 READ_SIZE = 1 << 16
@@ -64,10 +66,13 @@ class Worker:
         Set once the worker will do no more work.
     mute
         Whether its stderr is closed.
+    mark
+        In its environment, and of all that it starts: for `strays.end_strays`, once it is closed.
     """
 
     def __init__(self, loads: Mapping[str, Any], limits: Limits, sessions: Sessions) -> None:
         self._limits, self._sessions = limits, sessions
+        self.mark = uuid4().hex
         self._mine: list[int] = []
         theirs: list[int] = []
         try:
@@ -83,6 +88,7 @@ class Worker:
             command = _START.format(path=path, descriptors=", ".join(map(str, passed)))
             self._process = subprocess.Popen(
                 [sys.executable, "-c", command],
+                env=os.environ | {VARIABLE: self.mark},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

@@ -78,6 +78,21 @@ def fork_and_crash() -> None:
     crash()
 
 
+def escape() -> None:
+    """Leave a daemon behind, in a session of its own."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(FOREVER)
+        os._exit(0)
+    os.wait()
+
+
+def escape_and_hang() -> None:
+    escape()
+    hang_in_c()
+
+
 def chatter() -> None:
     """More on stdout and stderr than any pipe holds."""
     for stream in (1, 2):
@@ -120,6 +135,8 @@ AT_ONCE: dict[str, Callable[[], None]] = {
     "allocate": allocate,
     "fork": fork,
     "fork-and-crash": fork_and_crash,
+    "escape": escape,
+    "escape-and-hang": escape_and_hang,
     "chatter": chatter,
     "babble": babble,
     "close-everything": close_everything,
