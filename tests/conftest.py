@@ -45,10 +45,10 @@ runpy.run_module("crossgrad", run_name="__main__", alter_sys=True)
 
 
 def skip(needed: str, reason: str) -> None:
-    """Skip the test, or fail it if `needed` is required here."""
+    """Skip the test or the module, or fail it if `needed` is required here."""
     if needed in REQUIRED:
         pytest.fail(f"{needed} is required by CROSSGRAD_REQUIRE, but {reason}")
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def engine_grid(

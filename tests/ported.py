@@ -66,6 +66,10 @@ def require_agreement(
     assert report.ok
 
 
+def mse(module: Any, x: Any, y: Any) -> Any:
+    return ((module(x) - y) ** 2).mean()
+
+
 def forbid_reading(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Fail the test if the file at `path` is read."""
     read_bytes = Path.read_bytes

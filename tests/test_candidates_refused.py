@@ -1,0 +1,141 @@
+"""Users' functions that cannot be judged: what is refused, by its place, and what is not there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crossgrad
+from crossgrad.candidates import BACKENDS, CandidateFile
+from crossgrad.networks.errors import InvalidInput
+
+from .candidates import changed, check, function_of, right, run_on
+from .conftest import load_or_skip
+
+# What is refused
+
+
+def refused(backend: str, expression: str, dtype: str = "float32") -> str:
+    run = run_on(backend, changed(backend, expression), dtype)
+    assert (run.status, run.trace, run.partial) == ("failed", None, True)
+    assert run.message is not None
+    return run.message
+
+
+REFUSED = {
+    "numpy-integers": ("numpy", "dW, db.astype(int)", "grads[0][1]: db.1 has dtype int64: expected floating"),
+    "numpy-complex": ("numpy", "dW + 1j, db", "grads[0][0]: dW.1 has dtype complex64: expected real"),
+    "torch-wider": ("torch", "dW.double(), db", "grads[0][0]: dW.1 has dtype torch.float64: expected torch."),
+    "torch-narrower": ("torch", "dW, db.half()", "grads[0][1]: db.1 has dtype torch.float16: expected "),
+    "torch-integers": ("torch", "dW.long(), db", "grads[0][0]: dW.1 has dtype torch.int64: expected torch."),
+    "torch-no-data": ("torch", "dW.to('meta'), db", "grads[0][0]: dW.1, on device meta, cannot be read: "),
+    "torch-not-a-pair": ("torch", "dW", "grads[0] is a Tensor: expected a pair (dW, db)"),
+    "torch-numpy-integers": ("torch", "dW.numpy().astype(int), db", "grads[0][0]: dW.1 has dtype int64"),
+    "jax-narrower": ("jax", "dW.astype('float16'), db", "grads[0][0]: dW.1 has dtype float16: expected"),
+    "jax-integers": ("jax", "dW, db.astype(int)", "grads[0][1]: db.1 has dtype int32: expected float32"),
+    "jax-dictionary": ("jax", "{'dW': dW}", "grads[0] is a dict: expected a pair (dW, db)"),
+    "jax-text": ("jax", "dW, 'none'", "grads[0][1]: db.1 has dtype <U4: expected real numbers"),
+}  # fmt: skip
+"""By fault: framework, each layer's gradient, and what must be said."""
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_fault_is_named_with_its_place(fault: str) -> None:
+    backend, expression, message = REFUSED[fault]
+    assert message in refused(backend, expression)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ZeroDivisionError('by design')", "ZeroDivisionError: by design"),
+        ("return None", "returned a NoneType: expected (loss, grads)"),
+        ("return 0.0, None", "grads: expected a list of 2 pairs (dW, db), got NoneType"),
+        ("return 0.0, params[:1]", "grads: expected a list of 2 pairs (dW, db), got 1 entries"),
+        ("return params[0][0], x, y", "returned a tuple: expected (loss, grads)"),
+        ("return 'low', [(W, b) for W, b in params]", "loss has dtype <U3: expected real numbers"),
+    ],
+    ids=["raises", "nothing", "no-gradients", "too-short", "triple", "text"],
+)
+def test_a_wrong_structure_costs_its_own_row(backend: str, body: str, message: str) -> None:
+    load_or_skip(backend)
+    report = check(backend, function_of(f"def gradients(params, x, y):\n    {body}"))
+    (case,) = report.cases
+    assert [run.status for run in case.runs] == ["ok", "failed"]
+    assert report.verdict == "failed"
+    assert message in case.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [("x.requires_grad_()", True), ("x.at[0].set(0)", True), ("x + None", False), ("x.no_such_method", True)],
+    ids=["torch", "jax", "a-bug-of-its-own", "unknown-method"],
+)
+def test_a_function_for_another_framework_is_told_the_way_out(body: str, hint: bool) -> None:
+    run = run_on("numpy", function_of(f"def gradients(params, x, y):\n    {body}"))
+    assert run.status == "failed"
+    assert ("--candidate-backend torch or jax" in str(run.message)) == hint
+
+
+def test_torchs_own_complaint_gets_the_hint_too() -> None:
+    message = run_on("numpy", right("torch")).message
+    assert "must be Tensor, not numpy.ndarray; it got NumPy's arrays: " in str(message)
+
+
+def test_an_unread_gradient_in_jaxs_trace_is_refused() -> None:
+    """A tracer that got out of its transformation, the classical leak."""
+    load_or_skip("jax")
+    import jax
+
+    leaked: list[Any] = []
+
+    def candidate(params: Any, x: Any, y: Any) -> Any:
+        jax.jit(lambda W: leaked.append(W))(params[0][0])
+        return 0.0, [(leaked[0], None), (None, None)]
+
+    run = run_on("jax", candidate)
+    assert run.status == "failed"
+    assert "grads[0][0]: dW.1 cannot be read: " in str(run.message)
+
+
+# What is not there
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["in-process", "isolated"])
+def test_a_framework_that_is_missing_is_a_row(
+    isolate: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said with the way to get it, and no pass: every candidate was asked for."""
+    (tmp_path / "absent").mkdir()
+    if isolate:
+        # The worker is a process of its own: what is patched here would not be there.
+        (tmp_path / "absent" / "torch.py").write_text("raise ImportError('no torch here')\n")
+        monkeypatch.syspath_prepend(tmp_path / "absent")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "absent"))
+    else:
+        from crossgrad.backends import registry
+
+        absent = registry._builtin("torch", "TorchBackend", 'pip install "crossgrad[torch]"')
+        monkeypatch.setitem(
+            registry._BUILTIN, "torch", type(absent)(**{**vars(absent), "requires": "no_such_package"})
+        )
+    file = tmp_path / "mine.py"
+    file.write_text("def gradients(params, x, y):\n    return None\n")
+    report = crossgrad.check(
+        "article",
+        backends=["numpy"],
+        dtypes=["float32"],
+        candidates={"mine": CandidateFile("mine", file, "gradients", "torch")},
+        isolate=isolate,
+    )
+    (case,) = report.cases
+    assert [run.status for run in case.runs] == ["ok", "missing"]
+    assert report.verdict == "failed"
+    expected = "no torch here" if isolate else 'torch is not installed: pip install "crossgrad[torch]"'
+    assert expected in case.problems[0]
+
+
+def test_an_unknown_framework_is_refused_before_anything_runs() -> None:
+    with pytest.raises(InvalidInput, match=r"unknown candidate backend 'trch': did you mean torch\?"):
+        crossgrad.check("article", candidates={"mine": len}, candidate_backend="trch")
