@@ -64,6 +64,12 @@ def engine_grid(
     return pytest.mark.parametrize(names, rows, ids=["-".join(row) for row in rows])
 
 
+def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:
+    """Parametrize over (given, *said) rows under their keys."""
+    values = [(row[0], row[1:]) for row in rows.values()]
+    return pytest.mark.parametrize(("given", "said"), values, ids=list(rows))
+
+
 def make_case(network: str = "article", dtype: str = "float32", **options: Any) -> Case:
     return build_case(find_entry(network), dtype=dtype, **options)
 

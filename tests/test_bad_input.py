@@ -1,4 +1,4 @@
-"""Bad input, on the command line and from Python: named, with the way out, exit code 2, no traceback."""
+"""Bad input on the command line: named, with the way out, exit code 2, no traceback."""
 
 import contextlib
 import io
@@ -8,7 +8,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +17,8 @@ from crossgrad import checking
 from crossgrad.cli.app import run
 from crossgrad.networks import memory
 from crossgrad.networks.catalogue import Entry, find_entry
-from crossgrad.networks.spec import LARGEST_COUNT
 
-from .conftest import load_or_skip
+from .conftest import load_or_skip, table
 
 QUICK = ["-b", "numpy", "--dtype", "float32"]
 
@@ -37,12 +35,6 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
         return err
 
     return refused
-
-
-def table(rows: dict[str, tuple[Any, ...]]) -> Any:
-    """Parametrize over (given, *said) rows under their keys."""
-    values = [(row[0], row[1:]) for row in rows.values()]
-    return pytest.mark.parametrize(("given", "said"), values, ids=list(rows))
 
 
 @table(
@@ -213,163 +205,6 @@ def test_memory_estimate_covers_what_a_check_takes(shape: tuple[str, int], dtype
         tracemalloc.stop()
     estimate = memory.estimated_bytes(crossgrad.Network.from_widths(widths), batch_size, dtype, traces=1)
     assert peak <= estimate <= 3 * peak
-
-
-# Values from Python
-
-
-def good_params() -> list[tuple[Any, Any]]:
-    """Parameters of 2-3-1."""
-    return [(np.ones((3, 2)), np.ones(3)), (np.ones((1, 3)), np.ones(1))]
-
-
-def good_batch() -> tuple[Any, Any]:
-    return np.ones((4, 2)), np.ones((4, 1))
-
-
-def checked(dtype: str = "float32", **given: Any) -> crossgrad.Report:
-    options = {"params": good_params(), "batch": good_batch(), "backends": ["numpy"], "dtypes": [dtype]}
-    return crossgrad.check("2-3-1", **(options | given))
-
-
-def test_good_values_are_taken() -> None:
-    assert checked().ok
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
-@pytest.mark.parametrize(
-    ("field", "index"),
-    [("W.1", (2, 1)), ("b.1", (2,)), ("W.2", (0, 2)), ("b.2", (0,)), ("x", (3, 1)), ("y", (3, 0))],
-)
-def test_value_that_is_not_finite_is_named(field: str, index: tuple[int, ...], value: float) -> None:
-    params, batch = good_params(), good_batch()
-    arrays = {"x": batch[0], "y": batch[1]}
-    arrays |= {
-        f"{kind}.{n}": array
-        for n, pair in enumerate(params, 1)
-        for kind, array in zip("Wb", pair, strict=True)
-    }
-    arrays[field][index] = value
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        checked(params=params, batch=batch)
-    place = ", ".join(map(str, index))
-    assert f"{field}: expected finite numbers, got {value} at [{place}]" in str(caught.value)
-
-
-def test_parameters_that_do_not_fit_are_listed_field_by_field() -> None:
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        checked(params=[(np.ones((2, 3)), np.ones((3, 1))), (np.ones((1, 3)), None)])
-    assert str(caught.value).splitlines() == [
-        "the parameters do not fit network 2-3-1:",
-        "  W.1: expected (3, 2), got (2, 3) (looks transposed: W is stored (outputs, inputs))",
-        "  b.1: expected (3,), got (3, 1)",
-        "  b.2: expected (1,), got none",
-    ]
-
-
-def test_bias_of_a_layer_without_bias_is_listed() -> None:
-    network = crossgrad.Network(2, (crossgrad.Dense(3, bias=False),))
-    with pytest.raises(crossgrad.InvalidInput, match=r"b\.1: expected none, got \(3,\)"):
-        crossgrad.check(network, params=[(np.ones((3, 2)), np.ones(3))], backends=["numpy"])
-
-
-@table(
-    {
-        "too-few-layers": (good_params()[:1], "params has 1 layers, but network 2-3-1 has 2"),
-        "no-list": (5, "params is a int: expected a list of pairs (W, b)"),
-        "mapping": ({"W.1": 0}, "params is a dict: expected a list of pairs (W, b)"),
-        "no-pair": ([1, 2], "params[0] is a int: expected a pair (W, b)"),
-        "triple": ([(1, 2, 3)], "params[0] is a tuple: expected a pair (W, b)"),
-        "ragged": ([([[1, 2], [3]], [0])], "W.1 cannot be read as an array"),
-        "words": ([([["a"]], [0])], "W.1 has dtype <U1: expected real numbers"),
-        "complex": ([(np.ones((3, 2)), [1j])], "b.1 has dtype complex128: expected real numbers"),
-        "objects": ([(object(), [0])], "W.1 has dtype object: expected real numbers"),
-    }
-)
-def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -> None:
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        checked(params=given)
-    assert said[0] in str(caught.value)
-
-
-@table(
-    {
-        "no-pair": ({"batch": 5}, "batch is a int: expected a pair (x, y)"),
-        "triple": ({"batch": (1, 2, 3)}, "batch is a tuple: expected a pair (x, y)"),
-        "scalar": ({"batch": (1.0, 1.0)}, "the batch is empty"),
-        "empty": ({"batch": (np.ones((0, 2)), np.ones((0, 1)))}, "expected at least one sample"),
-        "narrow-x": ({"batch": (np.ones((4, 1)), np.ones((4, 1)))}, "x: expected (4, 2), got (4, 1)"),
-        "flat-y": ({"batch": (np.ones((4, 2)), np.ones(4))}, "y: expected (4, 1), got (4,)"),
-        "fewer-y": ({"batch": (np.ones((4, 2)), np.ones((3, 1)))}, "y: expected (4, 1), got (3, 1)"),
-        "other-size": ({"batch_size": 3}, "batch size 3: the batch given has x of shape (4, 2)"),
-        "scalar-of-a-size": ({"batch": (1.0, 1.0), "batch_size": 3}, "x of shape ()"),
-        "size-as-text": ({"batch_size": "4"}, "the batch size is '4': expected a whole number"),
-        "size-as-truth": ({"batch_size": True}, "the batch size is True: expected a whole number"),
-        "rate-as-word": ({"learning_rate": "fast"}, "learning rate 'fast': expected a finite number"),
-        "rate-as-list": ({"learning_rate": [0.1]}, "learning rate [0.1]: expected a finite number"),
-        "loss-as-number": ({"loss": 3}, "unknown loss '3'"),
-        "seed-as-fraction": ({"seed": 1.5}, "seed 1.5: expected a whole number"),
-        "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
-        "no-backend": ({"backends": []}, "no backend given"),
-        "candidate": ({"candidates": {"mine": 3}}, "candidate 'mine' is a int: expected a function"),
-        "candidate-name": ({"candidates": {"numpy": len}}, "candidate 'numpy': an engine has this name"),
-    }
-)
-def test_argument_is_refused(given: dict[str, Any], said: tuple[str, ...]) -> None:
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        checked(**given)
-    assert said[0] in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "value", "largest"),
-    [("float16", 65520, "65504"), ("bfloat16", 3.4e38, "3.38953e+38"), ("float32", 3.5e38, "3.40282e+38")],
-)
-def test_parameter_that_overflows_the_dtype_is_named(dtype: str, value: float, largest: str) -> None:
-    if dtype == "bfloat16":
-        pytest.importorskip("ml_dtypes")
-    params = good_params()
-    params[1][0][0, 1] = -value
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        checked(dtype, params=params)
-    assert str(caught.value).splitlines() == [
-        f"too large for {dtype}, whose largest number is {largest}:",
-        "  W.2: overflows to infinity",
-    ]
-
-
-def test_largest_number_of_float16_is_taken() -> None:
-    params = good_params()
-    params[1][0][0, 1] = 65519  # rounds to 65504
-    assert checked("float16", params=params).verdict != "failed"
-
-
-@pytest.mark.parametrize(
-    ("layers", "said"),
-    [
-        ((), "at least one layer"),
-        (3, "layers is 3: expected a list of Dense"),
-        (crossgrad.Dense(3), "expected a list of Dense"),
-        ((3,), "a layer is 3: expected Dense"),
-    ],
-    ids=["none", "number", "single", "list-of-numbers"],
-)
-def test_layers_are_refused(layers: Any, said: str) -> None:
-    with pytest.raises(crossgrad.InvalidInput, match=said):
-        crossgrad.Network(2, layers)
-
-
-@pytest.mark.parametrize("units", [0, -1, 2.0, "3", True, None, LARGEST_COUNT + 1], ids=repr)
-def test_units_are_refused(units: Any) -> None:
-    with pytest.raises(crossgrad.InvalidInput, match=rf"\(units\) is {units!r}: expected"):
-        crossgrad.Dense(units)
-
-
-def test_activation_and_bias_are_refused() -> None:
-    with pytest.raises(crossgrad.InvalidInput, match="unknown activation 'sigmiod': did you mean sigmoid"):
-        crossgrad.Dense(3, "sigmiod")
-    with pytest.raises(crossgrad.InvalidInput, match="bias is 1: expected true or false"):
-        crossgrad.Dense(3, bias=1)  # type: ignore[arg-type]
 
 
 # An output that cannot be written

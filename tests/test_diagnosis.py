@@ -1,12 +1,5 @@
-"""The diagnosis: known faults are named with their number and place, unknown ones are said to be unknown.
+"""The diagnosis: known faults are named with their number and place."""
 
-Faults are hooks of the hand-derived pass (``crossgrad/mutants/hooks.py``), so
-what follows from a fault is wrong as well, as in a real engine. Each is seen
-twice: as an engine, with every quantity, and as a candidate, of which only the
-loss, dW and db are known.
-"""
-
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,122 +7,41 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.diagnosis import CAUSES, Diagnosis, diagnose
+from crossgrad.diagnosis import CAUSES
 from crossgrad.diagnosis.measure import confidence, fit
-from crossgrad.diagnosis.numbers import name_of
-from crossgrad.diagnosis.precision import kept_bits, rounded
-from crossgrad.floor import Uncertain, rounding_floor
+from crossgrad.floor import Uncertain
 from crossgrad.mutants import run_hooked
 from crossgrad.mutants.hooks import (
     HOOKS,
     Hooks,
-    Layer,
     activate,
     bias_gradient,
     derivative,
-    loss_backward,
     pull_back,
     weight_gradient,
 )
 from crossgrad.networks.batches import Batch
 from crossgrad.networks.cases import Case
 from crossgrad.networks.dtypes import Array
-from crossgrad.place import place_of_error
-from crossgrad.run import CANDIDATE_KINDS
-from crossgrad.verdict import WRONG, Expectation, judge
 
 from .conftest import NATIVE, make_case
-
-VIEWS = ["engine", "candidate"]
-
-
-def case_for(dtype: str, **options: Any) -> Case:
-    """Three layers of which two are square; 6 samples, 4 outputs."""
-    options = {"loss": "mse-sum", "batch_size": 6, "learning_rate": 0.5, "seed": 3} | options
-    return make_case("5-4-4-4", dtype, **options)
-
-
-def delivered(quantities: Mapping[str, Array], view: str) -> dict[str, Array]:
-    return {
-        name: np.asarray(array, np.float64)
-        for name, array in quantities.items()
-        if view == "engine" or name.partition(".")[0] in CANDIDATE_KINDS
-    }
-
-
-def diagnosed(case: Case, got: Mapping[str, Array]) -> tuple[Diagnosis, ...]:
-    """What is said of a trace or a candidate that is wrong; it must be wrong."""
-    floor = rounding_floor(case)
-    wrong = [
-        name
-        for name in (q.name for q in case.quantities)
-        if name in got
-        and judge(got[name], Expectation(floor.value[name], floor.sigma[name]), case.format).verdict in WRONG
-    ]
-    assert wrong, "the fault does not show"
-    return diagnose(case, got, wrong, place_of_error(case, got, wrong), floor)
-
-
-def with_fault(case: Case, view: str, **faults: Any) -> tuple[Diagnosis, ...]:
-    return diagnosed(case, delivered(run_hooked(case, replace(HOOKS, **faults)).quantities, view))
-
-
-def in_layer(number: int, right: Callable[..., Any], wrong: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook that is wrong in one layer."""
-    return lambda at, *rest: (wrong if at.number == number else right)(at, *rest)
-
-
-def changed(hook: Callable[..., Array], change: Callable[[Array], Array]) -> Callable[..., Array]:
-    return lambda *arguments: change(hook(*arguments))
-
-
-def with_element(array: Array, index: Any, value: float) -> Array:
-    copy = array.copy()
-    copy[index] = value
-    return copy
-
-
-def dW_of(number: int, change: Callable[[Array], Array]) -> dict[str, Any]:
-    """The weights' gradient of one layer, changed."""
-    return {"weight_gradient": in_layer(number, weight_gradient, changed(weight_gradient, change))}
-
-
-def db_of(number: int, wrong: Callable[[Array], Array]) -> dict[str, Any]:
-    """The bias's gradient of one layer, made of dz in another way."""
-    return {"bias_gradient": in_layer(number, bias_gradient, lambda at, seen, dz: wrong(dz))}
-
-
-def dz_of(number: int, wrong: Callable[..., Array]) -> dict[str, Any]:
-    return {"derivative": in_layer(number, derivative, wrong)}
-
-
-def counting(weights: list[float]) -> dict[str, Any]:
-    """Sums over the batch that count each sample so often."""
-
-    def dW(at: Layer, seen: Any, dz: Array) -> Array:
-        return weight_gradient(at, seen, dz * np.array(weights, dz.dtype)[:, np.newaxis])
-
-    def db(at: Layer, seen: Any, dz: Array) -> Array:
-        return bias_gradient(at, seen, dz * np.array(weights, dz.dtype)[:, np.newaxis])
-
-    return {"weight_gradient": dW, "bias_gradient": db}
-
-
-def da_times(factor: float) -> dict[str, Any]:
-    return {"loss_backward": changed(loss_backward, lambda da: da * da.dtype.type(factor))}
-
-
-def with_updated_weights(at: Layer, seen: Any, dz: Array) -> Array:
-    return dz @ (at.W - at.learning_rate * weight_gradient(at, seen, dz))
-
-
-def in_bits(precision: int) -> Callable[[Array], Array]:
-    return lambda values: rounded(values, precision).astype(values.dtype)
-
-
-def product_in(precision: int) -> Callable[[Array, Array], Array]:
-    narrow = in_bits(precision)
-    return lambda left, right: narrow(left) @ narrow(right)
+from .planted import (
+    VIEWS,
+    case_for,
+    counting,
+    da_times,
+    db_of,
+    delivered,
+    diagnosed,
+    dW_of,
+    dz_of,
+    in_bits,
+    in_layer,
+    product_in,
+    with_element,
+    with_fault,
+    with_updated_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -369,50 +281,6 @@ def test_an_earlier_gradient_is_not_claimed_of_a_candidate() -> None:
     assert [d.cause for d in found] == ["unrecognised", "stale-gradient"]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("dtype", NATIVE)
-@pytest.mark.parametrize("seed", range(5))
-def test_garbage_is_said_to_be_unrecognised(seed: int, dtype: str, view: str) -> None:
-    case, rng = case_for(dtype), np.random.default_rng(seed)
-    got = delivered(run_hooked(case).quantities, view)
-    for name in ("dW.3", "dW.2", "db.2"):
-        got[name] = got[name] * rng.normal(size=got[name].shape)
-    found = diagnosed(case, got)
-    assert found[0].cause == "unrecognised"
-    assert "no cause recognised" in found[0].text
-    assert all(d.confidence < 0.5 for d in found)
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_what_is_not_finite_is_located(view: str) -> None:
-    case = case_for("float32")
-    got = delivered(run_hooked(case).quantities, view)
-    got["dW.2"] = with_element(got["dW.2"], (0, 3), np.nan)
-    found = diagnosed(case, got)
-    assert found[0].cause == "elements"
-    assert "[0, 3]" in found[0].text
-    assert "not finite" in found[0].text
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_nothing_finite_is_unrecognised(view: str) -> None:
-    case = case_for("float32")
-    got = delivered(run_hooked(case).quantities, view)
-    got["dW.2"] = np.full_like(got["dW.2"], np.nan)
-    found = diagnosed(case, got)
-    assert found[0].cause == "unrecognised"
-    assert "16 of 16 elements" in found[0].text
-
-
-def test_what_was_not_delivered_is_said() -> None:
-    case = case_for("float32")
-    got = delivered(run_hooked(case).quantities, "engine")
-    del got["db.2"]
-    (found,) = diagnose(case, got, ["db.2"], "db.2", rounding_floor(case))
-    assert found.cause == "unrecognised"
-    assert "db.2 is missing" in found.text
-
-
 def test_a_report_carries_the_diagnosis() -> None:
     """The quickest way to a wrong gradient: the mean's factor forgotten, in a candidate."""
 
@@ -457,29 +325,3 @@ class TestForm:
         right = Uncertain(np.ones(100), np.full(100, 1e-14))
         loud = Uncertain(np.ones(100), np.full(100, 1.0))
         assert confidence([fit(right.value + 1.0, right, loud)]) == 0
-
-
-class TestNumbers:
-    @pytest.mark.parametrize(
-        ("value", "name"),
-        [
-            (2, "2"),
-            (0.5, "1/2"),
-            (6, "B"),
-            (1 / 6, "1/B"),
-            (24, "B O"),
-            (1 / 24, "1/(B O)"),
-            (1 / 12, "1/(2 B)"),
-        ],
-    )
-    def test_a_factor_has_its_simplest_name(self, value: float, name: str) -> None:
-        found = name_of(case_for("float32"), value, 1e-6)
-        assert found is not None
-        assert found.text == name
-
-    def test_a_factor_of_no_meaning_has_no_name(self) -> None:
-        assert name_of(case_for("float32"), 3.7, 1e-6) is None
-
-    def test_bits_are_counted(self) -> None:
-        values = np.array([0, 1, 3, 1.5, -0.625, np.inf, np.nan])
-        np.testing.assert_array_equal(kept_bits(values), [0, 1, 2, 2, 3, 0, 0])

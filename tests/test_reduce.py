@@ -1,13 +1,8 @@
-"""``crossgrad reduce``: what is left is small, wrong in the same way, and shown by a script of its own."""
+"""What is left of a reduced case is small, and wrong in the same way."""
 
-import ast
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgrad.backends.base import Backend, Program, Trace
-from crossgrad.cli.app import run
 from crossgrad.engines import Engine, EngineId
 from crossgrad.mutants import MUTANTS, Mutant, run_hooked, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.reduction import judged, reduce_case, same_fault, wrong_among
-from crossgrad.scripts import script
 from crossgrad.smaller import SAMPLES, arrays, bits, keeping, rounded, size, with_arrays, without_layers
 from crossgrad.verdict import Judgement
 
-from .conftest import load_or_skip, make_case
-from .test_plugins import add_distribution, crossgrad
-
-FAULTY = Path(__file__).parent / "faulty" / "crossgrad_faulty.py"
+from .conftest import make_case
+from .drawn import cases
 
 
 def shapes(case: Case) -> tuple[str, int]:
@@ -123,18 +114,6 @@ def test_what_cannot_be_judged_is_not_wrong() -> None:
 
     with pytest.raises(RuntimeError, match="a fault of the judge"):
         reduce_case(make_case("5-4-3"), broken)
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    widths = draw(st.lists(st.integers(1, 9), min_size=2, max_size=6))
-    return make_case(
-        "-".join(map(str, widths)),
-        draw(st.sampled_from(["float16", "float32", "float64"])),
-        batch_size=draw(st.integers(1, 9)),
-        seed=draw(st.integers(0, 99)),
-        loss=draw(st.sampled_from(["mse", "mse-sum", "half-mse"])),
-    )
 
 
 @st.composite
@@ -275,170 +254,3 @@ def test_a_fault_that_noise_hid_may_show_earlier(verdict: str, expected: bool) -
     hidden = [replace(c, judgement=found) if c.quantity in ("da.1", "dz.1") else c for c in comparisons]
     assert same_fault(engine, "auto", comparisons)(case)
     assert same_fault(engine, "auto", hidden)(case) is expected
-
-
-def script_values(text: str) -> Mapping[str, Any]:
-    """The dictionary `values` of a script, without running it."""
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "values":
-            return ast.literal_eval(node.value)
-    raise AssertionError("the script has no values")
-
-
-def run_script(text: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    file = folder / "script.py"
-    file.write_text(text, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, str(file)],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
-
-
-@pytest.mark.parametrize(
-    ("backend", "variant", "dtype"),
-    [
-        ("numpy", "manual", "float16"),
-        ("numpy", "manual", "float64"),
-        ("torch", "eager", "float32"),
-        ("torch", "func", "bfloat16"),
-        ("jax", "jit", "float64"),
-        ("jax", "forward", "float32"),
-    ],
-)
-def test_the_script_of_a_right_engine_exits_with_0(
-    backend: str, variant: str, dtype: str, tmp_path: Path
-) -> None:
-    load_or_skip(backend)
-    case = make_case("3-4-2", dtype, batch_size=3, loss="half-mse")
-    text = script(case, EngineId(backend, variant, "cpu"))
-    assert "import crossgrad" not in text
-    done = run_script(text, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    first, *quantities, last = done.stdout.splitlines()
-    assert f"numpy {np.__version__}" in first
-    assert {line.partition(":")[0] for line in quantities} == {"loss", "dW1", "db1", "dW2", "db2"}
-    assert all(": right; its largest difference" in line for line in quantities)
-    assert last == "no disagreement"
-
-
-@pytest.mark.parametrize("spoilt", ["-v", "v * np.nan", "v * 1.0001"])
-def test_the_script_of_a_wrong_engine_exits_with_1(spoilt: str, tmp_path: Path) -> None:
-    text = script(make_case("3-2", batch_size=2), EngineId("numpy", "manual", "cpu"))
-    wrong = text.replace("found(), False", f"{{name: {spoilt} for name, v in found().items()}}, False")
-    assert wrong != text
-    done = run_script(wrong, tmp_path)
-    assert (done.returncode, done.stderr) == (1, "")
-    assert "dW1: WRONG; its largest difference is" in done.stdout
-    assert done.stdout.splitlines()[-1] == "numpy:manual@cpu is wrong"
-
-
-@settings(max_examples=40, deadline=None)
-@given(case=cases(), scale=st.sampled_from([1e-40, 1e-6, 1.0, 1e4]), engine=st.sampled_from(["torch", "jax"]))
-def test_scripts_hold_the_exact_numbers(case: Case, scale: float, engine: str) -> None:
-    x = np.asarray(case.batch.x, np.float64) * scale
-    x[0, 0] = -0.0
-    case = with_arrays(case, {"x": x})
-    text = script(case, EngineId(engine, {"torch": "eager", "jax": "jit"}[engine], "cpu"))
-    compile(text, "script.py", "exec")
-    values = script_values(text)
-    for name, array in arrays(case).items():
-        written = np.array(values[name.replace(".", "")], np.float64)
-        assert written.tobytes() == array.astype(np.float64).tobytes()
-
-
-@pytest.fixture(scope="module")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the faulty plug-in."""
-    folder = tmp_path_factory.mktemp("plugins")
-    places = {"faulty": "crossgrad_faulty:FaultyBackend"}
-    return add_distribution(folder, "crossgrad_faulty", places, {"crossgrad_faulty": FAULTY.read_text()})
-
-
-def test_reduce_from_end_to_end(plugins: Path, tmp_path: Path) -> None:
-    file = tmp_path / "bug.py"
-    done = crossgrad(plugins, "reduce", "6-6-6-4", "-b", "faulty:no-batch-mean", "-o", str(file))
-    assert (done.returncode, done.stderr) == (1, "")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "faulty:no-batch-mean@cpu is wrong on 6-6-6-4 float32"
-    assert lines[1] == "original: 6-6-6-4, batch 32, 112 parameters"
-    assert lines[2].startswith("reduced:  1-1, batch 2, 2 parameters (")
-    assert any(line.strip().startswith("dW.1[0, 0]: got 0.57493") for line in lines)
-    shown = run_script(file.read_text(), tmp_path, PYTHONPATH=str(plugins))
-    assert (shown.returncode, shown.stderr) == (1, "")
-    assert "dW.1: disagree" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == "faulty:no-batch-mean@cpu is wrong"
-    right = run_script(file.read_text().replace("no-batch-mean", "none"), tmp_path, PYTHONPATH=str(plugins))
-    assert (right.returncode, right.stderr) == (0, "")
-
-
-def test_stdout_is_a_script(plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.syspath_prepend(plugins)
-    assert run(["reduce", "4-4-4", "-b", "faulty:nan", "--seed", "3", "--dtype", "float64"]) == 1
-    written = capsys.readouterr()
-    assert written.err == ""
-    assert written.out.startswith("# faulty:nan@cpu is wrong on 4-4-4 float64\n")
-    assert "dW.1[0, 0]: got nan, expected 0.28" in written.out
-    shown = run_script(written.out, tmp_path, PYTHONPATH=str(plugins))
-    assert (shown.returncode, shown.stderr) == (1, "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["article", "-b", "numpy"], 0, "nothing to reduce: numpy:manual agrees on article float32"),
-        (["3-2", "-b", "faulty:none"], 0, "nothing to reduce: faulty:none agrees on 3-2 float32"),
-        (["3-2", "-b", "faulty:raises"], 3, "faulty:raises@cpu: failed: RuntimeError: planted failure"),
-        (["3-2", "-b", "numpy", "-d", "cuda"], 3, "numpy:manual@cuda: missing: numpy runs on cpu only"),
-        (["3-2", "-b", "numpy", "--dtype", "tf32"], 3, "numpy does not compute in tf32"),
-        (["3-2", "-b", "numby"], 2, "did you mean numpy"),
-        (["3-2", "-b", "numpy", "--oracle", "none"], 2, "reduce needs an oracle"),
-        (["3-2", "-b", "numpy", "--oracle", "delphi"], 2, "unknown oracle 'delphi'"),
-        (["3-2", "-b", "numpy", "--dtype", "float23"], 2, "unknown dtype 'float23'"),
-        (["3-2"], 2, "--backend"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
-)
-def test_exit_codes(
-    arguments: list[str], code: int, said: str, plugins: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(plugins)
-    assert run(["reduce", *arguments]) == code
-    written = capsys.readouterr()
-    assert said in written.out + written.err
-
-
-def spoil(monkeypatch: pytest.MonkeyPatch, method: str, spoilt: Callable[..., Any]) -> None:
-    from crossgrad.backends.numpy.engine import NumpyProgram
-
-    right = getattr(NumpyProgram, method)
-    monkeypatch.setattr(NumpyProgram, method, lambda *args: spoilt(right(*args)))
-
-
-def test_a_fault_of_the_engine_alone_is_told_apart_by_the_script(
-    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """NumPy is right where crossgrad's engine is wrong: the script exits with 0 and says what that means."""
-    spoil(monkeypatch, "gradients", lambda found: found | {"dW.2": found["dW.2"] * np.float32(1.5)})
-    file = tmp_path / "bug.py"
-    assert run(["reduce", "5-4-3", "-b", "numpy", "-o", str(file)]) == 1
-    assert "reduced:  1-1-1, batch 1, 4 parameters" in capsys.readouterr().out
-    assert "import crossgrad" not in file.read_text()
-    assert "the fault is not in numpy but in crossgrad's engine" in file.read_text().replace("\n# ", " ")
-    assert run_script(file.read_text(), tmp_path).returncode == 0
-
-
-def test_a_fault_beside_the_gradients_is_left_to_crossgrad(
-    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil(monkeypatch, "_updated", lambda new: new + np.float32(1))
-    file = tmp_path / "bug.py"
-    assert run(["reduce", "5-4-3", "-b", "numpy", "-o", str(file)]) == 1
-    assert "W_new.1[0, 0]: got" in capsys.readouterr().out
-    text = file.read_text()
-    assert "\nimport crossgrad\n" in text
-    assert "neither loss nor gradient is wrong, but W_new.1" in text.replace("\n# ", " ")
-    compile(text, "bug.py", "exec")

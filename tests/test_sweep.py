@@ -1,9 +1,6 @@
-"""Sweeps from end to end: what is run, stopped, gone on with, joined and shown."""
+"""Sweeps from end to end: what is run, stopped, gone on with and joined."""
 
-import csv
-import io
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -11,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +24,13 @@ from crossgrad.report import CaseReport
 from crossgrad.sweep.ids import CaseId
 from crossgrad.sweep.plan import RandomPlan
 from crossgrad.sweep.plan_files import read_plan
-from crossgrad.sweep.records import EngineRecord, Record, record_of
+from crossgrad.sweep.records import EngineRecord, record_of
 from crossgrad.sweep.runner import Execute, Session, sweep
 from crossgrad.sweep.store import RunInfo, RunWriter, read_info, read_records
 from crossgrad.sweep.summary import Summary, command, summarise
 
 from .conftest import HEEDING
-from .test_sweep_store import INFO, record
-
-PLAN = ["--cases", "24", "--depth", "1..3", "--width", "1..8", "--batch", "1..4"]
-QUICK = ["sweep", "-b", "numpy", "--no-isolate", "-q"]
-SCHEMAS = files("crossgrad.schemas")
-
-Capture = pytest.CaptureFixture[str]
+from .sweeps import INFO, PLAN, QUICK, SCHEMAS, Capture, record, records_of
 
 
 @pytest.fixture
@@ -63,10 +53,6 @@ def summary_of(path: Path) -> Summary:
     """The summary of a run, without times."""
     found = summarise(read_info(path), read_records(path, pytest.fail))
     return found.model_copy(update={"seconds": {}})
-
-
-def records_of(path: Path) -> dict[str, Record]:
-    return {r.id: r.without_times() for r in read_records(path, pytest.fail)}
 
 
 def info_of(cases: int) -> RunInfo:
@@ -334,199 +320,3 @@ def test_records_that_differ_are_told_and_the_worse_is_kept(tmp_path: Path, caps
     assert len(said) == 2
     assert f"_s1 differs: agree in {tmp_path / 'a'}, disagree in {tmp_path / 'b'}" in said[0]
     assert [r.verdict for r in records_of(tmp_path / "merged").values()] == ["agree", "disagree"]
-
-
-# Shown
-
-
-@pytest.fixture
-def mixed(tmp_path: Path) -> Path:
-    """A run with something of everything, and texts as an enemy would choose them."""
-    path = tmp_path / "run"
-    failed = EngineRecord(engine="=cmd()@cpu", state="crashed", message="\x1b[2J\n=1+1")
-    infinite = EngineRecord(engine="numpy:manual@cpu", state="mismatch", over_floor="Infinity", worst="dW.1")
-    with RunWriter.create(path, INFO) as store:
-        store.append(record(0))
-        store.append(record(1, verdict="failed", engines=(failed,), problems=("=cmd()@cpu: \x1b[2J\n=1+1",)))
-        store.append(record(2, verdict="disagree", engines=(infinite,)))
-        store.append(record(3, verdict="failed", engines=(), problems=("no memory \x1b[31m",)))
-    return path
-
-
-def test_show_says_what_the_sweep_said(tmp_path: Path, capsys: Capture) -> None:
-    run([*QUICK[:-1], *PLAN, "-o", str(tmp_path / "run")])
-    said = capsys.readouterr().out
-    assert run(["show", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out == said
-
-
-def test_nothing_from_a_file_reaches_the_terminal_raw(mixed: Path, capsys: Capture) -> None:
-    hostile = mixed.rename(mixed.with_name("run\x1b[31m\n"))
-    for words in (["show", str(hostile)], ["show", str(hostile), "--failed"], ["runs", str(hostile.parent)]):
-        assert run(words) == 0
-        shown = capsys.readouterr()
-        assert "\x1b" not in shown.out + shown.err
-        assert "\\x1b" in shown.out
-
-
-def test_failed_shows_all_that_is_not_in_order(mixed: Path, capsys: Capture) -> None:
-    assert run(["show", str(mixed), "--failed"]) == 0
-    shown = capsys.readouterr().out
-    assert "inf times the noise allowed" in shown
-    assert "no memory" in shown
-    assert run(["show", str(mixed), "--failed", "--format", "json"]) == 0
-    assert [r["id"][-1] for r in json.loads(capsys.readouterr().out)["records"]] == ["1", "2", "3"]
-
-
-def test_json_holds_every_record(mixed: Path, capsys: Capture) -> None:
-    assert run(["show", str(mixed), "--format", "json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    schema = json.loads(SCHEMAS.joinpath("record.schema.json").read_text())
-    assert len(document["records"]) == 4
-    for found in document["records"]:
-        jsonschema.validate(found, schema)
-
-
-def test_csv_has_a_row_an_engine_and_no_formula(mixed: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert run(["show", str(mixed), "--format", "csv", "-o", str(tmp_path / "out.csv")]) == 0
-    with open(tmp_path / "out.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["state"] for row in rows] == ["ok", "crashed", "mismatch", ""]
-    assert rows[1]["engine"] == "'=cmd()@cpu"
-    assert (rows[2]["over_floor"], rows[2]["network"], rows[2]["seed"]) == ("inf", "3-2", "2")
-    assert run(["show", str(mixed), "--format", "csv"]) == 0
-    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == rows
-    assert not any(cell.lstrip().startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
-
-
-def test_parquet_has_the_same_rows(mixed: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    assert run(["show", str(mixed), "--format", "parquet", "-o", str(tmp_path / "out.parquet")]) == 0
-    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
-    assert [row["state"] for row in rows] == ["ok", "crashed", "mismatch", None]
-    assert rows[0]["over_floor"] == 0.1
-    assert rows[2]["over_floor"] == float("inf")
-
-
-def test_parquet_without_pyarrow_names_the_extra(
-    mixed: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert run(["show", str(mixed), "--format", "parquet", "-o", str(tmp_path / "out")]) == 2
-    assert 'pip install "crossgrad[parquet]"' in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-    assert run(["show", str(mixed), "--format", "parquet"]) == 2
-    assert "name a file by -o" in capsys.readouterr().err
-
-
-def test_runs_lists_what_can_be_read(mixed: Path, tmp_path: Path, capsys: Capture) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "run.json").write_text("{")
-    (tmp_path / "file").touch()
-    with open(mixed / "records.jsonl", "ab") as file:
-        file.write(b"torn")
-    assert run(["runs", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
-    assert "4/100" in shown
-    assert "1 damaged line" in shown
-    assert "broken/run.json describes no run" in shown.replace("\n", "")
-
-
-def test_runs_of_nowhere(tmp_path: Path, capsys: Capture) -> None:
-    assert run(["runs", str(tmp_path)]) == 0
-    assert "no runs in" in capsys.readouterr().out
-    assert run(["runs", str(tmp_path / "missing")]) == 2
-
-
-# The command line
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--cases", "0"], "cases: input should be greater than or equal to 1"),
-        (["--depth", "3..1"], "depth: expected a whole number or a range"),
-        (["--width", "1000000"], "--allow-large"),
-        (["--dtype", "float33"], "unknown dtype 'float33'"),
-        (["--shard", "3/2"], "shard 3/2: expected I/N"),
-        (["--oracle", "delphi"], "unknown oracle 'delphi'"),
-        (["--oracle", "float64", "--dtype", "float64"], "cannot judge float64"),
-        (["-b", "nunpy"], "did you mean numpy"),
-        (["missing.toml"], "cannot read missing.toml"),
-        (["--resume", "missing"], "missing is no run"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
-)
-def test_bad_input_makes_no_run(
-    arguments: list[str], said: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(["sweep", "--no-isolate", *arguments]) == 2
-    assert said in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_default_directory_is_dated(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        assert run([*QUICK, *PLAN, "--cases", "1"]) == 0
-    capsys.readouterr()
-    assert run(["runs"]) == 0
-    assert capsys.readouterr().out.count("1/1") == 2
-
-
-def test_resume_keeps_to_what_was_begun(tmp_path: Path, capsys: Capture) -> None:
-    path = str(tmp_path / "run")
-    run([*QUICK, *PLAN, "--cases", "4", "-o", path])
-    for more, said in (
-        (["-b", "numpy", "--depth", "3"], "leave out -b, --depth"),
-        (["--cases", "2"], "has 4 already"),
-        (["--candidate", f"{__file__}"], "was begun with no candidate"),
-    ):
-        assert run(["sweep", "--resume", path, "--no-isolate", *more]) == 2
-        assert said in capsys.readouterr().err
-
-
-def test_file_is_a_plan(tmp_path: Path, capsys: Capture) -> None:
-    plan = tmp_path / "sweep.toml"
-    plan.write_text('networks = ["3-2", "2-2-1"]\nbatch = [1, 4]\nseeds-per-shape = 2')
-    assert run([*QUICK, str(plan), "-o", str(tmp_path / "run")]) == 0
-    assert "8 of 8 cases" in capsys.readouterr().out
-
-
-def test_progress_in_a_pipe_is_a_line_now_and_then(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("crossgrad.cli.progress.PLAIN_INTERVAL", 0.0)
-    assert run([*QUICK[:-1], *PLAN, "-o", str(tmp_path / "run")]) == 0
-    first, *lines = capsys.readouterr().err.splitlines()
-    assert first == f"{tmp_path / 'run'}: 24 cases to run on numpy:manual@cpu"
-    assert lines[-1].startswith("24 of 24 cases, ")
-    assert lines[-1].endswith(" a second, 0 s left, 0 failures")
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system with resource limits")
-def test_full_disk_stops_the_sweep_with_a_usable_run(tmp_path: Path) -> None:
-    """A file size limit makes every write beyond it fail, as a full disk does."""
-    path = tmp_path / "run"
-    words = [*QUICK, "--cases", "400", "--width", "1..3", "--depth", "1", "--batch", "1", "-o", str(path)]
-    program = (
-        "import resource, signal, sys\n"
-        "from crossgrad.cli.app import run\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        "sys.exit(run(sys.argv[1:]))"
-    )
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "File too large" in done.stderr
-    assert f"crossgrad sweep --resume {path}" in done.stderr
-    assert (path / "records.jsonl").stat().st_size <= 5000
-    assert len(records_of(path)) > 5
-
-
-def test_isolated_engines_give_the_same_records(tmp_path: Path) -> None:
-    for name, how in (("here", "--no-isolate"), ("there", "--isolate")):
-        assert run(["sweep", "-b", "numpy", "-q", how, *PLAN, "-o", str(tmp_path / name)]) == 0
-    assert records_of(tmp_path / "here") == records_of(tmp_path / "there")

@@ -1,75 +1,25 @@
 """A run's directory survives what happens to files: torn and corrupt lines, full disks, two writers."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgrad import InvalidInput
-from crossgrad.report import ORDER
 from crossgrad.sweep import lines as lines_module
 from crossgrad.sweep.lines import encode
-from crossgrad.sweep.plan import RandomPlan
-from crossgrad.sweep.records import STATES, EngineRecord, Record
-from crossgrad.sweep.store import RECORDS_FILE, RUN_FILE, RunInfo, RunWriter, read_info, read_records
+from crossgrad.sweep.store import RECORDS_FILE, RUN_FILE, RunWriter, read_info, read_records
 
-INFO = RunInfo(
-    created="2026-01-01T00:00:00+00:00",
-    plan=RandomPlan(),
-    backends=["numpy"],
-    devices=None,
-    candidates=[],
-    engines=["numpy:manual@cpu"],
-    oracle="auto",
-    shards=["1/1"],
-    environment={},
-)
-
-
-def record(number: int, **fields: Any) -> Record:
-    engine = EngineRecord(engine="numpy:manual@cpu", state="ok", quantities={"agree": 10}, over_floor=0.1)
-    return Record(
-        **{
-            "id": f"3-2_b1_float32_mse_w1_s{number}",
-            "verdict": "agree",
-            "oracle": "arb",
-            "engines": (engine,),
-            **fields,
-        }
-    )
-
-
-NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(["NaN", "-Infinity"])
-ENGINES = st.builds(
-    EngineRecord,
-    engine=st.text(max_size=20),
-    state=st.sampled_from(STATES),
-    message=st.none() | st.text(),
-    seconds=st.dictionaries(st.text(max_size=5), st.floats(0, 1e6)),
-    quantities=st.dictionaries(st.sampled_from(ORDER), st.integers(1, 1000)),
-    worst=st.none() | st.text(max_size=5),
-    over_floor=NUMBERS,
-    digits=NUMBERS,
-)
-RECORDS = st.builds(
-    record,
-    st.integers(0, 10**6),
-    verdict=st.sampled_from(ORDER),
-    problems=st.lists(st.text(), max_size=3).map(tuple),
-    engines=st.lists(ENGINES, max_size=3).map(tuple),
-)
+from .sweeps import INFO, record
 
 
 @pytest.fixture
@@ -98,51 +48,6 @@ def resumed(path: Path, *more: int) -> list[str]:
         for number in more:
             run.append(record(number))
     return warnings
-
-
-# Lines
-
-
-@given(one=RECORDS)
-def test_record_reads_back_from_its_line(one: Record, tmp_path_factory: pytest.TempPathFactory) -> None:
-    line = encode(one)
-    assert line.count(b"\n") == 1
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    document = json.loads(line, parse_constant=refuse)
-    assert int(document["crc32"], 16) == zlib.crc32(line[line.index(b'"record":') + 9 : -2])
-    path = tmp_path_factory.getbasetemp() / "line"
-    path.write_bytes(line)
-    with open(path, "rb") as file:
-        (found,) = lines_module.lines(file)
-    assert found.record == one
-
-
-@settings(max_examples=30)
-@given(one=RECORDS)
-def test_published_schema_takes_records(one: Record) -> None:
-    schema = json.loads(files("crossgrad.schemas").joinpath("record.schema.json").read_text())
-    jsonschema.validate(json.loads(encode(one))["record"], schema)
-    info = json.loads(files("crossgrad.schemas").joinpath("run.schema.json").read_text())
-    jsonschema.validate(json.loads(INFO.model_dump_json()), info)
-
-
-@given(noise=st.binary(max_size=200), at=st.integers(0, 10**6))
-def test_any_bytes_are_records_or_damage(
-    noise: bytes, at: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    good = b"".join(encode(record(number)) for number in range(3))
-    at %= len(good) + 1
-    path = tmp_path_factory.getbasetemp() / "noise"
-    path.write_bytes(good[:at] + noise + good[at:])
-    with open(path, "rb") as file:
-        found = list(lines_module.lines(file))
-    assert [line.start for line in found[1:]] == [line.end for line in found[:-1]]
-    assert all((line.record is None) == (line.damage is not None) for line in found)
-    whole = [record(number) for number in range(3)]
-    assert all(line.record in whole for line in found if line.record)
 
 
 def test_record_of_another_form_is_damage(path: Path) -> None:

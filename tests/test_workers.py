@@ -6,15 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import crossgrad
 from crossgrad.backends.registry import load
@@ -23,9 +19,7 @@ from crossgrad.execution import Isolated
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.report import CaseReport
 from crossgrad.run import OK, run_engine
-from crossgrad.workers.arrays import anonymous_file, read_arrays, write_arrays
 from crossgrad.workers.limits import Limits
-from crossgrad.workers.protocol import Inbox, ProtocolError, pack
 
 from .conftest import make_case
 from .test_plugins import add_distribution
@@ -340,70 +334,6 @@ def test_the_parent_gone_the_workers_go(vice: str, processes: int, rogue: Path) 
     while (left := marked_processes(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left
-
-
-@given(
-    st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)), max_size=4), st.data()
-)
-def test_messages_arrive_whole_however_they_are_cut(messages: list, data: st.DataObject) -> None:
-    stream = b"".join(map(pack, messages))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    inbox, found = Inbox(), []
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        found += inbox.feed(stream[start:end])
-    assert found == messages
-
-
-@given(st.binary(min_size=12))
-def test_garbage_is_no_message(garbage: bytes) -> None:
-    with suppress(ProtocolError):
-        assert not list(Inbox().feed(garbage))
-
-
-@given(st.integers(0, 60), st.integers(1, 255))
-def test_a_changed_byte_is_no_message(place: int, change: int) -> None:
-    """Refused, or waited for where the length grew: never understood."""
-    frame = bytearray(pack({"is": "phase", "phase": "a phase with a long name"}))
-    frame[place % len(frame)] ^= change
-    with suppress(ProtocolError):
-        assert not list(Inbox().feed(bytes(frame)))
-
-
-@pytest.mark.parametrize(
-    "array", [np.float32(3), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3).T, np.ones(3, "?")]
-)
-def test_arrays_cross(array: np.ndarray) -> None:
-    file = anonymous_file()
-    try:
-        found = read_arrays(file, write_arrays(file, {"it": np.asarray(array)}))["it"]
-    finally:
-        os.close(file)
-    np.testing.assert_array_equal(found, array)
-    assert found.dtype == array.dtype
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        [["a", "<f8", [10], 0]],
-        [["a", "<f8", [-1], 0]],
-        [["a", "<f8", [1], -8]],
-        [["a", "O", [1], 0]],
-        [["a", "<f8", [2**62], 0]],
-        [["a", "nonsense", [1], 0]],
-        [["a"]],
-        "text",
-        7,
-    ],
-)
-def test_layouts_that_make_no_sense(layout: object) -> None:
-    file = anonymous_file()
-    try:
-        write_arrays(file, {"a": np.ones(2)})
-        with pytest.raises(ProtocolError):
-            read_arrays(file, layout)
-    finally:
-        os.close(file)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
