@@ -30,6 +30,7 @@ from statistics import median
 from typing import Any
 
 from peers.raw.subject import ENGINES, subjects_on
+from recorded import command_of
 
 RESULT = Path(__file__).parent / "results" / "cores.json"
 SHAPES = {
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=SHAPES, help="NETWORK@BATCH, repeatable")
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
@@ -121,6 +122,7 @@ def main() -> None:
 
     result = {
         "date": str(date.today()),
+        "command": command_of(options),
         "device": options.device,
         "rounds": options.rounds,
         "seconds": round(time.perf_counter() - start),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often the comparison of functions is wrong: faults missed or blamed on another, right ones rejected.
 
-    python benchmarks/functions.py [--cases 10] [--correct 300] [--large 50] [--jax 10] [--seed 1000000]
+    python benchmarks/functions.py [--cases 5] [--correct 260] [--large 40] [--jax 4] [--seed 1000000]
 
 The faults and random networks of ``crossgrad selftest --functions``: every mutant
 that applies on `--cases` small networks a dtype, beside right functions; then right
@@ -18,6 +18,8 @@ import time
 from datetime import date
 from pathlib import Path
 
+from recorded import command_of
+
 RESULT = Path(__file__).parent / "results" / "functions.json"
 FEW = 20
 """Cases in bfloat16 beside right functions: JAX compiles most of a second for each."""
@@ -27,10 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=10)
-    parser.add_argument("--correct", type=int, default=300)
-    parser.add_argument("--large", type=int, default=50)
-    parser.add_argument("--jax", type=int, default=10)
+    parser.add_argument("--cases", type=int, default=5)
+    parser.add_argument("--correct", type=int, default=260)
+    parser.add_argument("--large", type=int, default=40)
+    parser.add_argument("--jax", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1_000_000)
     parser.add_argument("--dtype", action="append")
     parser.add_argument("--output", type=Path, default=RESULT)
@@ -53,6 +55,7 @@ def main() -> None:
         print(f"{dtype}: {len(trials)} trials, {len(correct)} right, {spent:.0f} s", flush=True)
     head = {
         "date": str(date.today()),
+        "command": command_of(wanted),
         "seed": wanted.seed,
         "cases": wanted.cases,
         "environment": environment(described("torch", "jax")),

@@ -25,6 +25,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from recorded import command_of
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "honesty.json"
 PLANTED = 0.05
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--network", default="784-100-10")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--min-time", type=float, default=1.0)
+    parser.add_argument("--min-time", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -66,6 +68,7 @@ def measured(wanted: argparse.Namespace) -> dict[str, Any]:
 
     return {
         "date": str(date.today()),
+        "command": command_of(wanted),
         "network": wanted.network,
         "batch_size": wanted.batch_size,
         "rounds": wanted.rounds,

@@ -87,10 +87,10 @@ part_large() {
 
 # The engines beside what a user would write.
 part_cores() {
-    local quick=()
-    [ "$rehearse" ] && quick=(--only 1-1-1@1 --rounds 3)
+    local effort=(--rounds 21)
+    [ "$rehearse" ] && effort=(--only 1-1-1@1 --rounds 3)
     step cores "$python" benchmarks/cores.py --device "$device" --output "$out/cores.json" \
-        "${quick[@]}"
+        "${effort[@]}"
 }
 
 # bench STEP ARGUMENTS...: a benchmark of the chosen engines.

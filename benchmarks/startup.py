@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a cold crossgrad takes, beside the bare import of the frameworks that it runs.
 
-    python benchmarks/startup.py [--rounds 11]
+    python benchmarks/startup.py [--rounds 5]
 
 Every command runs in a process of its own, in turns (A B C A B C), so that
 drift of the machine hits all alike. Prints a table and writes
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     samples: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for number in range(rounds + 1):
