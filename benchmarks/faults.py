@@ -4,20 +4,23 @@
     python benchmarks/faults.py [--repeats 3] [--kills 200] [--cases 2000]
 
 ``vices``: the rogue engine of the tests, each vice `--repeats` times, beside
-NumPy's. ``kills``: a sweep killed `--kills` times at random moments and
-resumed. ``storing``: death and a full disk at each write and sync of the store.
-Writes ``benchmarks/results/faults.json``. Linux only: processes are found in /proc.
+NumPy's; its row must have the status that the rogue's own table expects. ``kills``:
+a sweep killed `--kills` times at random moments and resumed. ``storing``: death and
+a full disk at each write and sync of the store. Writes
+``benchmarks/results/faults.json``; exit code 1 if a status was not expected.
+Linux only: processes are found in /proc.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 from datetime import date
 from pathlib import Path
 
 from faulting.kills import kill_sweeps
 from faulting.storing import storing
-from faulting.vices import LIMIT, try_vices
+from faulting.vices import LIMIT, try_vices, unexpected
 
 from crossgrad.environment import described, environment
 
@@ -49,6 +52,7 @@ def main() -> None:
         "repeats": wanted.repeats,
         "vices": vices,
         "worst_seconds_past_deadline": max(row["seconds_past_deadline"] for row in vices.values()),
+        "unexpected": unexpected(vices),
         "orphans": sum(row["orphans"] for row in vices.values()) + killed["orphans"],
         "other_rows_spoilt": sum(row["other_rows_spoilt"] for row in vices.values()),
         "storing": stored,
@@ -56,6 +60,8 @@ def main() -> None:
     }
     wanted.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {wanted.output}")
+    if result["unexpected"]:
+        sys.exit(f"not of the status expected: {', '.join(result['unexpected'])}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,11 +24,19 @@ from crossgrad.run import OK, run_engine
 from crossgrad.workers.limits import Limits
 
 from .conftest import make_case
+from .rogue.crossgrad_rogue import expected_status
 from .test_plugins import add_distribution
 
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 ROGUE = Path(__file__).parent / "rogue" / "crossgrad_rogue.py"
 LIMITS = Limits(importing=60, compiling=2, running=2, memory=2**29)
-MARK = "CROSSGRAD_TEST_MARK"
+
+
+@pytest.fixture(scope="session")
+def marks() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        return import_module("faulting.marks")
 
 
 @pytest.fixture(scope="session")
@@ -38,30 +48,14 @@ def rogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def marked(rogue: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def marked(rogue: Path, marks: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The rogue engine in reach; afterwards no process that was started, by whomever, is left."""
     mark = uuid4().hex
-    monkeypatch.setenv(MARK, mark)
+    monkeypatch.setenv(marks.MARK, mark)
     monkeypatch.syspath_prepend(str(rogue))
-    yield mark
-    deadline = time.monotonic() + 5
-    while (left := marked_processes(mark)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not left
-
-
-def marked_processes(mark: str) -> list[int]:
-    """Every process whose environment has the mark, but for this one."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environ = (folder / "environ").read_bytes()
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if f"{MARK}={mark}".encode() in environ and state != "Z" and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return found
+    yield
+    _, left = marks.seconds_until_gone(mark)
+    assert left == 0
 
 
 def check_rogue(vice: str, limits: Limits = LIMITS) -> tuple[CaseReport, float]:
@@ -82,42 +76,44 @@ def row(case: CaseReport, backend: str):
 
 
 VICES = {
-    "hang": ("timeout", "step took longer than 2 s"),
-    "hang-in-prepare": ("timeout", "prepare took longer than 2 s"),
-    "hang-in-c": ("timeout", "step took longer than 2 s"),
-    "ignore-sigterm": ("timeout", "step took longer than 2 s"),
-    "crash": ("crashed", "signal 11 (SIGSEGV) in step"),
-    "crash-in-prepare": ("crashed", "signal 11 (SIGSEGV) in prepare"),
-    "leave": ("crashed", "exit 3 in step"),
-    "leave-politely": ("crashed", "exit 4 in step"),
-    "fail": ("failed", "RuntimeError: planted failure"),
-    "allocate": ("out-of-memory", "step took more than 512 MiB of memory"),
-    "fork": ("ok", None),
-    "fork-and-crash": ("crashed", "signal 11 (SIGSEGV) in step"),
-    "escape": ("ok", None),
-    "escape-and-hang": ("timeout", "step took longer than 2 s"),
-    "chatter": ("ok", None),
-    "babble": ("protocol-error", "the process of the engine sent bytes that are no "),
-    "close-everything": ("protocol-error", "the process of the engine closed its pipe"),
-    "meddle": ("ok", None),
-    "text": ("failed", "InvalidInput: dW.1 has dtype <U32"),
-    "wrong-shape": ("ok", None),
-    "too-few": ("ok", None),
-    "nan": ("ok", None),
-    "non-contiguous": ("ok", None),
-    "read-only": ("ok", None),
-    "spoil-inputs": ("ok", None),
+    "hang": "step took longer than 2 s",
+    "hang-in-prepare": "prepare took longer than 2 s",
+    "hang-in-c": "step took longer than 2 s",
+    "ignore-sigterm": "step took longer than 2 s",
+    "crash": "signal 11 (SIGSEGV) in step",
+    "crash-in-prepare": "signal 11 (SIGSEGV) in prepare",
+    "leave": "exit 3 in step",
+    "leave-politely": "exit 4 in step",
+    "fail": "RuntimeError: planted failure",
+    "allocate": "step took more than 512 MiB of memory",
+    "fork": "",
+    "fork-and-crash": "signal 11 (SIGSEGV) in step",
+    "escape": "",
+    "escape-and-hang": "step took longer than 2 s",
+    "chatter": "",
+    "babble": "the process of the engine sent bytes that are no ",
+    "close-everything": "the process of the engine closed its pipe",
+    "meddle": "",
+    "text": "InvalidInput: dW.1 has dtype <U32",
+    "wrong-shape": "",
+    "too-few": "",
+    "nan": "",
+    "non-contiguous": "",
+    "read-only": "",
+    "spoil-inputs": "",
 }
+"""By vice, how the message of its row begins."""
+
 AGREEING = {"fork", "escape", "chatter", "meddle", "non-contiguous", "read-only"}
 WRONG = {"wrong-shape", "too-few", "nan"}
 
 
 @pytest.mark.parametrize("vice", VICES)
-def test_a_vice_costs_its_own_row(vice: str, marked: str) -> None:
+def test_a_vice_costs_its_own_row(vice: str, marked: None) -> None:
     case, _ = check_rogue(vice, replace(LIMITS, running=60) if vice == "allocate" else LIMITS)
-    status, message = VICES[vice]
+    status = expected_status(vice)
     run = row(case, "rogue")
-    assert (run.status, (run.message or "").startswith(message or "")) == (status, True), run
+    assert (run.status, (run.message or "").startswith(VICES[vice])) == (status, True), run
     assert row(case, "numpy").status == OK
     verdicts = {
         name: {c.verdict for c in case.comparisons if c.engine.backend == name} for name in ("numpy", "rogue")
@@ -133,7 +129,7 @@ def test_a_vice_costs_its_own_row(vice: str, marked: str) -> None:
 
 
 @pytest.mark.parametrize("vice", ["hang", "hang-in-c", "ignore-sigterm"])
-def test_a_deadline_is_kept(vice: str, marked: str) -> None:
+def test_a_deadline_is_kept(vice: str, marked: None) -> None:
     """From the moment that the step begins: the limit, and 5 s at most for the end."""
     limits = Limits(importing=60, compiling=60, running=0.5)
     with Isolated([f"rogue:{vice}"], None, {}, limits) as executor:
@@ -144,22 +140,20 @@ def test_a_deadline_is_kept(vice: str, marked: str) -> None:
         assert time.monotonic() - start < 5.5
 
 
-@pytest.mark.parametrize(
-    ("vice", "status"), [("hang", "timeout"), ("crash", "crashed"), ("leave", "crashed"), ("fail", "missing")]
-)
-def test_a_vice_at_import(vice: str, status: str, marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("vice", ["hang", "crash", "leave", "fail"])
+def test_a_vice_at_import(vice: str, marked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSGRAD_ROGUE_IMPORT", vice)
     case, _ = check_rogue("well-behaved", Limits(importing=10))
-    assert row(case, "rogue").status == status
+    assert row(case, "rogue").status == expected_status(f"{vice}-at-import")
     assert row(case, "numpy").status == OK
 
 
-def test_the_engine_says_where_it_hung(marked: str) -> None:
+def test_the_engine_says_where_it_hung(marked: None) -> None:
     case, _ = check_rogue("hang")
     assert "crossgrad_rogue.py" in str(row(case, "rogue").stderr)
 
 
-def test_a_dead_worker_is_replaced(marked: str) -> None:
+def test_a_dead_worker_is_replaced(marked: None) -> None:
     """A case after one that crashed runs in a new process; other lanes never notice."""
     with Isolated(["rogue:crash", "numpy"], None, {}, LIMITS) as executor:
         finishes = [executor.start(make_case("3-2", "float64", seed=seed)) for seed in range(3)]
@@ -193,7 +187,7 @@ def test_isolated_and_in_process_agree_on_everything() -> None:
     assert one == other
 
 
-def test_a_candidate_file_runs_in_a_worker(tmp_path: Path, marked: str) -> None:
+def test_a_candidate_file_runs_in_a_worker(tmp_path: Path, marked: None) -> None:
     (tmp_path / "mine.py").write_text(
         "import os, ctypes\n"
         "def gradients(params, x, y):\n    ctypes.string_at(0)\n"
@@ -229,7 +223,7 @@ def test_a_candidate_file_may_hold_dataclasses(tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_be_started_costs_its_own_rows(
-    marked: str, monkeypatch: pytest.MonkeyPatch
+    marked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out of descriptors, processes or memory: rows say so, the other lane goes on, nothing hangs."""
     from crossgrad.workers import pool
@@ -248,7 +242,7 @@ def test_a_process_that_cannot_be_started_costs_its_own_rows(
 
 
 @pytest.mark.parametrize("device_memory", [None, 2**31], ids=["none", "2-gib"])
-def test_the_limit_on_device_memory_reaches_the_engine(marked: str, device_memory: int | None) -> None:
+def test_the_limit_on_device_memory_reaches_the_engine(marked: None, device_memory: int | None) -> None:
     limits = Limits(importing=60, compiling=2, running=2, device_memory=device_memory)
     report = crossgrad.check(
         "3-2", backends=["rogue"], dtypes=["float64"], oracle="wide", isolate=True, limits=limits
@@ -257,7 +251,7 @@ def test_the_limit_on_device_memory_reaches_the_engine(marked: str, device_memor
     assert report.environment["backends"]["rogue"]["device_memory"] == device_memory
 
 
-def test_a_stopped_worker_holds_nobody_up(marked: str) -> None:
+def test_a_stopped_worker_holds_nobody_up(marked: None) -> None:
     """It is sent a case and does not read: its own deadline ends it, as long as the message may be."""
     limits = Limits(importing=60, compiling=2, running=1)
     with Isolated(["numpy"], None, {}, limits) as executor:
@@ -268,7 +262,7 @@ def test_a_stopped_worker_holds_nobody_up(marked: str) -> None:
     assert run.status == "timeout"
 
 
-def test_a_death_while_idle_costs_nothing(marked: str) -> None:
+def test_a_death_while_idle_costs_nothing(marked: None) -> None:
     with Isolated(["numpy"], None, {}, LIMITS) as executor:
         assert executor.selection.engines
         (lane,) = executor._lanes.values()
@@ -280,7 +274,7 @@ def test_a_death_while_idle_costs_nothing(marked: str) -> None:
     assert (run.status, again.status) == ("ok", "ok")
 
 
-def test_a_process_is_replaced_after_many_cases(marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_is_replaced_after_many_cases(marked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossgrad.workers.pool.CASES_A_PROCESS", 2)
     pids = []
     with Isolated(["numpy"], None, {}, LIMITS) as executor:
@@ -297,7 +291,7 @@ def test_a_process_is_replaced_after_many_cases(marked: str, monkeypatch: pytest
     assert pids[3] != pids[0]
 
 
-def test_one_engine_named_twice_runs_once(marked: str) -> None:
+def test_one_engine_named_twice_runs_once(marked: None) -> None:
     with Isolated(["rogue", "rogue:well-behaved"], None, {}, LIMITS) as executor:
         assert len(executor.selection.engines) == 1
         runs = executor.start(make_case("3-2", "float64"))(lambda engine: None)
@@ -316,24 +310,22 @@ def test_candidates_that_cannot_be(text: str) -> None:
 
 
 @pytest.mark.parametrize(("vice", "processes"), [("hang-in-c", 5), ("escape-and-hang", 6)])
-def test_the_parent_gone_the_workers_go(vice: str, processes: int, rogue: Path) -> None:
+def test_the_parent_gone_the_workers_go(vice: str, processes: int, rogue: Path, marks: Any) -> None:
     """SIGKILL of the parent, while an engine hangs with the interpreter's lock held."""
     mark = uuid4().hex
     code = f"import crossgrad; crossgrad.check('3-2', backends=['numpy', 'rogue:{vice}'], isolate=True)"
-    environ = os.environ | {MARK: mark, "PYTHONPATH": f"{rogue}{os.pathsep}{os.pathsep.join(sys.path)}"}
+    environ = os.environ | {marks.MARK: mark, "PYTHONPATH": f"{rogue}{os.pathsep}{os.pathsep.join(sys.path)}"}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environ)
     deadline = time.monotonic() + 60
     while (  # the parent, two workers, each with its guard, and a daemon
-        len(marked_processes(mark)) < processes and time.monotonic() < deadline
+        len(marks.marked(mark)) < processes and time.monotonic() < deadline
     ):
         time.sleep(0.05)
     time.sleep(1)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 5
-    while (left := marked_processes(mark)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left
+    _, left = marks.seconds_until_gone(mark)
+    assert left == 0
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])

@@ -11,8 +11,8 @@ from uuid import uuid4
 from .marks import MARK, seconds_until_gone
 
 ROGUE = Path(__file__).parents[2] / "tests" / "rogue"
-LIMIT = 1.0
-"""Seconds that an engine may take for a phase of its run."""
+LIMIT = 2.0
+"""Seconds that an engine may take for a phase of its run: longer than a closed pipe is waited for."""
 
 MEMORY = 2**29
 AT_IMPORT = ("hang", "hang-in-c", "ignore-sigterm", "crash", "leave", "fail", "allocate")
@@ -24,16 +24,23 @@ def try_vices(folder: Path, repeats: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        For each vice: the statuses of its runs, the longest time past its deadline,
-        processes left behind, and rows of the other engine that were not in order.
+        For each vice: the statuses of its runs and the one expected, the longest time past
+        its deadline, processes left behind, and rows of the other engine that were not in order.
     """
     _install(folder)
-    from crossgrad_rogue import RogueBackend
+    import crossgrad_rogue as rogue
 
+    vices = (*rogue.RogueBackend.variants, *(f"{name}{rogue.AT_IMPORT}" for name in AT_IMPORT))
     return {
-        vice: _tried(vice.removesuffix("-at-import"), vice.endswith("-at-import"), repeats)
-        for vice in (*RogueBackend.variants, *(f"{name}-at-import" for name in AT_IMPORT))
+        vice: {"expected": rogue.expected_status(vice)}
+        | _tried(vice.removesuffix(rogue.AT_IMPORT), vice.endswith(rogue.AT_IMPORT), repeats)
+        for vice in vices
     }
+
+
+def unexpected(vices: dict[str, Any]) -> list[str]:
+    """The vices of which a run had another status than the one expected."""
+    return [vice for vice, row in vices.items() if set(row["statuses"]) != {row["expected"]}]
 
 
 def _tried(vice: str, at_import: bool, repeats: int) -> dict[str, Any]:

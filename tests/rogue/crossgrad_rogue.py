@@ -177,6 +177,32 @@ DELIVERIES: dict[str, Callable[[Quantities, Case], Quantities]] = {
 
 TOO_FEW = "too-few"
 IN_PREPARE = "-in-prepare"
+AT_IMPORT = "-at-import"
+
+STATUSES = {
+    "hang": "timeout",
+    "hang-in-c": "timeout",
+    "ignore-sigterm": "timeout",
+    "crash": "crashed",
+    "leave": "crashed",
+    "leave-politely": "crashed",
+    "fail": "failed",
+    "fail-at-import": "missing",
+    "allocate": "out-of-memory",
+    "fork-and-crash": "crashed",
+    "escape-and-hang": "timeout",
+    "babble": "protocol-error",
+    "close-everything": "protocol-error",
+    "text": "failed",
+    "objects": "failed",
+}
+"""By vice, the status that its row must have; any other's is ok: wrong numbers are for the judge to find."""
+
+
+def expected_status(vice: str) -> str:
+    """The status of a variant's row, or of a vice with ``-at-import`` behind it."""
+    usual = STATUSES.get(vice.removesuffix(IN_PREPARE).removesuffix(AT_IMPORT), "ok")
+    return STATUSES.get(vice, usual)
 
 
 class RogueBackend(Backend):
