@@ -140,26 +140,43 @@ def test_check_takes_what_was_read() -> None:
     assert crossgrad.check(model.network, params=model.parameters, dtypes=["float32"], backends=["numpy"]).ok
 
 
-def test_on_jax_the_same_numbers_are_read() -> None:
-    """In a process of its own: a process has one backend of Keras."""
+def on_jax(code: str, **environment: str) -> str:
+    """What a process prints in which JAX is the backend of Keras, which a process has one of."""
     pytest.importorskip("jax")
-    code = (
-        "import keras, numpy as np, crossgrad;"
-        "assert keras.backend.backend() == 'jax';"
-        "m = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, 'sigmoid')]);"
-        "network, ((W, b),) = crossgrad.from_keras(m);"
-        "assert str(network) == '3-2' and (W == m.get_weights()[0].T).all();"
-        "m = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, 'sigmoid', dtype='bfloat16')]);"
-        "assert crossgrad.from_keras(m).parameters[0].W.dtype.name == 'bfloat16';"
-        "print('read')"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        [sys.executable, "-c", f"import keras, crossgrad\n{code}"],
+        env={**os.environ, "KERAS_BACKEND": "jax", **environment},
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "read\n", done.stderr
+    return done.stdout or done.stderr
+
+
+def test_on_jax_the_same_numbers_are_read() -> None:
+    code = """
+assert keras.backend.backend() == 'jax'
+m = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, 'sigmoid')])
+network, ((W, b),) = crossgrad.from_keras(m)
+assert str(network) == '3-2' and (W == m.get_weights()[0].T).all()
+m = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, 'sigmoid', dtype='bfloat16')])
+print(crossgrad.from_keras(m).parameters[0].W.dtype)
+"""
+    assert on_jax(code) == "bfloat16\n"
+
+
+def test_on_jax_float64_takes_its_x64_mode() -> None:
+    code = """
+dense = keras.layers.Dense(2, 'sigmoid', dtype='float64')
+m = keras.Sequential([keras.Input((3,), dtype='float64'), dense])
+try:
+    print(crossgrad.from_keras(m).parameters[0].W.dtype)
+except crossgrad.InvalidInput as refused:
+    print(refused)
+"""
+    assert on_jax(code, JAX_ENABLE_X64="1") == "float64\n"
+    said = on_jax(code, JAX_ENABLE_X64="0")
+    assert "is float64, but Keras gives float32: with JAX as its backend" in said
+    assert "jax.config.update('jax_enable_x64', True)" in said
 
 
 def test_every_activation_has_a_line() -> None:

@@ -143,6 +143,7 @@ def _as_array(variable: Any) -> Array:
         array = np.asarray(keras.ops.convert_to_numpy(variable.value))
     if array.dtype.name != str(variable.dtype):
         raise InvalidInput(
-            f"{variable.path} is {variable.dtype}, but Keras gives {array.dtype}: convert the model"
+            f"{variable.path} is {variable.dtype}, but Keras gives {array.dtype}: with JAX as its backend, "
+            "call jax.config.update('jax_enable_x64', True) before the model is made"
         )
     return array.T

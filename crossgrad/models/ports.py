@@ -85,13 +85,14 @@ def from_keras(model: Any) -> Model:
     The kernels ``(I, O)`` become ``W (O, I)``; any backend of Keras will do.
     What is read is what the layers say: that Keras 3.15 multiplies float64 in
     float32 on PyTorch (keras-team/keras#23704) is for a check to find, and it does.
+    On JAX it does not, but without JAX's x64 mode the numbers themselves are float32.
 
     Raises
     ------
     InvalidInput
         If Keras is missing; or the model holds anything that no
         specification says, named by its path: other layers, regularizers,
-        constraints, mixed precision, quantization, shared layers.
+        constraints, mixed precision, quantization, shared layers; or float64 on JAX without x64 mode.
     """
     require_library("keras")
     from .keras_models import read_model
