@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .functions.comparing import assert_gradients_agree, compare_gradients
     from .functions.function import Function, gradient, loss
     from .functions.report import FunctionReport
+    from .functions.runs import FunctionFailed
     from .models.model import Model
     from .models.ports import (
         from_equinox,
@@ -41,6 +42,7 @@ _HOME = {
     "Dense": ".networks.spec",
     "DenseParameters": ".networks.parameters",
     "Function": ".functions.function",
+    "FunctionFailed": ".functions.runs",
     "FunctionReport": ".functions.report",
     "GradientsDisagree": ".report",
     "InvalidInput": ".networks.errors",
@@ -69,6 +71,7 @@ __all__ = [
     "Dense",
     "DenseParameters",
     "Function",
+    "FunctionFailed",
     "FunctionReport",
     "GradientsDisagree",
     "InvalidInput",
