@@ -253,6 +253,13 @@ def test_one_hostile_value_among_good_ones(reader: Read, command: str, option: s
     reader(as_bytes([*command.split(), option, value]))
 
 
+@reading("cli")
+@fuzzed
+@given(name=VALUES, backend=st.sampled_from(["numpy", "torch", "jax"]))
+def test_new_candidates_of_any_name(reader: Read, name: str, backend: str) -> None:
+    reader(as_bytes(["new-candidate", f"{name}.py", "--candidate-backend", backend]))
+
+
 # The watch
 
 

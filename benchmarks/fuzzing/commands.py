@@ -101,6 +101,8 @@ COMMANDS = Target(
         "sweep plan.toml --cases 9 --depth 1..3 --width 1..8 --batch 2 --weight-scale 0.5..2 --shard 1/2",
         "sweep --resume run --fail-fast --jobs 2 --timeout 9 --memory-limit 2G -q",
         "check --case 3-2_b4_float32_mse_w1_s7 --candidate mine=file.py:gradients --no-isolate",
+        "new-candidate mine.py",
+        "new-candidate lr=1:2.py --candidate-backend torch",
         "show run",
         "show run --failed --format json",
         "show run --format csv -o records.csv",
@@ -111,6 +113,7 @@ COMMANDS = Target(
     ),
     words=words("check trace reduce selftest doctor --dtype float32 --seed --batch-size --learning-rate nan")
     + words("1e400 --params --mnist /dev/zero --device cuda:1 --backend torch:func --oracle wide --loss")
+    + words("new-candidate mine.py --candidate-backend jax ./a=b.py numpy.py")
     + words("half-mse --format json --output ../x -- -1 [/bold] 99999999999999999999 \x1b[2J \u202e"),
     prepared=_no_engine_runs,
 )
