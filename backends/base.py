@@ -186,6 +186,9 @@ class Backend(ABC):
     def forget(self) -> None:  # noqa: B027 - most frameworks keep nothing of a program that is gone
         """Let go of what was kept for programs that are no longer in use; called between cases."""
 
+    def own_process(self) -> None:  # noqa: B027 - for those that have something to set
+        """Set what belongs to the process; called first, where the process is this engine's alone."""
+
     def limit_device_memory(self, size: int) -> None:  # noqa: B027 - for those that run on a device
         """Take at most so many bytes of each CUDA device from now on; called before any other method."""
 

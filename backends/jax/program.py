@@ -18,6 +18,14 @@ Values = tuple[tuple[Layer, ...], jax.Array, jax.Array]
 """``(layers, x, y)``, the arguments of the network's functions."""
 
 
+GIVEN_AWAY_FROM = 2**21
+"""Bytes of parameters from which each step gives away the gradients of the last, to be written into.
+
+Fresh memory costs a page fault for each page that is first written; arguments
+more cost a microsecond.
+"""
+
+
 class JaxProgram(OnDevice, Program):
     """The phases of a training step; all but `step` are compiled when they are first called."""
 
@@ -29,7 +37,15 @@ class JaxProgram(OnDevice, Program):
         self._started: Any = None
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
-        self._step, self.preparation = self._prepared(self._network.step, *self._shapes(case))
+        shapes = self._shapes(case)
+        size = case.network.parameter_count * self._storage.itemsize
+        self._gives_away = self._compiles and size >= GIVEN_AWAY_FROM
+        self._outputs: Any = None
+        if self._gives_away:
+            options = {"donate_argnums": 0, "keep_unused": True}
+            self._step, self.preparation = self._compile(self._step_into, shapes[0], *shapes, **options)
+        else:
+            self._step, self.preparation = self._prepared(self._network.step, *shapes)
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         with self._scope():
@@ -38,7 +54,12 @@ class JaxProgram(OnDevice, Program):
 
     def step(self, values: Values) -> Any:
         self._last = None  # so that no two results are held at a time
-        self._last = result = self._step(*values)
+        if self._gives_away:
+            result = self._step(self._outputs or self._empty(values[0]), *values)
+            self._outputs = result[1]
+        else:
+            result = self._step(*values)
+        self._last = result
         return result
 
     def gradients(self, result: Any) -> dict[str, Array]:
@@ -105,6 +126,14 @@ class JaxProgram(OnDevice, Program):
                 return function(*arguments)
 
         return scoped, {}
+
+    def _step_into(self, outputs: Any, layers: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
+        """The step; its first argument is not read, but its memory is taken for the gradients."""
+        return self._network.step(layers, x, y)
+
+    def _empty(self, layers: tuple[Layer, ...]) -> Any:
+        with self._scope():
+            return jax.tree.map(lambda p: jax.device_put(np.zeros(p.shape, p.dtype), self._device), layers)
 
     def _shapes(self, case: Case) -> tuple[Any, Any, Any]:
         """What `put` returns, without the numbers: a second copy of these would not be given back at once."""

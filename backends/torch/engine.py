@@ -12,6 +12,7 @@ import torch
 from ...networks.cases import Case
 from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
 from .activations import ACTIVATIONS
+from .allocation import keep_freed_memory
 from .graph import GraphProgram
 from .losses import LOSSES
 from .precision import matmul_settings
@@ -44,6 +45,9 @@ class TorchBackend(Backend):
     def products(self, case: Case, device: str) -> Products:
         self._require(case, device)
         return TorchProducts(case, device)
+
+    def own_process(self) -> None:
+        keep_freed_memory()
 
     def limit_device_memory(self, size: int) -> None:
         for index in range(len(self.devices()) - 1):

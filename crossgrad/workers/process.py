@@ -155,6 +155,7 @@ class _EngineWorker(_Worker):
         except BackendUnavailable as error:
             return {"status": "missing", "problem": str(error)}
         try:
+            backend.own_process()
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)

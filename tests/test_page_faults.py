@@ -1,0 +1,46 @@
+"""Large gradients are written where the last ones were: fresh memory costs a page fault for each page."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import engine_grid, load_or_skip
+
+STEPS = 4
+WIDTH = 3000
+"""Wide enough for glibc to map each gradient anew, if it is let."""
+
+HELD = [("numpy", "manual"), ("torch", "eager"), ("torch", "func"), ("jax", "jit")]
+
+COUNTED = f"""
+import json, resource
+from crossgrad.backends.registry import load
+from crossgrad.networks.catalogue import build_case, find_entry
+
+backend = load({{backend!r}})
+backend.own_process()
+case = build_case(find_entry("{WIDTH}-{WIDTH}"), dtype="float32", batch_size=1)
+program = backend.prepare(case, {{variant!r}}, "cpu")
+values = program.put(case.parameters, case.batch)
+
+def steps():
+    for _ in range({STEPS}):
+        program.step(values)
+        program.synchronize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+before = steps()
+print(json.dumps({{{{"faults": (steps() - before) / {STEPS}, "page": resource.getpagesize()}}}}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux, of its C library")
+@engine_grid(HELD, ["cpu"])
+def test_a_step_takes_no_fresh_memory(backend: str, variant: str, device: str) -> None:
+    load_or_skip(backend)
+    code = COUNTED.format(backend=backend, variant=variant)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    found = json.loads(told)
+    assert found["faults"] < 0.05 * WIDTH * WIDTH * 4 / found["page"]
