@@ -104,8 +104,8 @@ def test_update_gives_the_parameters_of_the_trace(
         np.testing.assert_allclose(
             array.astype(np.float64), want, rtol=0, atol=4 * case.format.eps * np.abs(want).max()
         )
-    for repeated in (result, program.step(values)):  # values and result are as they were
-        again = program.updated(program.update(values, repeated))
+    for repeated in (lambda: result, lambda: program.step(values)):  # values and result are as they were
+        again = program.updated(program.update(values, repeated()))
         for name, array in updated.items():  # and what was read is the reader's own
             np.testing.assert_array_equal(again[name], array)
 

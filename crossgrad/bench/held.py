@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..run import OK, Announce, Run, run_engine, status_of, summary_of
 
 PRODUCTS = ("products forward", "products step", "copy")
 """What is timed of the matrix products alone, beside the phases of an engine."""
+
+Call = Callable[[], object]
 
 
 class Held:
@@ -27,7 +30,7 @@ class Held:
     def __init__(self, backend: Backend, engine: EngineId, case: Case, products: bool, say: Announce) -> None:
         self._backend, self._engine, self._case, self._say = backend, engine, case, say
         self._program: Program | None = None
-        self._calls: dict[str, tuple[Timed, Callable[[], object]]] = {}
+        self._calls: dict[str, tuple[Timed, Callable[[], Call]]] = {}
         self._with_products = products
         self._lacks: dict[str, str] = {}
         self._copied_bytes: int | None = None
@@ -61,8 +64,9 @@ class Held:
 
     def seconds(self, what: str, calls: int) -> float:
         """Time so many calls of a phase or of the products, after one that is not timed."""
-        timed, call = self._calls[what]
+        timed, made = self._calls[what]
         self._say("step")
+        call = made()
         call()
         timed.synchronize()
         gc.collect()
@@ -75,7 +79,8 @@ class Held:
     def memory(self) -> dict[str, int | None]:
         """Most memory during a step: of the process, and of the device beyond what it held before."""
         self._say("step")
-        program, step = self._calls["step"]
+        program, made = self._calls["step"]
+        step = made()
         return {"memory": _peak_of(step, program), "device_memory": program.device_peak(step)}
 
     def _prepared(self, backend: Backend, case: Case, variant: str, device: str) -> Program:
@@ -86,15 +91,18 @@ class Held:
         """Put the values, and run every phase once; return the forward pass's loss and the update."""
         case = self._case
         values = program.put(case.parameters, case.batch)
-        self._calls["transfer"] = (program, lambda: program.put(case.parameters, case.batch))
-        self._calls["step"] = (program, lambda: program.step(values))
+        self._calls["transfer"] = (program, lambda: partial(program.put, case.parameters, case.batch))
+        self._calls["step"] = (program, lambda: partial(program.step, values))
         loss = self._if_there("forward", lambda: float(program.loss(program.forward(values))))
         if loss is not None:
-            self._calls["forward"] = (program, lambda: program.forward(values))
-        result = program.step(values)
-        updated = self._if_there("update", lambda: program.updated(program.update(values, result)))
+            self._calls["forward"] = (program, lambda: partial(program.forward, values))
+
+        def update() -> Call:
+            return partial(program.update, values, program.step(values))  # a result holds until the next step
+
+        updated = self._if_there("update", lambda: program.updated(update()()))
         if updated is not None:
-            self._calls["update"] = (program, lambda: program.update(values, result))
+            self._calls["update"] = (program, update)
         if self._with_products:
             self._if_there("products", self._hold_products)
         return loss, updated or {}
@@ -102,7 +110,7 @@ class Held:
     def _hold_products(self) -> Products:
         products = self._backend.products(self._case, self._engine.device)
         for what, call in zip(PRODUCTS, (products.forward, products.step, products.copy), strict=True):
-            self._calls[what] = (products, call)
+            self._calls[what] = (products, partial(_given, call))
         self._copied_bytes = products.copied_bytes
         return products
 
@@ -112,6 +120,10 @@ class Held:
         except (Unsupported, BackendUnavailable) as error:
             self._lacks[phase] = str(error)
             return None
+
+
+def _given(call: Call) -> Call:
+    return call
 
 
 def _peak_of(call: Callable[[], object], timed: Timed) -> int | None:
