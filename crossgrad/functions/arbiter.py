@@ -22,7 +22,8 @@ from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from .arguments import Arguments, Values
 from .measuring import Measured
-from .runs import FunctionFailed, Point
+from .points import Point
+from .runs import FunctionFailed
 
 STEPS = tuple(2.0**-k for k in range(4, 28, 4))
 """Of the parameters' size in the direction."""
@@ -83,7 +84,7 @@ def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Argume
     if one.got.loss is None or (one.reference is None and not one.got.is_wide):
         return None
     keys = {arguments.name(key): key for key in arguments.differentiated}
-    start = arguments.in_float64()
+    start = arguments.in_float64
     size = _norm({name: start[keys[name]] for name in direction}) or 1.0
 
     def loss_at(step: float) -> float:

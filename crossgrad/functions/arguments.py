@@ -10,6 +10,8 @@ import numpy as np
 
 from ..networks.dtypes import DTYPES, Array, DType
 from ..networks.errors import InvalidInput, shortened
+from .flat import Flat
+from .rounding import Rounding
 from .trees import Tree, join, take_apart
 
 Key = tuple[int, str]
@@ -61,10 +63,18 @@ class Arguments:
             for n, tree in enumerate(self.trees)
         ]
 
+    @cached_property
     def in_float64(self) -> dict[Key, Array]:
-        return {
-            key: value.astype(np.float64) if is_float(value) else value for key, value in self.values.items()
-        }
+        """All values; those of floats are views of one array, `_wide`."""
+        return dict(self.values) | self._wide.apart(self._wide.values)
+
+    def disturbed(self, rounding: Rounding) -> dict[Key, Array]:
+        """As `in_float64`, with the floats rounded at random."""
+        return dict(self.values) | self._wide.apart(rounding.of_input(self._wide.values))
+
+    @cached_property
+    def _wide(self) -> Flat[Key]:
+        return Flat({key: value for key, value in self.values.items() if is_float(value)})
 
 
 def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str | None = None) -> Arguments:

@@ -76,8 +76,7 @@ def compare_gradients(
     _require_rename(rename)
     arguments = read_arguments(args, argnums, dtype)
     runners = [Runner(function, arguments, rename, transpose, dtype) for function in functions]
-    found = [measure(runner, arguments, repeats, seed) for runner in runners]
-    return _report(found, arguments, repeats, seed)
+    return _report(measure(runners, arguments, repeats, seed), arguments, repeats, seed)
 
 
 def assert_gradients_agree(

@@ -63,7 +63,7 @@ def judge_functions(
 def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
     expected, stored = other.best, other.got.quantities
     # Without a wider format both sides have made rounding errors.
-    widened = 1.0 if other.reference is not None else float(np.sqrt(2))
+    noise = sigma if other.reference is not None else {k: v * np.sqrt(2) for k, v in sigma.items()}
     against = ITSELF if one is other else other.name
     return [
         LeafComparison(
@@ -71,10 +71,8 @@ def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: D
             one.name,
             against,
             judge(
-                np.asarray(got),
-                Expectation(
-                    expected[name], sigma[name] * widened, stored=np.asarray(stored[name], np.float64)
-                ),
+                got,
+                Expectation(expected[name], noise[name], stored=stored[name]),
                 dtype,
             ),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import permutations
 
 import numpy as np
@@ -27,12 +28,12 @@ class Place:
     axes: tuple[int, ...]
 
     def there(self, array: Array) -> Array:
-        return np.transpose(array, self.axes)
+        return np.transpose(array, self.axes) if self.turned else array
 
     def back(self, array: Array) -> Array:
         return np.transpose(array, np.argsort(self.axes))
 
-    @property
+    @cached_property
     def turned(self) -> bool:
         return self.axes != tuple(range(len(self.axes)))
 

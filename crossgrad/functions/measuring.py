@@ -1,24 +1,20 @@
 """What each function gives, what it should give, and how far correct arithmetic would stray from that."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, reduce
 
 import numpy as np
 
-from ..networks.dtypes import Array, DType
+from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from .arguments import FORMATS, Arguments, is_float
-from .rounding import Rounding, underflow
-from .runs import FunctionFailed, Outcome, Point, Runner, point_in_float64
-
-SHRINKAGE = 8.0
-"""Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+from .points import Nearby, Point
+from .runs import FunctionFailed, Outcome, Runner
+from .scatter import Scatter
 
 REORDERING = 1024
 """Ulp of the largest element: threads that add up in another order each time stay below."""
-
-LEAST_SQUARED = 2.0**-480
-"""What is smaller, or larger than its inverse, is not squared: float64 has no room for that."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +43,35 @@ class Measured:
     def name(self) -> str:
         return self.runner.name
 
-    @property
+    @cached_property
     def best(self) -> dict[str, Array]:
         """What it gives at its widest."""
         return {k: np.asarray(v, np.float64) for k, v in (self.reference or self.got).quantities.items()}
 
 
-def measure(runner: Runner, arguments: Arguments, repeats: int, seed: int) -> Measured:
-    """Run a function as it is, twice in float64, and `repeats` times with random roundings.
+def measure(runners: Sequence[Runner], arguments: Arguments, repeats: int, seed: int) -> list[Measured]:
+    """Run functions as they are, twice in float64, and `repeats` times with random roundings.
 
     Raises
     ------
     InvalidInput
         If two runs on the same numbers differ by more than another order of summation explains.
     """
-    got = runner.run(Point(arguments.values))
-    _require_dtypes(runner, got, arguments)
-    reference, note = _reference(runner, arguments)
-    unseen = None
-    if reference is not None or got.is_wide:
-        sigma, unseen = _scatter(runner, arguments, reference or got, repeats, seed)
-    else:
-        sigma = _narrow_scatter(runner, arguments, got, repeats, seed)
-    again = runner.run(Point(arguments.values) if reference is None else point_in_float64(arguments))
-    _require_repeatable(runner.name, reference or got, again)
-    return Measured(runner, got, reference, sigma, "; ".join(filter(None, (note, unseen))) or None)
+    given, wide = Point(arguments.values), Point(arguments.in_float64, wide=True)
+    got = [_got(runner, given, arguments) for runner in runners]
+    references = [_reference(runner, given, wide) for runner in runners]
+    centres = [reference or narrow for (reference, _), narrow in zip(references, got, strict=True)]
+    scatters = [Scatter(*pair, arguments.format) for pair in zip(runners, centres, strict=True)]
+    for number in range(repeats):
+        nearby = Nearby(arguments, seed + number)
+        for scatter in scatters:
+            scatter.add(nearby)
+    for runner, (reference, _), centre in zip(runners, references, centres, strict=True):
+        _require_repeatable(runner.name, centre, runner.run(wide if reference else given))
+    return [
+        Measured(runner, narrow, reference, scatter.sigma(), note or scatter.unseen)
+        for runner, narrow, (reference, note), scatter in zip(runners, got, references, scatters, strict=True)
+    ]
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:
@@ -82,122 +82,33 @@ def pooled(found: Sequence[Measured]) -> dict[str, Array]:
     wide = [m for m in found if m.reference is not None] or list(found)
     names = dict.fromkeys(name for m in wide for name in m.sigma)
     merge = _median if len(wide) > 2 else _root_mean_square
-    return {name: merge(np.stack([m.sigma[name] for m in wide if name in m.sigma])) for name in names}
+    return {name: merge([m.sigma[name] for m in wide if name in m.sigma]) for name in names}
 
 
-def _median(sigmas: Array) -> Array:
+def _median(sigmas: Sequence[Array]) -> Array:
     return np.asarray(np.median(sigmas, axis=0))
 
 
-def _root_mean_square(sigmas: Array) -> Array:
-    return np.asarray(np.hypot.reduce(sigmas, axis=0) / np.sqrt(len(sigmas)))
+def _root_mean_square(sigmas: Sequence[Array]) -> Array:
+    return np.asarray(reduce(np.hypot, sigmas) / np.sqrt(len(sigmas)))
 
 
-def _reference(runner: Runner, arguments: Arguments) -> tuple[Outcome | None, str | None]:
-    if all(value.dtype == np.float64 for value in arguments.values.values() if is_float(value)):
+def _got(runner: Runner, given: Point, arguments: Arguments) -> Outcome:
+    got = runner.run(given)
+    _require_dtypes(runner, got, arguments)
+    return got
+
+
+def _reference(runner: Runner, given: Point, wide: Point) -> tuple[Outcome | None, str | None]:
+    if all(value.dtype == np.float64 for value in given.values.values() if is_float(value)):
         return None, None
     try:
-        found = runner.run(point_in_float64(arguments))
+        found = runner.run(wide)
     except (FunctionFailed, InvalidInput) as error:
         return None, f"no float64 reference: {error}"
     if not found.is_wide:
         return None, f"no float64 reference: {runner.name} computes in its own dtype whatever it is given"
     return found, None
-
-
-def _scatter(
-    runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
-) -> tuple[dict[str, Array], str | None]:
-    """How far random roundings move the result, in root mean square; and why only the inputs' could be had.
-
-    A function that has run on arrays may refuse those that are watched, as compiled code does.
-    """
-
-    def scatter(intercepted: bool) -> dict[str, Array]:
-        roundings = (Rounding(arguments.format, seed + number) for number in range(repeats))
-        points = (point_in_float64(arguments, rounding, intercepted) for rounding in roundings)
-        return _scattered(runner, points, centre, repeats, arguments.format)
-
-    try:
-        return scatter(intercepted=True), None
-    except FunctionFailed as error:
-        return scatter(intercepted=False), f"operations not seen, noise is that of the inputs: {error}"
-
-
-def _narrow_scatter(
-    runner: Runner, arguments: Arguments, centre: Outcome, repeats: int, seed: int
-) -> dict[str, Array]:
-    """Without a wider format: the scatter in the format itself, from inputs one ulp to either side."""
-    points = (_neighbours(arguments, np.random.default_rng(seed + number)) for number in range(repeats))
-    return _scattered(runner, points, centre, repeats, arguments.format)
-
-
-def _scattered(
-    runner: Runner, points: Iterable[Point], centre: Outcome, repeats: int, dtype: DType
-) -> dict[str, Array]:
-    # Lengths, not squares: those of tiny numbers underflow.
-    lengths: dict[str, Array] = {}
-    for point in points:
-        moved = runner.run(point).quantities
-        for name, value in centre.quantities.items():
-            with np.errstate(all="ignore"):
-                apart = np.asarray(moved[name], np.float64) - np.asarray(value, np.float64)
-                lengths[name] = _longer(lengths[name], apart) if name in lengths else np.abs(apart)
-    return {
-        name: np.hypot(_shrunk(length, repeats), _storing(np.asarray(centre.quantities[name]), dtype))
-        for name, length in lengths.items()
-    }
-
-
-def _longer(length: Array, apart: Array) -> Array:
-    """The hypotenuse; np.hypot alone would take five times as long."""
-    found = np.asarray(np.sqrt(length * length + apart * apart))
-    beyond = ~((found > LEAST_SQUARED) & (found < 1 / LEAST_SQUARED))
-    if beyond.any():
-        found[beyond] = np.hypot(length[beyond], apart[beyond])
-    return found
-
-
-def _neighbours(arguments: Arguments, draw: np.random.Generator) -> Point:
-    return Point(
-        {
-            key: _neighbour(v, draw, arguments.format) if is_float(v) else v
-            for key, v in arguments.values.items()
-        }
-    )
-
-
-def _neighbour(value: Array, draw: np.random.Generator, dtype: DType) -> Array:
-    """One ulp up, one down, or the same, at random."""
-    step = dtype.eps * draw.integers(-1, 2, value.shape)
-    return np.asarray(np.asarray(value, np.float64) * (1 + step)).astype(value.dtype)
-
-
-def _shrunk(length: Array, repeats: int) -> Array:
-    """Root mean square over a few reruns, each element's drawn towards what its row and its column have.
-
-    Few draws leave an element's own estimate uncertain, and one that is too small by chance
-    would make an error of rounding look like a bug. A weight's gradient is a sum of products,
-    so that its noise is about that of its row times that of its column.
-    """
-    largest = float(np.max(length, initial=0.0))
-    if not np.isfinite(largest) or largest == 0.0 or length.ndim == 0:
-        return np.asarray(length / np.sqrt(repeats))
-    scaled = length / (largest * np.sqrt(repeats))
-    whole = float(np.mean(scaled))
-    neighbours = np.full(scaled.shape, whole)
-    for axis in range(scaled.ndim):
-        if others := tuple(n for n in range(scaled.ndim) if n != axis):
-            neighbours *= np.mean(scaled, axis=others, keepdims=True) / whole
-    # Not of squares, which underflow where a saturated unit's gradients are 1e-170.
-    return np.asarray(largest * (repeats * scaled + SHRINKAGE * neighbours) / (repeats + SHRINKAGE))
-
-
-def _storing(value: Array, dtype: DType) -> Array:
-    """What rounding the result itself adds, which every run in the format does."""
-    size = np.abs(np.asarray(value, np.float64))
-    rounding = np.maximum(size * (dtype.unit_roundoff / np.sqrt(3)), dtype.smallest_subnormal)
-    return np.asarray(np.maximum(rounding, underflow(size, dtype)))
 
 
 def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
@@ -212,6 +123,8 @@ def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
 
 def _require_repeatable(who: str, first: Outcome, again: Outcome) -> None:
     for name, value in first.quantities.items():
+        if np.array_equal(value, again.quantities[name]):
+            continue
         one, other = np.asarray(value, np.float64), np.asarray(again.quantities[name], np.float64)
         eps = FORMATS[str(value.dtype)].eps if str(value.dtype) in FORMATS else 0.0
         with np.errstate(all="ignore"):

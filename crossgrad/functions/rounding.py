@@ -19,6 +19,9 @@ from ..networks.dtypes import Array, DType
 UNIFORM = 12**-0.5
 """Standard deviation of what is uniform over a length of 1."""
 
+BLOCK = 1 << 13
+"""Numbers rounded at a time: larger arrays the allocator gets from the system anew, at some cost."""
+
 
 class Rounding:
     """Rounds to a format at random; each operation, and each seed, in another way.
@@ -40,38 +43,67 @@ class Rounding:
 
     def of_input(self, array: Array) -> Array:
         """Each element with a relative error of at most one unit roundoff, as rounding once would make."""
-        return np.asarray(array * (1 + self._dtype.unit_roundoff * self._draw(array)))
+        numbers, moved = array.ravel(), np.empty(array.size)
+        for start in range(0, numbers.size, BLOCK):
+            part = numbers[start : start + BLOCK]
+            factor = self._draw(part, 0)
+            factor *= self._dtype.unit_roundoff
+            factor += 1
+            np.multiply(part, factor, out=moved[start : start + BLOCK])
+        return moved.reshape(array.shape)
 
     def of_result(self, array: Array, terms: float) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds."""
-        size = np.where(np.isfinite(array), np.abs(array), 0.0)  # masks are infinite
-        draw = math.sqrt(3) * self._draw(array)
-        if terms > 1 and array.ndim:
+        self._operations += 1
+        if not array.size:
+            return array
+        rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+        moved, count = np.empty(rows.shape), max(1, BLOCK // rows.shape[1])
+        for start in range(0, len(rows), count):
+            part = rows[start : start + count]
+            moved[start : start + count] = self._of_rows(part, terms, crowded=terms > 1 and array.ndim > 0)
+        return moved.reshape(array.shape)
+
+    def _of_rows(self, array: Array, terms: float, crowded: bool) -> Array:
+        size = np.abs(array)
+        size[~np.isfinite(size)] = 0.0  # masks are infinite
+        draw = self._draw(array, self._operations)
+        draw *= math.sqrt(3)
+        if crowded:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
-            size = np.hypot(size, np.sqrt(np.mean(np.square(size), axis=-1, keepdims=True)))
+            squares = np.square(size)
+            size = np.maximum(size, np.sqrt(squares + np.mean(squares, axis=-1, keepdims=True)))
         sigma = np.maximum(self._dtype.unit_roundoff * spread(terms) * size, underflow(size, self._dtype))
         with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(array + sigma * draw)
+            draw *= sigma
+            draw += array
+            return draw
 
-    def _draw(self, array: Array) -> Array:
-        """Uniform between -1 and 1, a function of the operation and of the number in the format.
+    def _draw(self, array: Array, operation: int) -> Array:
+        """Uniform between -1 and 1, a function of the operation and of the number in the format."""
+        salt = (self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64
+        draw = _hashed(array, self._dtype, salt).astype(np.float64)
+        draw *= 2.0**-31
+        return draw.reshape(array.shape)
 
-        The hash is the finisher of SplitMix64 (Steele, Lea, Flood 2014).
-        """
-        self._operations += 1
-        salt = (self._seed * 0x632BE59BD9B4E019 + self._operations * 0xD1342543DE82EF95) % 2**64
-        below = 53 - self._dtype.precision
-        bits = np.array(array, np.float64, ndmin=1).view(np.uint64)
-        with np.errstate(over="ignore"):
-            bits += np.uint64((1 << below) >> 1)  # to the nearest
-            bits >>= np.uint64(below)
-            bits *= np.uint64(0x9E3779B97F4A7C15)
-            bits += np.uint64(salt)
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-                bits ^= bits >> np.uint64(shift)
-                bits *= np.uint64(factor)
-            bits ^= bits >> np.uint64(31)
-        return np.asarray((bits >> np.uint64(11)) * 2.0**-52 - 1.0).reshape(array.shape)
+
+def _hashed(numbers: Array, dtype: DType, salt: int) -> Array:
+    """Integers of 32 bits: Fibonacci's hash, of which half goes through the finisher of MurmurHash3.
+
+    Knuth 1973, section 6.4; Appleby 2011.
+    """
+    below = 53 - dtype.precision
+    bits = np.array(numbers, np.float64, ndmin=1).view(np.uint64)
+    bits += np.uint64((1 << below) >> 1)  # to the nearest
+    bits >>= np.uint64(below)
+    bits *= np.uint64(0x9E3779B97F4A7C15)
+    bits += np.uint64(salt)
+    bits >>= np.uint64(32)
+    half = bits.astype(np.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        half ^= half >> np.uint32(shift)
+        half *= np.uint32(factor)
+    return half.view(np.int32)
 
 
 def underflow(size: Array, dtype: DType) -> Array:

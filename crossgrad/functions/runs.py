@@ -14,6 +14,7 @@ from ..words import listed
 from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import Place, Rename, Transpose, match
+from .points import Point
 from .rounding import Rounding
 from .trees import take_apart
 
@@ -22,28 +23,6 @@ LOSS_NAME = "loss"
 
 class FunctionFailed(RuntimeError):
     """A user's function raised; its own error is the cause."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where functions are run.
-
-    Parameters
-    ----------
-    values
-        The leaves of the arguments.
-    wide
-        Whether they are in float64, whatever the format under test.
-    rounding
-        At random from there on, or as the framework does it.
-    intercepted
-        Whether the operations round at random too, not the arguments alone.
-    """
-
-    values: Values
-    wide: bool = False
-    rounding: Rounding | None = None
-    intercepted: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +93,7 @@ class Runner:
         """
         values = self._values(point)
         with self._blamed():
-            raw = self._runnable.run(values, point.rounding if point.intercepted else None)
+            raw = self._runnable.run(values, point.noise())
         loss, gradients = self._read(raw)
         return self._placed(loss, gradients)
 
@@ -136,14 +115,13 @@ class Runner:
         if self._own is self._arguments:
             return point.values
         shared = {self._arguments.name(key): point.values[key] for key in self._arguments.differentiated}
-        rounding = None if point.rounding is None else point.rounding.again()
         values: dict[Key, Array] = {}
         for key, value in self._own.values.items():
             if key in self._own.differentiated:
                 place = self._places[self._own.name(key)]
                 values[key] = place.back(shared[place.name])
             else:
-                values[key] = _moved(value, point.wide, rounding)
+                values[key] = _moved(value, point.wide, point.rounding)
         return values
 
     def _read(self, raw: Any) -> tuple[Any, dict[str, Any]]:
@@ -249,17 +227,3 @@ def _moved(value: Array, wide: bool, rounding: Rounding | None) -> Array:
         return value
     widened = value.astype(np.float64)
     return widened if rounding is None else rounding.of_input(widened)
-
-
-def point_in_float64(
-    arguments: Arguments, rounding: Rounding | None = None, intercepted: bool = True
-) -> Point:
-    """The arguments in float64; if roundings are random, so is theirs.
-
-    If only theirs, then only of what is differentiated by: a label of 1 must not become more.
-    """
-    values = arguments.in_float64()
-    if rounding is not None:
-        moved = values if intercepted else arguments.differentiated
-        values |= {key: rounding.of_input(values[key]) for key in moved if is_float(values[key])}
-    return Point(values, wide=True, rounding=rounding, intercepted=intercepted)

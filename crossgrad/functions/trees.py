@@ -17,6 +17,9 @@ from ..networks.errors import InvalidInput
 
 SEPARATOR = "/"
 
+LEAVES = (np.ndarray, np.generic, int, float, complex, str, bytes)
+"""Of no container's type, in no framework."""
+
 Rebuild = Callable[[Iterator[Any]], Any]
 
 
@@ -60,6 +63,8 @@ def join(path: str, key: object) -> str:
 
 
 def _walk(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:
+    if isinstance(value, LEAVES):
+        return _leaf(value, path, leaves)
     if value is None:
         return lambda given: None
     if isinstance(value, Mapping):
@@ -80,6 +85,10 @@ def _walk(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:
         )
     if _known_to_jax(value):
         return _jax_tree(value, path, leaves)
+    return _leaf(value, path, leaves)
+
+
+def _leaf(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:
     if path in leaves:
         raise InvalidInput(f"two leaves have the path {path!r}: a key holds {SEPARATOR!r}; rename it")
     leaves[path] = value
@@ -110,9 +119,7 @@ def _mapping(value: Mapping[Any, Any]) -> Callable[[list[Any]], Any]:
 
 def _known_to_jax(value: Any) -> bool:
     jax = sys.modules.get("jax")
-    if jax is None or isinstance(value, np.ndarray | np.generic | int | float | complex | str | bytes):
-        return False
-    return not jax.tree_util.all_leaves([value])
+    return jax is not None and not jax.tree_util.all_leaves([value])
 
 
 def _jax_tree(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:

@@ -102,7 +102,7 @@ def try_functions(
             progress(f"{dtype} seed {seed + offset}", number, cases * len(dtypes))
         case = random_case(seed + offset, dtype, small=small)
         arguments = _arguments(case)
-        partners = [_measured(f, arguments) for f in _right(case, with_jax=offset < jax_cases)]
+        partners = _measured(_right(case, with_jax=offset < jax_cases), arguments)
         correct.append(_correct(case, partners, arguments))
         if mutants:
             trials += _trials(case, mutants, partners, arguments)
@@ -161,8 +161,9 @@ def _right(case: Case, *, with_jax: bool) -> list[Function]:
     return functions
 
 
-def _measured(function: Function, arguments: Arguments) -> Measured:
-    return measure(Runner(function, arguments, None, (), None), arguments, REPEATS, seed=0)
+def _measured(functions: Sequence[Function], arguments: Arguments) -> list[Measured]:
+    runners = [Runner(function, arguments, None, (), None) for function in functions]
+    return measure(runners, arguments, REPEATS, seed=0)
 
 
 def _judged(found: Sequence[Measured], arguments: Arguments) -> tuple[LeafComparison, ...]:
@@ -193,7 +194,7 @@ def _trials(
             continue
         _, shift = shift_of(ground, mutant, kinds)
         with np.errstate(all="ignore"):
-            mine = _measured(gradient(mutant_function(case, mutant), "numpy", MUTANT), arguments)
+            (mine,) = _measured([gradient(mutant_function(case, mutant), "numpy", MUTANT)], arguments)
             compared = _judged([mine, partners[0]], arguments)
             blamed = [_blamed([mine, *some], arguments) for some in (partners[:1], partners)]
         found.append(

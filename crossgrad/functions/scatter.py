@@ -1,0 +1,99 @@
+"""How far random roundings move what a function returns."""
+
+import numpy as np
+
+from ..networks.dtypes import Array, DType
+from .flat import Flat
+from .points import Nearby
+from .rounding import underflow
+from .runs import FunctionFailed, Outcome, Runner
+
+SHRINKAGE = 8.0
+"""Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+
+LEAST_UNIT = 2.0**-400
+"""Units of scatter are no smaller, lest an element that is zero by cancelling scatters by infinity."""
+
+
+class Scatter:
+    """The distances of reruns near the arguments from the run at them, in root mean square.
+
+    Parameters
+    ----------
+    centre
+        What the function returns at the arguments.
+    dtype
+        The format whose roundings these are.
+    """
+
+    def __init__(self, runner: Runner, centre: Outcome, dtype: DType) -> None:
+        self._runner, self._is_wide = runner, centre.is_wide
+        self._flat = Flat(centre.quantities)
+        self._storing = _storing(self._flat.values, dtype)
+        # In units of its element's storing a scatter can be squared; 1e-170 itself would underflow.
+        self._unit = np.maximum(self._storing, LEAST_UNIT)
+        self._squares, self._apart = np.zeros_like(self._unit), np.empty_like(self._unit)
+        self._reruns = 0
+        self.unseen: str | None = None
+        """Why the errors of operations are not in it."""
+
+    def add(self, nearby: Nearby) -> None:
+        """Rerun the function once.
+
+        Without a wider format, from inputs one ulp to either side. Else with random roundings;
+        of the inputs alone, if it refuses arrays that are watched, as compiled code does.
+        """
+        moved = self._rerun(nearby).quantities
+        centre, parts = self._flat.apart(self._flat.values), self._flat.apart(self._apart)
+        with np.errstate(all="ignore"):
+            for name, part in parts.items():
+                np.subtract(moved[name], centre[name], out=part)
+            self._apart /= self._unit
+            self._apart *= self._apart
+            self._squares += self._apart
+        self._reruns += 1
+
+    def _rerun(self, nearby: Nearby) -> Outcome:
+        if not self._is_wide:
+            return self._runner.run(nearby.neighbour)
+        if self.unseen is None:
+            try:
+                return self._runner.run(nearby.rounded)
+            except FunctionFailed as error:
+                self.unseen = f"operations not seen, noise is that of the inputs: {error}"
+        return self._runner.run(nearby.inputs_rounded)
+
+    def sigma(self) -> dict[str, Array]:
+        """Standard deviation of rounding noise by quantity."""
+        own = np.sqrt(self._squares / self._reruns)
+        own *= self._unit
+        for part in self._flat.apart(own).values():
+            _shrink(part, self._reruns)
+        return self._flat.apart(np.hypot(own, self._storing, out=own))
+
+
+def _shrink(own: Array, reruns: int) -> None:
+    """Draw each element's root mean square over a few reruns towards what its row and its column have.
+
+    Few draws leave an element's own estimate uncertain, and one that is too small by chance
+    would make an error of rounding look like a bug. A weight's gradient is a sum of products,
+    so that its noise is about that of its row times that of its column.
+    """
+    largest = float(np.max(own, initial=0.0))
+    if not np.isfinite(largest) or largest == 0.0 or own.ndim == 0:
+        return
+    own /= largest
+    # Not of squares, which underflow where a saturated unit's gradients are 1e-170.
+    neighbours = whole = np.mean(own)
+    for axis in range(own.ndim):
+        if others := tuple(n for n in range(own.ndim) if n != axis):
+            neighbours = neighbours * (np.mean(own, axis=others, keepdims=True) / whole)
+    own *= largest * reruns / (reruns + SHRINKAGE)
+    own += neighbours * (largest * SHRINKAGE / (reruns + SHRINKAGE))
+
+
+def _storing(value: Array, dtype: DType) -> Array:
+    """What rounding the result itself adds, which every run in the format does."""
+    size = np.abs(value)
+    rounding = np.maximum(size * (dtype.unit_roundoff / np.sqrt(3)), dtype.smallest_subnormal)
+    return np.asarray(np.maximum(rounding, underflow(size, dtype)))
