@@ -31,7 +31,7 @@ WRONG = frozenset({CONVENTION, NONFINITE_DISAGREE, DISAGREE})
 ELEMENT_LIMIT = 10.0
 """Standard deviations that one element may be off."""
 
-BLOCK, LEAST_BLOCK = 1 << 15, 1 << 12
+BLOCK, LEAST_BLOCK = 1 << 15, 1 << 13
 """Elements judged at a time: a sixteenth of the tensor, within these bounds."""
 
 TENSOR_LIMIT = 3.0
@@ -168,7 +168,6 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
     block = min(BLOCK, max(LEAST_BLOCK, got.size // 16))
     for start in range(0, got.size, block):
         mine, value, sigma, *low = (a[start : start + block] for a in arrays)
-        found.known = found.known and bool(np.isfinite(sigma).all() and np.isfinite(value).all())
         error = mine.astype(np.float64) - value
         for part in low:
             error -= part
@@ -178,7 +177,9 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
         at, largest = int(np.argmax(shares)), int(np.argmax(np.abs(value)))
         if not shares[at] <= found.share:
             found.share, found.at = float(shares[at]), start + at
-        if (scale := float(abs(value[largest]))) >= found.scale:
+        scale = float(abs(value[largest]))
+        found.known = found.known and bool(np.isfinite(scale) and np.isfinite(np.max(sigma)))
+        if scale >= found.scale:
             found.scale, found.silent = scale, scale <= ELEMENT_LIMIT * sigma[largest]
         found.error = max(found.error, float(np.max(error)))
         np.divide(error, dtype.ulp(value), out=error)

@@ -129,9 +129,11 @@ class Runner:
         if self.function.kind == LOSS:
             loss, found = raw
             return loss, {self._own.name(key): value for key, value in found.items()}
-        expected = {self._own.name(key) for key in self._own.differentiated}
+        with_loss = isinstance(raw, tuple) and len(raw) == 2 and self._is_scalar(raw[0])
+        if with_loss and self._gives_loss:
+            return raw[0], self._gradient_leaves(raw[1])
         alone = self._gradient_leaves(raw)
-        if set(alone) != expected and isinstance(raw, tuple) and len(raw) == 2 and self._is_scalar(raw[0]):
+        if with_loss and set(alone) != {self._own.name(key) for key in self._own.differentiated}:
             return raw[0], self._gradient_leaves(raw[1])
         return None, alone
 
