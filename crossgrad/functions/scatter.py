@@ -1,5 +1,7 @@
 """How far random roundings move what a function returns."""
 
+import math
+
 import numpy as np
 
 from ..networks.dtypes import Array, DType
@@ -10,6 +12,9 @@ from .runs import FunctionFailed, Outcome, Runner
 
 SHRINKAGE = 8.0
 """Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+
+SELDOM = 1e-9
+"""How often an element's own reruns may scatter by so much less than its noise; see `_most`."""
 
 LEAST_UNIT = 2.0**-400
 """Units of scatter are no smaller, lest an element that is zero by cancelling scatters by infinity."""
@@ -77,11 +82,13 @@ def _shrink(own: Array, reruns: int) -> None:
 
     Few draws leave an element's own estimate uncertain, and one that is too small by chance
     would make an error of rounding look like a bug. A weight's gradient is a sum of products,
-    so that its noise is about that of its row times that of its column.
+    so that its noise is about that of its row times that of its column. But one that hardly moves
+    beside neighbours that do, as a bias's gradient of 1e-89 beside others of 1, has not their noise.
     """
     largest = float(np.max(own, initial=0.0))
     if not np.isfinite(largest) or largest == 0.0 or own.ndim == 0:
         return
+    most = own * _most(reruns)
     own /= largest
     # Not of squares, which underflow where a saturated unit's gradients are 1e-170.
     neighbours = whole = np.mean(own)
@@ -90,6 +97,17 @@ def _shrink(own: Array, reruns: int) -> None:
             neighbours = neighbours * (np.mean(own, axis=others, keepdims=True) / whole)
     own *= largest * reruns / (reruns + SHRINKAGE)
     own += neighbours * (largest * SHRINKAGE / (reruns + SHRINKAGE))
+    np.minimum(own, most, out=own)
+
+
+def _most(reruns: int) -> float:
+    """How many times an element's own scatter its noise is at most: normal draws seldom lie closer to zero.
+
+    The probability of that is the beginning of chi squared's distribution,
+    ``(n / (2 k**2))**(n/2) / gamma(n/2 + 1)`` for `n` draws and `k` times.
+    """
+    half = reruns / 2
+    return math.sqrt(half / math.exp((math.log(SELDOM) + math.lgamma(half + 1)) / half))
 
 
 def _storing(value: Array, dtype: DType) -> Array:

@@ -1,0 +1,67 @@
+"""Random rounding, and the noise that is estimated from it."""
+
+import math
+
+import numpy as np
+import pytest
+
+import crossgrad
+from crossgrad.functions.arguments import read_arguments
+from crossgrad.functions.measuring import measure
+from crossgrad.functions.rounding import BLOCK, Rounding
+from crossgrad.functions.runs import Runner
+from crossgrad.functions.scatter import SELDOM, _most
+from crossgrad.networks.dtypes import Array, find_dtype
+
+
+def noise_of(factors: Array, repeats: int) -> Array:
+    """That of a gradient, 3 times some factors."""
+    arguments = read_arguments((np.full(factors.shape, 3.0),), 0)
+    function = crossgrad.gradient(lambda w: w * factors, "numpy")
+    (found,) = measure([Runner(function, arguments, None, (), None)], arguments, repeats, seed=0)
+    return np.asarray(found.sigma["args[0]"])
+
+
+@pytest.mark.parametrize("size", [1e-290, 1e-170, 1e-140, 1.0])
+def test_noise_of_any_size(size: float) -> None:
+    """Also of a number whose square is none of float64, beside one of 1."""
+    noise, one = noise_of(np.array([size, 1.0]), repeats=64)
+    assert 2.0**-54 < one < 2.0**-50
+    assert noise > size * one / 10
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-89, 1e-40])
+def test_an_element_has_not_the_noise_of_much_larger_ones_beside_it(size: float) -> None:
+    noise, one = noise_of(np.array([size, 1.0]), repeats=8)
+    assert noise <= max(50 * size * one, 5e-324)
+
+
+@pytest.mark.parametrize("reruns", [2, 3, 8])
+def test_so_little_scatter_is_seldom(reruns: int) -> None:
+    """The bound's formula, where it can be tried: for two draws the distribution is exponential."""
+    chi_squared = reruns / _most(reruns) ** 2
+    half = reruns / 2
+    assert (chi_squared / 2) ** half / math.gamma(half + 1) == pytest.approx(SELDOM)
+    if reruns == 2:
+        assert -math.expm1(-chi_squared / 2) == pytest.approx(SELDOM, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_errors_are_uniform_and_independent(dtype: str) -> None:
+    found = find_dtype(dtype)
+    numbers = np.unique(np.random.default_rng(0).normal(size=1 << 16).astype(found.storage))
+    values = numbers.astype(np.float64)
+    first, then = (Rounding(found, seed).of_input(values) / values - 1 for seed in (0, 1))
+    for draw in (first / found.unit_roundoff, then / found.unit_roundoff):
+        assert abs(np.mean(draw)) < 4 / math.sqrt(3 * draw.size)
+        assert np.std(draw) == pytest.approx(1 / math.sqrt(3), rel=5 / math.sqrt(draw.size))
+    for one, other in ((first, then), (first[1:], first[:-1])):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 5 / math.sqrt(values.size)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (BLOCK + 1,), (3, BLOCK), (BLOCK, 3), (2, 3, 5)])
+def test_equal_numbers_are_rounded_alike_wherever_they_stand(shape: tuple[int, ...]) -> None:
+    rounding = Rounding(find_dtype("float32"), 0)
+    for moved in (rounding.of_input(np.ones(shape)), rounding.of_result(np.ones(shape), 3.0)):
+        assert moved.shape == shape
+        assert np.unique(moved).size == min(1, moved.size)
