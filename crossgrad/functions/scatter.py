@@ -38,6 +38,7 @@ class Scatter:
         # In units of its element's storing a scatter can be squared; 1e-170 itself would underflow.
         self._unit = np.maximum(self._storing, LEAST_UNIT)
         self._squares, self._apart = np.zeros_like(self._unit), np.empty_like(self._unit)
+        self._centre, self._parts = (self._flat.apart(v) for v in (self._flat.values, self._apart))
         self._reruns = 0
         self.unseen: str | None = None
         """Why the errors of operations are not in it."""
@@ -49,10 +50,9 @@ class Scatter:
         of the inputs alone, if it refuses arrays that are watched, as compiled code does.
         """
         moved = self._rerun(nearby).quantities
-        centre, parts = self._flat.apart(self._flat.values), self._flat.apart(self._apart)
         with np.errstate(all="ignore"):
-            for name, part in parts.items():
-                np.subtract(moved[name], centre[name], out=part)
+            for name, part in self._parts.items():
+                np.subtract(moved[name], self._centre[name], out=part)
             self._apart /= self._unit
             self._apart *= self._apart
             self._squares += self._apart
