@@ -20,7 +20,7 @@ UNIFORM = 12**-0.5
 """Standard deviation of what is uniform over a length of 1."""
 
 BLOCK = 1 << 13
-"""Numbers rounded at a time: larger arrays the allocator gets from the system anew, at some cost."""
+"""Numbers rounded at a time: what is made of them on the way stays in the cache."""
 
 
 class Rounding:
