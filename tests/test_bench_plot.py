@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossgrad import InvalidInput
@@ -205,6 +205,7 @@ def test_hostile_names_are_shown_and_obeyed_by_nobody(name: str, suffix: str, tm
     high=st.none() | st.floats(0, 1e308),
     share=st.none() | st.floats(1e-308, 1e308),
 )
+@example(median=2.5, low=None, high=None, share=1.8143557707401506e-95)
 def test_any_numbers_make_finite_curves(median: float, low: float, high: float, share: float) -> None:
     found = results(row(), row(network="9-9-9", median=median, low=low, high=high, limit_share=share))
     curves = curves_of(found)

@@ -121,7 +121,7 @@ def _share(row: Row) -> tuple[float, float, float]:
     """In percent; the shorter the time, the larger the share."""
     share = 100 * min(row.limit_share or 0.0, MOST_SHARE)
     low, high = _interval(row)
-    return share, share * row.median / high, min(share * row.median / low, 100 * MOST_SHARE)
+    return share, share * (row.median / high), min(share * (row.median / low), 100 * MOST_SHARE)
 
 
 def _interval(row: Row) -> tuple[float, float]:
