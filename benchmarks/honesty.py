@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--network", default="784-100-10")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--min-time", type=float, default=0.5)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=101)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     wanted = parser.parse_args()

@@ -51,12 +51,24 @@ def item(network: str = "6-5-4", batch_size: int = 3, dtype: str = "float32") ->
     return Item(find_entry(network), batch_size, dtype)
 
 
-def bench(*backends: str, plan: tuple[Item, ...] = (), limits: Limits = LIMITS) -> Results:
+def bench(
+    *backends: str, plan: tuple[Item, ...] = (), limits: Limits = LIMITS, settings: Settings = QUICK
+) -> Results:
     with Lanes(backends, ["cpu"], limits) as lanes:
-        session = Session(plan or (item(),), lanes, QUICK)
+        session = Session(plan or (item(),), lanes, settings)
         for _ in session.run():
             pass
     return session.results
+
+
+@pytest.mark.parametrize(("min_time", "rounds"), [(0.7, 7), (1e-7, 4)])
+def test_rounds_are_many_unless_a_call_is_longer_than_one(
+    min_time: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossgrad.bench.runner.MANY", 7)
+    monkeypatch.setattr("crossgrad.bench.runner.FEW", 4)
+    found = bench("numpy", settings=Settings(min_time=min_time))
+    assert {row.rounds for row in found.rows if row.phase in REPEATED} == {rounds}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -209,7 +221,7 @@ def test_the_roofline_takes_the_best_of_all_and_the_slower_of_two() -> None:
 
 
 def timed(seconds: float) -> Timing:
-    return Timing(1, [seconds] * 5)
+    return Timing(seconds, samples=[seconds] * 5)
 
 
 def fake_engine() -> Any:

@@ -102,7 +102,9 @@ class Settings(_Record):
     """How it was measured."""
 
     min_time: Annotated[float, Field(gt=0, description="Seconds of rounds for each phase, at least.")]
-    rounds: Annotated[int, Field(ge=1, description="Rounds of each phase, at least.")]
+    rounds: Annotated[
+        int | None, Field(ge=1, description="Rounds of each phase; null: as many as suit, see the rows.")
+    ] = None
     threads: Annotated[int | None, Field(ge=1, description="Cores that each engine may use.")] = None
 
 

@@ -20,9 +20,10 @@ SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
 
 @dataclass
 class Timing:
-    """How many calls a round of something has, and what a call took in each."""
+    """What a call took when it was tried, how many a round has, and what a call took in each round."""
 
-    calls: int
+    call_seconds: float
+    calls: int = 1
     samples: list[float] = field(default_factory=list)
 
 

@@ -22,6 +22,10 @@ LONG_ENOUGH = 0.25
 
 MOST_CALLS = 10**7
 
+MANY, FEW = 61, 15
+"""Rounds, where none are asked for: many short ones tell engines apart best (``benchmarks/honesty.py``),
+few where one call takes longer than such a round."""
+
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
 
@@ -67,7 +71,7 @@ class _Measurement:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
-        self._round = settings.min_time / settings.rounds
+        self._rounds = settings.rounds or MANY
 
     def run(self) -> Measured:
         self._say("drawing and judging")
@@ -104,32 +108,42 @@ class _Measurement:
             self._held.append(_Held(engine, replace(run, trace=None), passed.verdict, found))
 
     def _calibrate(self) -> None:
-        """Find how many calls make a round of each thing that is timed."""
+        """Find how many rounds there are, and how many calls make a round of each thing that is timed."""
         for held in list(self._held):
             for what in self._to_time(held):
                 self._say(f"{held.engine.id}, {what}")
-                calls = self._tried(held, what, partial(self._calls, held.engine, what))
-                if calls is not None:
-                    held.timings[what] = Timing(calls)
+                seconds = self._tried(held, what, partial(self._call_seconds, held.engine, what))
+                if seconds is not None:
+                    held.timings[what] = Timing(seconds)
+        timings = [timing for held in self._held for timing in held.timings.values()]
+        if self._settings.rounds is None and any(timing.call_seconds > self._round for timing in timings):
+            self._rounds = FEW
+        for timing in timings:
+            timing.calls = min(max(1, ceil(self._round / timing.call_seconds)), MOST_CALLS)
 
-    def _calls(self, engine: Engine, what: str) -> int:
+    @property
+    def _round(self) -> float:
+        """Seconds that a round of one thing is to take."""
+        return self._settings.min_time / self._rounds
+
+    def _call_seconds(self, engine: Engine, what: str) -> float:
         calls = 1
         while True:
-            seconds = self._lanes.seconds(engine, what, calls)
-            wanted = ceil(calls * self._round / max(seconds, 1e-9))
+            seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
             if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:
-                return min(max(1, wanted), MOST_CALLS)
-            calls = min(wanted, 10 * calls, MOST_CALLS)
+                return seconds / calls
+            calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
     def _time(self) -> None:
         """Rounds that take turns, so that the machine's moods hit all alike; each begins with another."""
-        for number in range(self._settings.rounds):
-            self._say(f"round {number + 1} of {self._settings.rounds}")
+        for number in range(self._rounds):
+            self._say(f"round {number + 1} of {self._rounds}")
             first = number % max(1, len(self._held))
             for held in self._held[first:] + self._held[:first]:
                 for what in list(held.timings):
                     self._time_once(held, what)
-                time.sleep(PAUSE)
+                if self._settings.threads != 1:
+                    time.sleep(PAUSE)
 
     def _time_once(self, held: _Held, what: str) -> None:
         calls = held.timings[what].calls

@@ -57,8 +57,15 @@ def bench(
         float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, at least.")
     ] = 1.0,
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=3, max=10_000, help="In which engines take turns.")
-    ] = 15,
+        int | None,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            min=3,
+            max=10_000,
+            help="In which engines take turns. Default: 61, or 15 if calls are long.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Cores of each engine. Default: all.")
     ] = None,
