@@ -26,6 +26,7 @@ RAW = {
     "raw jax": "jax_step",
     "products numpy": "numpy_products",
     "products torch": "torch_products",
+    "products jax": "jax_products",
 }
 SUBJECTS = (*ENGINES, *RAW)
 
@@ -40,6 +41,7 @@ def build(name, case, device):
     if name in RAW:
         return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch, device)
     backend = load(name)
+    backend.own_process()
     program = backend.prepare(case, backend.variants[0], device)
     values = program.put(case.parameters, case.batch)
     return partial(program.step, values), program.synchronize
