@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often the comparison of functions is wrong: faults missed or blamed on another, right ones rejected.
 
-    python benchmarks/functions.py [--cases 5] [--correct 260] [--large 40] [--jax 4] [--seed 1000000]
+    python benchmarks/functions.py [--cases 5] [--correct 300] [--large 40] [--jax 4] [--seed 1000000]
 
 The faults and random networks of ``crossgrad selftest --functions``: every mutant
 that applies on `--cases` small networks a dtype, beside right functions; then right
@@ -30,7 +30,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", type=int, default=5)
-    parser.add_argument("--correct", type=int, default=260)
+    parser.add_argument("--correct", type=int, default=300)
     parser.add_argument("--large", type=int, default=40)
     parser.add_argument("--jax", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1_000_000)
