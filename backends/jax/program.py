@@ -18,11 +18,12 @@ Values = tuple[tuple[Layer, ...], jax.Array, jax.Array]
 """``(layers, x, y)``, the arguments of the network's functions."""
 
 
-GIVEN_AWAY_FROM = 2**21
-"""Bytes of parameters from which each step gives away the gradients of the last, to be written into.
+GIVEN_AWAY_FROM = 2**25
+"""Bytes of a parameter from which each step gives away the gradients of the last, to be written into.
 
-Fresh memory costs a page fault for each page that is first written; arguments
-more cost a microsecond.
+From there on glibc maps an array anew each time it is asked for one: a page fault
+for every 4 KiB. Below, it would only cost memory: XLA keeps nothing else where
+gradients will be.
 """
 
 
@@ -38,8 +39,8 @@ class JaxProgram(OnDevice, Program):
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
         shapes = self._shapes(case)
-        size = case.network.parameter_count * self._storage.itemsize
-        self._gives_away = self._compiles and size >= GIVEN_AWAY_FROM
+        largest = max(W.size for W, _ in case.parameters) * self._storage.itemsize
+        self._gives_away = self._compiles and largest >= GIVEN_AWAY_FROM
         self._outputs: Any = None
         if self._gives_away:
             options = {"donate_argnums": 0, "keep_unused": True}
