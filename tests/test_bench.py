@@ -141,7 +141,7 @@ def test_rounds_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         return right(self, engine, what, calls)
 
     monkeypatch.setattr(Lanes, "seconds", noted)
-    monkeypatch.setattr(runner._Measurement, "_calls", lambda self, engine, what: 1)
+    monkeypatch.setattr(runner._Measurement, "_call_seconds", lambda self, engine, what: 1e-3)
     bench("numpy", "torch")
     steps = [backend for backend, what in order if what == "step"]
     assert steps == ["numpy", "torch", "torch", "numpy", "numpy", "torch"]
