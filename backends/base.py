@@ -189,6 +189,9 @@ class Backend(ABC):
     def own_process(self) -> None:  # noqa: B027 - for those that have something to set
         """Set what belongs to the process; called first, where the process is this engine's alone."""
 
+    def give_back(self) -> None:  # noqa: B027 - for those that keep some
+        """Let the system have what this engine's process has freed, and keeps."""
+
     def limit_device_memory(self, size: int) -> None:  # noqa: B027 - for those that run on a device
         """Take at most so many bytes of each CUDA device from now on; called before any other method."""
 

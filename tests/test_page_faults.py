@@ -1,12 +1,17 @@
 """Large gradients are written where the last ones were: fresh memory costs a page fault for each page."""
 
 import json
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from .conftest import engine_grid, load_or_skip
+from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.workers.limits import Limits
+
+from .conftest import engine_grid, load_or_skip, make_case
 
 STEPS = 4
 WIDTH = 3000
@@ -44,3 +49,21 @@ def test_a_step_takes_no_fresh_memory(backend: str, variant: str, device: str) -
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     found = json.loads(told)
     assert found["faults"] < 0.05 * WIDTH * WIDTH * 4 / found["page"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_check_freed_is_given_back() -> None:
+    """A held engine keeps little more than its parameters and gradients: the others are checked beside it."""
+    load_or_skip("torch")
+    case = make_case(f"{WIDTH}-{WIDTH}", "float32", batch_size=1)
+    with Lanes(["torch"], ["cpu"], Limits()) as lanes:
+        engine = lanes.engines[0]
+        before = resident(engine)
+        lanes.hold(engine, case, products=False)
+        assert resident(engine) - before < 5 * WIDTH * WIDTH * 4
+
+
+def resident(engine: Engine) -> int:
+    """Bytes that the engine's process holds."""
+    process = engine.lane.places[0].worker._process
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of ``mallopt`` (glibc's malloc.h)."""
@@ -14,7 +15,16 @@ def keep_freed_memory() -> None:
     the system; then each step's gradients cost a page fault for every 4 KiB.
     PyTorch's own guide to tuning has allocators take the place of glibc's for that reason.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
+    if mallopt := _glibc("mallopt"):
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, -1)
+
+
+def give_back_memory() -> None:
+    """Give the system what is free after all, once: a check frees several times what a step needs."""
+    if trim := _glibc("malloc_trim"):
+        trim(ctypes.c_size_t(0))
+
+
+def _glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

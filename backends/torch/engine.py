@@ -12,7 +12,7 @@ import torch
 from ...networks.cases import Case
 from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
 from .activations import ACTIVATIONS
-from .allocation import keep_freed_memory
+from .allocation import give_back_memory, keep_freed_memory
 from .graph import GraphProgram
 from .losses import LOSSES
 from .precision import matmul_settings
@@ -48,6 +48,9 @@ class TorchBackend(Backend):
 
     def own_process(self) -> None:
         keep_freed_memory()
+
+    def give_back(self) -> None:
+        give_back_memory()
 
     def limit_device_memory(self, size: int) -> None:
         for index in range(len(self.devices()) - 1):

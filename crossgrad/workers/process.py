@@ -183,7 +183,10 @@ class _EngineWorker(_Worker):
         os.ftruncate(self._case_file, 0)
         self._held = Held(self._backend, self._engine(message), case, message["products"], self._announce)
         run, found = self._held.begin()
-        return {"is": "ran", **run_message(run, self._result_file), "found": found}
+        answer = {"is": "ran", **run_message(run, self._result_file), "found": found}
+        del run
+        self._backend.give_back()  # the other engines are checked next, and need much memory too
+        return answer
 
     def _of_held(self, message: dict[str, Any]) -> dict[str, Any]:
         from ..run import status_of, summary_of
