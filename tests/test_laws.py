@@ -110,15 +110,23 @@ def test_update_gives_the_parameters_of_the_trace(
             np.testing.assert_array_equal(again[name], array)
 
 
-@engine_grid(FAST, memory=["fresh", "reused"])
-def test_a_result_holds_until_the_next_step(
-    backend: str, variant: str, device: str, memory: str, monkeypatch: pytest.MonkeyPatch
+@engine_grid(FAST)
+def test_a_result_holds_until_the_next_step(backend: str, variant: str, device: str) -> None:
+    hold_to_the_next_step(backend, variant, device)
+
+
+@engine_grid([("jax", "jit")])
+def test_a_result_whose_memory_the_next_step_takes_holds_until_then(
+    backend: str, variant: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As with gradients of 32 MiB, where fresh memory is slow."""
+    load_or_skip(backend, device)
+    monkeypatch.setattr("crossgrad.backends.jax.program.GIVEN_AWAY_FROM", 0)
+    hold_to_the_next_step(backend, variant, device)
+
+
+def hold_to_the_next_step(backend: str, variant: str, device: str) -> None:
     """Whatever runs in between, on whatever numbers; and what was read of it holds for good."""
-    if memory == "reused":
-        if backend != "jax":
-            pytest.skip("only JAX goes by the size of a case")
-        monkeypatch.setattr("crossgrad.backends.jax.program.GIVEN_AWAY_FROM", 0)
     first, other = (make_case("3-4-2", "float32", batch_size=5, seed=seed) for seed in (0, 1))
     program = prepare_or_skip(first, backend, variant, device)
     values, others = (program.put(case.parameters, case.batch) for case in (first, other))
