@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
+from .proc import pids, told
+
 COUNT_EVERY = 5.0
 """Seconds between two looks at all processes, to find those that an engine started."""
 
@@ -66,20 +68,7 @@ def _resident(statm: int) -> int:
 def _sessions() -> dict[int, list[int]]:
     """The processes of each session, by its leader."""
     found = defaultdict(list)
-    with suppress(OSError), os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdecimal():
-                with suppress(OSError, IndexError, ValueError):
-                    found[int(_read(f"/proc/{entry.name}/stat").rpartition(b")")[2].split()[3])].append(
-                        int(entry.name)
-                    )
+    for pid in pids():
+        with suppress(IndexError, ValueError):
+            found[int(told(pid, "stat").rpartition(b")")[2].split()[3])].append(pid)
     return found
-
-
-def _read(path: str) -> bytes:
-    """A short file's content, without Python's layers: there is one for each process."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)

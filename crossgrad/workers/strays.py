@@ -10,6 +10,8 @@ import signal
 from collections.abc import Collection
 from contextlib import suppress
 
+from .proc import pids, told
+
 VARIABLE = "CROSSGRAD_WORKER"
 
 MOST_LOOKS = 10
@@ -22,7 +24,7 @@ def end_strays(marks: Collection[str]) -> None:
     """End every other process that has one of the marks, and what these have started meanwhile."""
     wanted = [f"{VARIABLE}={mark}\0".encode() for mark in marks]
     for _ in range(MOST_LOOKS):
-        found = [pid for pid in _others() if any(mark in _environment(pid) for mark in wanted)]
+        found = [pid for pid in pids() if pid != os.getpid() and _has_one(pid, wanted)]
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -30,18 +32,6 @@ def end_strays(marks: Collection[str]) -> None:
             return
 
 
-def _others() -> list[int]:
-    with suppress(OSError), os.scandir("/proc") as entries:
-        return [int(e.name) for e in entries if e.name.isdecimal() and int(e.name) != os.getpid()]
-    return []
-
-
-def _environment(pid: int) -> bytes:
-    """What a process was started with, NUL after each variable; nothing of the dead and of strangers."""
-    with suppress(OSError):
-        descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY)
-        try:
-            return os.read(descriptor, LARGEST_ENVIRONMENT)
-        finally:
-            os.close(descriptor)
-    return b""
+def _has_one(pid: int, wanted: Collection[bytes]) -> bool:
+    environment = told(pid, "environ", LARGEST_ENVIRONMENT)
+    return any(mark in environment for mark in wanted)
