@@ -84,7 +84,7 @@ class JaxProducts(OnDevice, Products):
             empty = [np.zeros(shape.shape, shape.dtype) for shape in self._shapes(function, *operands)]
             outputs = jax.device_put(empty, self._device)
         options = {"donate_argnums": 0, "keep_unused": True}
-        return self._compile(function, outputs, *operands, **options)[0], outputs
+        return self._compile(function, outputs, *operands, **options).call, outputs
 
 
 def _multiplied(outputs: Any, a: list[jax.Array], W: list[jax.Array]) -> list[jax.Array]:

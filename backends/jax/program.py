@@ -12,7 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.parameters import Parameters
 from ..base import Program, Trace, numbered
 from .network import JaxNetwork, Layer, forward_mode
-from .scope import OnDevice
+from .scope import OnDevice, Ready
 
 Values = tuple[tuple[Layer, ...], jax.Array, jax.Array]
 """``(layers, x, y)``, the arguments of the network's functions."""
@@ -34,8 +34,7 @@ class JaxProgram(OnDevice, Program):
         super().__init__(case, device)
         self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
         self._compiles = variant != "nojit"
-        self._ready: dict[str, Callable[..., Any]] = {}
-        self._started: Any = None
+        self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
         shapes = self._shapes(case)
@@ -44,9 +43,11 @@ class JaxProgram(OnDevice, Program):
         self._outputs: Any = None
         if self._gives_away:
             options = {"donate_argnums": 0, "keep_unused": True}
-            self._step, self.preparation = self._compile(self._step_into, shapes[0], *shapes, **options)
+            ready = self._compile(self._step_into, shapes[0], *shapes, **options)
         else:
-            self._step, self.preparation = self._prepared(self._network.step, *shapes)
+            ready = self._prepared(self._network.step, *shapes)
+        self._step, self.preparation = ready.call, ready.seconds
+        self._stepping = self._started = ready
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         with self._scope():
@@ -98,26 +99,24 @@ class JaxProgram(OnDevice, Program):
             return None
         self.synchronize()
         before = self._device.memory_stats() or {}
-        self._started = None
+        self._started = self._stepping
         call()
         self.synchronize()
         after = self._device.memory_stats() or {}
         if after.get("peak_bytes_in_use", 0) > before.get("peak_bytes_in_use", 0):
             return int(after["peak_bytes_in_use"] - before["bytes_in_use"])
-        plan = getattr(self._started or self._step, "memory_analysis", lambda: None)()
+        plan = self._started.executable and self._started.executable.memory_analysis()
         return None if plan is None else int(plan.temp_size_in_bytes + plan.output_size_in_bytes)
 
     def _run(self, phase: str, function: Callable[..., Any], *arguments: Any) -> Any:
         if phase not in self._ready:
-            self._ready[phase], _ = self._prepared(function, *arguments)
+            self._ready[phase] = self._prepared(function, *arguments)
         self._last = None
         self._started = self._ready[phase]
-        self._last = result = self._started(*arguments)
+        self._last = result = self._started.call(*arguments)
         return result
 
-    def _prepared(
-        self, function: Callable[..., Any], *arguments: Any
-    ) -> tuple[Callable[..., Any], dict[str, float]]:
+    def _prepared(self, function: Callable[..., Any], *arguments: Any) -> Ready:
         """Compile a function, or let it run as it is, operation by operation, in its scope."""
         if self._compiles:
             return self._compile(function, *arguments)
@@ -126,7 +125,7 @@ class JaxProgram(OnDevice, Program):
             with self._scope():
                 return function(*arguments)
 
-        return scoped, {}
+        return Ready(scoped)
 
     def _step_into(self, outputs: Any, layers: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
         """The step; its first argument is not read, but its memory is taken for the gradients."""

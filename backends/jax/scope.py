@@ -1,8 +1,10 @@
 """JAX's settings for a dtype, and what runs in them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import jax
@@ -11,6 +13,25 @@ import numpy as np
 from ...networks.cases import Case
 from ...networks.dtypes import Array, find_dtype
 from ..base import Timed
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A function that is ready to be called, outside of any scope.
+
+    Attributes
+    ----------
+    call
+        What runs it.
+    executable
+        What was compiled, None where nothing was.
+    seconds
+        What ``trace`` and ``compile`` took.
+    """
+
+    call: Callable[..., Any]
+    executable: Any = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class OnDevice(Timed):
@@ -38,19 +59,30 @@ class OnDevice(Timed):
         with jax.enable_x64(self._x64), jax.default_matmul_precision(self._precision):
             yield
 
-    def _compile(
-        self, function: Callable[..., Any], *arguments: Any, **options: Any
-    ) -> tuple[Any, dict[str, float]]:
+    def _compile(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Ready:
         """Compile ahead of time, for these shapes; say how long its two parts took.
 
-        What is compiled has its types and precision in it: it is called outside of `_scope`.
+        What is compiled has its types and precision in it. It can be called in two ways:
+        what `jax.jit` returns finds it again, if all settings are as they were, and is the faster
+        one by a microsecond or two, being C++; but it would compile anew for other settings,
+        and with float64 turn to float32. So it is taken where x64 is off, here and for the dtype.
         """
-        with self._scope():
+
+        @wraps(function)
+        def precise(*arguments: Any) -> Any:
+            with jax.default_matmul_precision(self._precision):
+                return function(*arguments)
+
+        settings: Any = jax.config
+        jitted = jax.jit(precise, **options)
+        with jax.enable_x64(self._x64):
             start = time.perf_counter()
-            lowered = jax.jit(function, **options).lower(*arguments)
+            lowered = jitted.lower(*arguments)
             traced = time.perf_counter()
-            compiled = lowered.compile()
-        return compiled, {"trace": traced - start, "compile": time.perf_counter() - traced}
+            executable = lowered.compile()
+        seconds = {"trace": traced - start, "compile": time.perf_counter() - traced}
+        always_narrow = not (self._x64 or settings.jax_enable_x64)
+        return Ready(jitted if always_narrow else executable, executable, seconds)
 
     def _place(self, array: Array) -> jax.Array:
         placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)

@@ -10,7 +10,6 @@ import faulthandler
 import os
 import signal
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,7 +146,7 @@ class _EngineWorker(_Worker):
         from ..environment import describe
         from ..run import summary_of
 
-        self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._programs: dict[Any, Any] = {}
         self._held: Any = None
         self._backend: Any = None
         try:
@@ -220,11 +219,10 @@ class _EngineWorker(_Worker):
         """A program for the case, from an earlier one of the same shapes and rules if there is one."""
         key = (case.network, case.batch_size, case.loss, case.learning_rate, case.dtype, variant, device)
         if key not in self._programs:
+            if len(self._programs) >= PROGRAMS_KEPT:
+                self._programs.clear()
+                backend.forget()
             self._programs[key] = backend.prepare(case, variant, device)
-        self._programs.move_to_end(key)
-        if len(self._programs) > PROGRAMS_KEPT:
-            self._programs = OrderedDict([self._programs.popitem()])
-            backend.forget()
         return self._programs[key]
 
 

@@ -1,0 +1,76 @@
+"""JAX compiles a phase once, when it is prepared or first asked for: what follows is running alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import load_or_skip, make_case
+
+COMPILING = "/jax/core/compile/backend_compile_duration"
+_compiled: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def count() -> Callable[[], int]:
+    """How often XLA compiled so far; JAX's public API cannot take a listener back."""
+    load_or_skip("jax")
+    import jax.monitoring
+
+    def listen(event: str, seconds: float, **words: Any) -> None:
+        if event == COMPILING:
+            _compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return lambda: len(_compiled)
+
+
+@pytest.mark.parametrize("gives_away", [False, True], ids=["fresh", "given-away"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_a_step_compiles_when_it_is_prepared_only(
+    dtype: str, gives_away: bool, count: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load_or_skip("jax")
+    from crossgrad.backends.jax import program
+
+    if gives_away:
+        monkeypatch.setattr(program, "GIVEN_AWAY_FROM", 0)
+    case = make_case("3-5-2", dtype, batch_size=4)
+    at_first = count()
+    prepared = backend.prepare(case, "jit", "cpu")
+    when_prepared = count()
+    values = prepared.put(case.parameters, case.batch)
+    for _ in range(3):
+        result = prepared.step(values)
+    prepared.synchronize()
+    assert when_prepared == at_first + 1
+    assert count() == when_prepared
+    assert prepared.gradients(result)["loss"].dtype == case.format.storage
+
+
+def test_the_listener_hears_a_second_compilation(count: Callable[[], int]) -> None:
+    """So that the test above can fail: settings that differ from the prepared ones compile anew."""
+    import jax
+
+    backend = load_or_skip("jax")
+    case = make_case("3-5-3", "float32", batch_size=4)
+    prepared = backend.prepare(case, "jit", "cpu")
+    values = prepared.put(case.parameters, case.batch)
+    before = count()
+    with jax.enable_x64(True):
+        prepared.step(values)
+    assert count() == before + 1
+
+
+def test_with_x64_on_float32_runs_what_was_compiled(count: Callable[[], int]) -> None:
+    """A user who switched x64 on for the whole process has float32 compiled once as well."""
+    import jax
+
+    backend = load_or_skip("jax")
+    case = make_case("3-5-4", "float32", batch_size=4)
+    with jax.enable_x64(True):
+        prepared = backend.prepare(case, "jit", "cpu")
+        values = prepared.put(case.parameters, case.batch)
+        before = count()
+        prepared.step(values)
+    assert count() == before
