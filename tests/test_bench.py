@@ -30,8 +30,8 @@ from .conftest import HEEDING, make_case
 from .test_plugins import add_distribution
 
 PACED = Path(__file__).parent / "paced" / "crossgrad_paced.py"
-QUICK = Settings(min_time=0.02, rounds=3)
-FAST = ["--min-time", "0.02", "--rounds", "3"]
+QUICK = Settings(min_time=0.02, rounds=3, processes=1)
+FAST = ["--min-time", "0.02", "--rounds", "3", "--processes", "1"]
 LIMITS = Limits(importing=60, compiling=20, running=2)
 
 
@@ -61,14 +61,18 @@ def bench(
     return session.results
 
 
-@pytest.mark.parametrize(("min_time", "rounds"), [(0.7, 7), (1e-7, 4)])
-def test_rounds_are_many_unless_a_call_is_longer_than_one(
-    min_time: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("min_time", "rounds", "processes"), [(0.7, 8, 2), (1e-7, 3, 1)])
+def test_rounds_and_processes_are_many_unless_calls_are_long(
+    min_time: float, rounds: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crossgrad.bench.runner.MANY", 7)
-    monkeypatch.setattr("crossgrad.bench.runner.FEW", 4)
+    monkeypatch.setattr("crossgrad.bench.runner.FEW", 3)
+    monkeypatch.setattr("crossgrad.bench.runner.PROCESSES", 2)
     found = bench("numpy", settings=Settings(min_time=min_time))
-    assert {row.rounds for row in found.rows if row.phase in REPEATED} == {rounds}
+    repeated = [row for row in found.rows if row.phase in REPEATED]
+    assert {(row.rounds, row.processes, len(row.samples)) for row in repeated} == {
+        (rounds, processes, rounds)
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -221,7 +225,7 @@ def test_the_roofline_takes_the_best_of_all_and_the_slower_of_two() -> None:
 
 
 def timed(seconds: float) -> Timing:
-    return Timing(seconds, samples=[seconds] * 5)
+    return Timing(seconds, rounds=[[seconds] * 5])
 
 
 def fake_engine() -> Any:

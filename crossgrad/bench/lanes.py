@@ -1,6 +1,6 @@
 """A process for each engine, started one after the other, and what it is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,11 @@ class Lanes:
         """Most memory during a step; raises `Ended`."""
         found: dict[str, int | None] = self._order(engine, "weigh")
         return found
+
+    def renew(self, engines: Iterable[Engine]) -> None:
+        """Start new processes for engines, all at once; what the old ones held is gone."""
+        for engine in engines:
+            self._pool.renew(engine.lane)
 
     def release(self, engine: Engine) -> None:
         """Let go of what is held; raises `Ended`."""

@@ -9,19 +9,18 @@ The machine: each run times pure matrix products and a copy, which no engine's
 code is part of. What they all changed by, the machine changed by; and as far
 as they changed unlike each other, so may an engine without a cause of its own.
 
-The blocks: a run in five pieces, in the order of time. Their medians spread by
-sigma / sqrt(rounds a block) if rounds are independent, and by as much as runs
-do if the machine's moods are long.
+The blocks: a run in five pieces, in the order of time, or its processes. Their medians
+spread by sigma / sqrt(rounds a block) if rounds are independent, and by as much as runs
+do if the machine's moods are long; those of processes by what stays with a process too.
 """
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from .results import Limit, Results, Row
-from .statistics import median
+from .statistics import median, parts_of
 
 BLOCKS = 5
 LONGEST_LOG = 700.0
@@ -30,7 +29,7 @@ LONGEST_LOG = 700.0
 STUDENT = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36)
 """0.995 quantiles of Student's t for 1, 2, ... degrees of freedom; two runs of five blocks have 8.
 
-Of 99 %, not 95: a comparison has dozens of rows, and each is a chance to be wrong.
+More count as 8. Of 99 %, not 95: a comparison has dozens of rows, and each is a chance to be wrong.
 """
 
 Place = tuple[str, int, str, str]
@@ -88,17 +87,18 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
 
         l - m  +-  t * sqrt(v_a + v_b + s**2),
 
-    v the variance of the logarithms of a run's block medians (see above; it is not divided by
-    the number of blocks, because a run is taken for one draw of the machine's moods), and t
-    Student's for as many degrees of freedom as the blocks have.
+    v the variance of a run's middle and t Student's for as many degrees of freedom as the blocks
+    have. With V the variance of the logarithms of the block medians, v = V for blocks of one process:
+    not divided by their number, because such a run is taken for one draw of the machine's moods.
+    n processes are as many draws of what differs between them: v = pi/2 V/n, that of a median of n.
     """
-    before, after = _blocks(a.samples), _blocks(b.samples)
+    before, after = _blocks(a), _blocks(b)
     if len(before) < 2 or len(after) < 2 or not (a.median > 0 and b.median > 0):
         return None
     middle = math.log(b.median) - math.log(a.median) - (machine.change(a) or 0.0)
-    spread = statistics.variance(before) + statistics.variance(after)
-    spread += machine.scatter.get(a.device, 0.0) ** 2
-    half = STUDENT[len(before) + len(after) - 3] * math.sqrt(spread)
+    spread = _variance(a, before) + _variance(b, after) + machine.scatter.get(a.device, 0.0) ** 2
+    freedom = min(len(before) + len(after) - 2, len(STUDENT))
+    half = STUDENT[freedom - 1] * math.sqrt(spread)
     return Ratio(exp(middle), exp(middle - half), exp(middle + half))
 
 
@@ -107,12 +107,17 @@ def exp(log: float) -> float:
     return math.exp(max(-LONGEST_LOG, min(LONGEST_LOG, log)))
 
 
-def _blocks(samples: Sequence[float]) -> list[float]:
-    """Logarithms of the medians of consecutive pieces, as even as can be; nothing if one took no time."""
-    count = min(BLOCKS, len(samples))
-    ends = [round(number * len(samples) / count) for number in range(count + 1)] if count else []
-    middles = [median(samples[start:end]) for start, end in pairwise(ends)]
+def _blocks(row: Row) -> list[float]:
+    """Logarithms of the medians of consecutive pieces; nothing if one took no time."""
+    count = row.processes if row.processes > 1 else BLOCKS
+    middles = [median(part) for part in parts_of(row.samples, count)]
     return [math.log(middle) for middle in middles] if all(middle > 0 for middle in middles) else []
+
+
+def _variance(row: Row, blocks: list[float]) -> float:
+    """Of the logarithm of a run's middle; see `ratio_of`."""
+    variance = statistics.variance(blocks)
+    return variance if row.processes == 1 else math.pi / 2 * variance / row.processes
 
 
 def _limits(results: Results) -> dict[Place, Limit]:

@@ -4,9 +4,9 @@ The published JSON Schema (``crossgrad/schemas/bench.schema.json``) is made from
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .. import escape
 from ..networks.problems import does_not_describe
@@ -42,11 +42,16 @@ class Row(Subject):
     variant: str
     device: str
     phase: Phase
-    median: Annotated[Seconds, Field(description="Seconds a call, in the middle of the rounds.")]
+    median: Annotated[
+        Seconds, Field(description="Seconds a call, in the middle of the processes' rounds, or theirs.")
+    ]
     iqr: Annotated[Seconds | None, Field(description="Third less first quartile of the rounds.")] = None
     low: Annotated[Seconds | None, Field(description="95 % interval of the median.")] = None
     high: Seconds | None = None
     rounds: Annotated[int, Field(ge=1)] = 1
+    processes: Annotated[
+        int, Field(ge=1, description="In which the rounds were, in order, as many in each.")
+    ] = 1
     calls: Annotated[int, Field(ge=1, description="Calls a round: a round's time is their mean.")] = 1
     gflops: Annotated[Rate | None, Field(description="1e9 floating-point operations a second.")] = None
     gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
@@ -61,6 +66,14 @@ class Row(Subject):
     device_memory: Bytes | None = None
     parts: Annotated[dict[str, Seconds], Field(description="Of a compilation: trace, compile.")] = {}
     samples: Annotated[tuple[Seconds, ...], Field(description="Seconds a call of each round.")] = ()
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        if len(self.samples) % self.processes:
+            raise ValueError(
+                f"{self.processes} processes cannot have {len(self.samples)} rounds, as many each"
+            )
+        return self
 
     @property
     def label(self) -> str:
@@ -104,6 +117,9 @@ class Settings(_Record):
     min_time: Annotated[float, Field(gt=0, description="Seconds of rounds for each phase, at least.")]
     rounds: Annotated[
         int | None, Field(ge=1, description="Rounds of each phase; null: as many as suit, see the rows.")
+    ] = None
+    processes: Annotated[
+        int | None, Field(ge=1, description="Of each engine, one after the other; null: as many as suit.")
     ] = None
     threads: Annotated[int | None, Field(ge=1, description="Cores that each engine may use.")] = None
 

@@ -11,7 +11,7 @@ from .held import PRODUCTS
 from .lanes import Engine
 from .plan import Item
 from .results import Limit, Phase, Row
-from .statistics import iqr, median, median_interval
+from .statistics import iqr, median, median_interval, middles_of
 
 FORWARD, STEP, COPY = PRODUCTS
 SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
@@ -20,11 +20,21 @@ SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
 
 @dataclass
 class Timing:
-    """What a call took when it was tried, how many a round has, and what a call took in each round."""
+    """What a call took when tried, how many a round has, and what one took in each process's rounds."""
 
     call_seconds: float
     calls: int = 1
-    samples: list[float] = field(default_factory=list)
+    rounds: list[list[float]] = field(default_factory=list)
+
+    @property
+    def processes(self) -> list[list[float]]:
+        """The rounds of each process that ran them all, or those of the only one."""
+        longest = max(map(len, self.rounds), default=0)
+        return [rounds for rounds in self.rounds if len(rounds) == longest > 0]
+
+    @property
+    def samples(self) -> list[float]:
+        return [seconds for rounds in self.processes for seconds in rounds]
 
 
 def single_rows(
@@ -48,8 +58,9 @@ def repeated_row(
     memory: Mapping[str, int | None],
 ) -> Row:
     """A phase that was timed in rounds."""
-    middle, work = median(timing.samples), work_of(item, phase)
-    low, high = median_interval(timing.samples)
+    middles = middles_of(timing.samples, len(timing.processes))
+    middle, work = median(middles), work_of(item, phase)
+    low, high = median_interval(middles)
     best = None if limit is None or middle == 0 else limit_seconds(item, phase, limit)
     return Row(
         **about_engine(item, engine.id),
@@ -59,6 +70,7 @@ def repeated_row(
         low=low,
         high=high,
         rounds=len(timing.samples),
+        processes=len(timing.processes),
         calls=timing.calls,
         gflops=work.flops / middle / 1e9 if middle and work.flops else None,
         gbps=work.bytes / middle / 1e9 if middle else None,

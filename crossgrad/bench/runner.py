@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from ..networks.cases import Case
+from ..oracle import Oracle
 from ..run import OK, Run
 from ..workers.tasks import Ended
 from .gate import hold_before, oracle_for
@@ -22,9 +23,15 @@ LONG_ENOUGH = 0.25
 
 MOST_CALLS = 10**7
 
-MANY, FEW = 61, 15
+MANY, FEW = 60, 15
 """Rounds, where none are asked for: many short ones tell engines apart best (``benchmarks/honesty.py``),
 few where one call takes longer than such a round."""
+
+PROCESSES = 5
+"""Of each engine, one after the other, where none are asked for and calls are not that long.
+
+Where its code and arrays lie is another matter in each process, and worth some per cent.
+"""
 
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
@@ -72,12 +79,18 @@ class _Measurement:
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
         self._rounds = settings.rounds or MANY
+        self._processes = settings.processes or min(PROCESSES, self._rounds)
 
     def run(self) -> Measured:
         self._say("drawing and judging")
-        self._check_all(self._item.case())
+        case = self._item.case()
+        oracle = oracle_for(case)
+        self._check_all(case, oracle)
         self._calibrate()
-        self._time()
+        for number in range(1, self._processes + 1):
+            if number > 1:
+                self._begin_anew(case, oracle)
+            self._time(number)
         for held in self._held:
             self._say(f"{held.engine.id}, memory of a step")
             held.memory = self._tried(held, "step", partial(self._lanes.memory, held.engine)) or {}
@@ -87,25 +100,39 @@ class _Measurement:
             self._tried(held, None, partial(self._lanes.release, held.engine))
         return Measured(rows, tuple(limits.values()), tuple(self._problems))
 
-    def _check_all(self, case: Case) -> None:
-        oracle = oracle_for(case)
+    def _check_all(self, case: Case, oracle: Oracle) -> None:
         with_products: set[tuple[str, str]] = set()
         for engine in self._lanes.engines:
             if engine.problem is not None:
                 self._problem(engine, None, "missing", engine.problem)
                 continue
-            self._say(f"{engine.id}, compiling and checking")
             place = (engine.id.backend, engine.id.device)
-            run, found = self._lanes.hold(engine, case, products=place not in with_products)
-            if run.status != OK:
-                self._problem(engine, None, run.status, run.message or run.status)
-                continue
-            passed = hold_before(oracle, case, run, found["loss"])
-            if passed.wrong is not None:
-                self._problem(engine, None, MISMATCH, passed.wrong)
-                continue
-            with_products.add(place)
-            self._held.append(_Held(engine, replace(run, trace=None), passed.verdict, found))
+            held = self._checked(engine, case, oracle, products=place not in with_products)
+            if held is not None:
+                with_products.add(place)
+                self._held.append(held)
+
+    def _checked(self, engine: Engine, case: Case, oracle: Oracle, products: bool) -> _Held | None:
+        """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""
+        self._say(f"{engine.id}, compiling and checking")
+        run, found = self._lanes.hold(engine, case, products)
+        if run.status != OK:
+            self._problem(engine, None, run.status, run.message or run.status)
+            return None
+        passed = hold_before(oracle, case, run, found["loss"])
+        if passed.wrong is not None:
+            self._problem(engine, None, MISMATCH, passed.wrong)
+            return None
+        return _Held(engine, replace(run, trace=None), passed.verdict, found)
+
+    def _begin_anew(self, case: Case, oracle: Oracle) -> None:
+        """Have the case held by new processes, each checked like the first."""
+        there = [held for held in self._held if not held.gone]
+        self._lanes.renew(held.engine for held in there)
+        for held in there:
+            if self._checked(held.engine, case, oracle, bool(held.found["copied_bytes"])) is None:
+                held.gone = True
+                held.timings.clear()
 
     def _calibrate(self) -> None:
         """Find how many rounds there are, and how many calls make a round of each thing that is timed."""
@@ -115,11 +142,15 @@ class _Measurement:
                 seconds = self._tried(held, what, partial(self._call_seconds, held.engine, what))
                 if seconds is not None:
                     held.timings[what] = Timing(seconds)
-        timings = [timing for held in self._held for timing in held.timings.values()]
-        if self._settings.rounds is None and any(timing.call_seconds > self._round for timing in timings):
-            self._rounds = FEW
+        timings = self._timings()
+        if any(timing.call_seconds > self._round for timing in timings):
+            self._rounds = self._settings.rounds or FEW
+            self._processes = self._settings.processes or 1
         for timing in timings:
             timing.calls = min(max(1, ceil(self._round / timing.call_seconds)), MOST_CALLS)
+
+    def _timings(self) -> list[Timing]:
+        return [timing for held in self._held for timing in held.timings.values()]
 
     @property
     def _round(self) -> float:
@@ -134,10 +165,14 @@ class _Measurement:
                 return seconds / calls
             calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
-    def _time(self) -> None:
+    def _time(self, process: int) -> None:
         """Rounds that take turns, so that the machine's moods hit all alike; each begins with another."""
-        for number in range(self._rounds):
-            self._say(f"round {number + 1} of {self._rounds}")
+        rounds = ceil(self._rounds / self._processes)
+        for timing in self._timings():
+            timing.rounds.append([])
+        for number in range(rounds):
+            which = f" of processes {process} of {self._processes}" if self._processes > 1 else ""
+            self._say(f"round {number + 1} of {rounds}{which}")
             first = number % max(1, len(self._held))
             for held in self._held[first:] + self._held[:first]:
                 for what in list(held.timings):
@@ -149,7 +184,7 @@ class _Measurement:
         calls = held.timings[what].calls
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
-            held.timings[what].samples.append(seconds / calls)
+            held.timings[what].rounds[-1].append(seconds / calls)
 
     def _to_time(self, held: _Held) -> list[str]:
         lacks = held.found["lacks"]

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from .results import Row
 
@@ -12,6 +13,9 @@ FEWEST = 6
 
 SPREAD = 0.10
 """Of the median, from which the rounds' IQR is worth a warning."""
+
+APART = 0.10
+"""Of their median, by which an engine's processes may differ without a warning."""
 
 DRIFT = 0.02
 """Of the first half's median: less is no news, however sure."""
@@ -26,6 +30,21 @@ Found = tuple[float, str]
 def median(samples: Sequence[float]) -> float:
     """The middle of the samples, the mean of the middle two if their number is even."""
     return statistics.median(samples)
+
+
+def middles_of(samples: Sequence[float], processes: int) -> list[float]:
+    """What to take the median of, and its interval: each process's median, or the rounds of the only one.
+
+    Rounds of one process share where its code and arrays lie in memory, and are off alike.
+    """
+    return list(samples) if processes == 1 else [median(part) for part in parts_of(samples, processes)]
+
+
+def parts_of(samples: Sequence[float], count: int) -> list[Sequence[float]]:
+    """The samples in consecutive parts, as even as can be, none of them empty."""
+    count = min(count, len(samples))
+    ends = [round(number * len(samples) / count) for number in range(count + 1)] if count else []
+    return [samples[start:end] for start, end in pairwise(ends)]
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float]:
@@ -80,7 +99,7 @@ def _rank(count: int) -> int:
 def noise_notes(rows: Iterable[Row]) -> list[str]:
     """Warnings of rows whose rounds were not quiet, in words; of each kind the worst row, then how many."""
     rows = [row for row in rows if len(row.samples) >= FEWEST and row.median > 0]
-    return [note for look in (_spread, _drift, _far_out) for note in _notes(rows, look)]
+    return [note for look in (_spread, _apart, _drift, _far_out) for note in _notes(rows, look)]
 
 
 def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str]:
@@ -98,17 +117,32 @@ def row_name(row: Row) -> str:
     return f"{row.label} {row.phase} of {row.network} (batch {row.batch_size}, {row.dtype})"
 
 
+def _levelled(row: Row) -> list[float]:
+    """The rounds, each over the median of its process: what is left if processes differ."""
+    parts = parts_of(row.samples, row.processes)
+    return [sample / (median(part) or 1.0) for part in parts for sample in part]
+
+
 def _spread(row: Row) -> Found | None:
-    spread = iqr(row.samples) / median(row.samples)
+    spread = iqr(_levelled(row))
     if spread <= SPREAD:
         return None
     return spread, f"its rounds spread by {_percent(spread)} (IQR over median): the machine was busy"
 
 
+def _apart(row: Row) -> Found | None:
+    middles = middles_of(row.samples, row.processes)
+    apart = (max(middles) - min(middles)) / median(middles)
+    if row.processes == 1 or apart <= APART:
+        return None
+    return apart, f"its {row.processes} processes differ by {_percent(apart)}: no change below that is news"
+
+
 def _drift(row: Row) -> Found | None:
     """Halves whose medians' intervals do not meet; the middle one of an odd number is in neither."""
-    half = len(row.samples) // 2
-    one, other = row.samples[:half], row.samples[-half:]
+    rounds = _levelled(row)
+    half = len(rounds) // 2
+    one, other = rounds[:half], rounds[-half:]
     (low, high), (other_low, other_high) = median_interval(one), median_interval(other)
     before = median(one)
     if before == 0 or not (high < other_low or other_high < low):
@@ -123,9 +157,10 @@ def _drift(row: Row) -> Found | None:
 
 
 def _far_out(row: Row) -> Found | None:
-    first, third = quartiles(row.samples)
+    rounds = _levelled(row)
+    first, third = quartiles(rounds)
     beyond = third + FAR * (third - first)
-    share = sum(sample > beyond for sample in row.samples) / len(row.samples)
+    share = sum(sample > beyond for sample in rounds) / len(rounds)
     if share < FAR_SHARE:
         return None
     return share, (

@@ -20,7 +20,7 @@ Key = tuple[str, int, str]
 
 CSV_COLUMNS = (
     "network", "batch_size", "dtype", "backend", "variant", "device", "phase", "median", "iqr", "low", "high",
-    "rounds", "calls", "gflops", "gbps", "limit_share", "verdict", "memory", "device_memory",
+    "rounds", "processes", "calls", "gflops", "gbps", "limit_share", "verdict", "memory", "device_memory",
 )  # fmt: skip
 
 

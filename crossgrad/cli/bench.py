@@ -63,7 +63,17 @@ def bench(
             metavar="N",
             min=3,
             max=10_000,
-            help="In which engines take turns. Default: 61, or 15 if calls are long.",
+            help="In which engines take turns. Default: 60, or 15 if calls are long.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=1,
+            max=100,
+            help="Of each engine, one after the other. Default: 5, or 1 if calls are long.",
         ),
     ] = None,
     threads: Annotated[
@@ -128,7 +138,7 @@ def bench(
     )
     if not 0 < min_time < MOST_SECONDS:
         raise InvalidInput(f"--min-time {min_time:g}: expected seconds above 0, at most {MOST_SECONDS:,}")
-    settings = Settings(min_time=min_time, rounds=rounds, threads=threads)
+    settings = Settings(min_time=min_time, rounds=rounds, processes=processes, threads=threads)
     if compilation_cache is not None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

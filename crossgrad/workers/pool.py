@@ -120,6 +120,19 @@ class Pool:
         self._order(lambda: lane.tasks.append(task))
         return task.future
 
+    def renew(self, lane: Lane) -> None:
+        """End a lane's processes, which should be idle, and start one anew; what they held is gone."""
+
+        def again() -> None:
+            for place in lane.places:
+                if place.worker is not None:
+                    self._let_go(place, place.worker)
+            if lane.ended is None and not self._closing:
+                self._start(lane, lane.places[0])
+
+        self._require_open()
+        self._order(again)
+
     def close(self) -> None:
         """End every process and its process group; runs under way are given up."""
         if self._closed:

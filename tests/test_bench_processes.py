@@ -1,0 +1,198 @@
+"""Several processes of each engine: what stays with a process is seen, and told from what is the engine's."""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from crossgrad.bench import runner
+from crossgrad.bench.compare import compare
+from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.bench.paired import Paired, paired
+from crossgrad.bench.results import REPEATED, Limit, Results, Row, Settings
+from crossgrad.bench.rows import Timing
+from crossgrad.bench.statistics import median, median_interval, middles_of, noise_notes, parts_of
+from crossgrad.run import CRASHED, Run
+from crossgrad.workers.limits import Limits
+
+from .test_bench import bench
+
+ABOUT: dict[str, Any] = {"network": "784-100-10", "batch_size": 32, "dtype": "float32"}
+ENGINE: dict[str, Any] = {"backend": "numpy", "variant": "manual", "device": "cpu"}
+TWICE = Settings(min_time=0.02, rounds=4, processes=2)
+EACH = 9
+"""Rounds of a simulated process."""
+
+
+def row(processes: Sequence[Sequence[float]]) -> Row:
+    middles = [median(rounds) for rounds in processes]
+    low, high = median_interval(middles)
+    samples = tuple(seconds for rounds in processes for seconds in rounds)
+    told = {"median": median(middles), "low": low, "high": high, "samples": samples}
+    return Row(**ABOUT, **ENGINE, **told, phase="step", rounds=len(samples), processes=len(processes))
+
+
+def levels(*seconds: float) -> Row:
+    """A process for each of these, quiet within."""
+    return row([[level * (1 + 0.001 * (n % 3)) for n in range(EACH)] for level in seconds])
+
+
+def ratio(one: Row, other: Row) -> Paired:
+    found = paired(one, other)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("count", "parts"), [(6, 3), (7, 3), (2, 5), (0, 5)])
+def test_parts_are_even_and_lose_nothing(count: int, parts: int) -> None:
+    samples = list(range(count))
+    found = parts_of(samples, parts)
+    assert [sample for part in found for sample in part] == samples
+    assert len(found) == min(count, parts)
+    assert max(map(len, found), default=0) - min(map(len, found), default=0) <= 1
+
+
+def test_the_middle_is_that_of_processes_not_of_rounds() -> None:
+    assert middles_of([1, 1, 9, 5, 5, 5, 3, 3, 4], 3) == [1, 5, 3]
+    assert middles_of([1, 1, 9], 1) == [1, 1, 9]
+
+
+def test_a_process_astray_does_not_decide() -> None:
+    """One of five may disagree, whichever way it lies."""
+    equal = levels(1, 1, 1, 1, 1)
+    assert not ratio(levels(1, 1.001, 0.999, 1, 1.09), equal).is_slower
+    assert ratio(levels(1.05, 1.04, 1.06, 1.05, 0.91), equal).is_slower
+    assert not ratio(levels(1.05, 1.04, 1.06, 0.99, 0.91), equal).is_slower
+
+
+def test_what_is_beyond_doubt_in_one_process_is_not_if_processes_differ() -> None:
+    """One process alone, its rounds quiet, looks surely slower: that is the mistake."""
+    assert ratio(levels(1.06), levels(1)).is_slower
+    assert not ratio(levels(1.06, 1.06, 0.94), levels(1, 1, 1)).is_slower
+
+
+def test_engines_with_different_processes_are_not_paired() -> None:
+    """One lost a process: its rounds are others than theirs."""
+    assert paired(levels(1, 1), levels(1, 1, 1)) is None
+    three = levels(1, 1, 1)
+    assert paired(three, three.model_copy(update={"processes": 1})) is None
+
+
+def test_processes_that_differ_are_told_and_no_drift_is_seen_in_them() -> None:
+    (note,) = noise_notes([levels(1, 1.05, 1.25)])
+    assert "its 3 processes differ by 24 %" in note
+    assert noise_notes([levels(1, 1, 1.06, 1.06)]) == []
+
+
+def test_a_process_that_ended_early_takes_no_part() -> None:
+    timing = Timing(1.0, rounds=[[1.0, 2.0], [3.0, 4.0], [5.0]])
+    assert timing.samples == [1.0, 2.0, 3.0, 4.0]
+    assert len(timing.processes) == 2
+    assert Timing(1.0, rounds=[[1.0], [2.0, 3.0]]).samples == [2.0, 3.0]
+    assert Timing(1.0, rounds=[[]]).samples == Timing(1.0).samples == []
+
+
+def test_rows_refuse_rounds_that_no_processes_can_have() -> None:
+    with pytest.raises(ValueError, match="2 processes cannot have 3 rounds"):
+        Row(**ABOUT, **ENGINE, phase="step", median=1, rounds=3, processes=2, samples=(1, 1, 1))
+
+
+def test_every_process_is_new_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    hold, renew, seconds = Lanes.hold, Lanes.renew, Lanes.seconds
+
+    def noted_hold(self: Lanes, engine: Engine, *rest: Any) -> Any:
+        order.append("hold")
+        found = hold(self, engine, *rest)
+        order.append(f"worker {engine.lane.places[0].worker.mark}")  # type: ignore[union-attr]
+        return found
+
+    def noted_renew(self: Lanes, engines: Any) -> None:
+        order.append("renew")
+        renew(self, engines)
+
+    def noted_seconds(self: Lanes, engine: Engine, what: str, calls: int) -> float:
+        if what == "step":
+            order.append("step")
+        return seconds(self, engine, what, calls)
+
+    monkeypatch.setattr(Lanes, "hold", noted_hold)
+    monkeypatch.setattr(Lanes, "renew", noted_renew)
+    monkeypatch.setattr(Lanes, "seconds", noted_seconds)
+    monkeypatch.setattr(runner._Measurement, "_call_seconds", lambda self, engine, what: 1e-6)
+    found = bench("numpy", settings=TWICE)
+    workers = [word for word in order if word.startswith("worker")]
+    assert len(set(workers)) == 2
+    assert [word for word in order if word not in workers] == (
+        ["hold", "step", "step", "renew", "hold", "step", "step"]
+    )
+    assert {(one.rounds, one.processes) for one in found.rows if one.phase in REPEATED} == {(4, 2)}
+
+
+def test_an_engine_that_fails_in_a_later_process_loses_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, held = Lanes.hold, Counter[str]()
+
+    def hold(self: Lanes, engine: Engine, *rest: Any) -> Any:
+        held[engine.id.backend] += 1
+        if (engine.id.backend, held["torch"]) == ("torch", 2):
+            return Run(engine.id, CRASHED, {}, None, "planted: gone", False), {}
+        return right(self, engine, *rest)
+
+    monkeypatch.setattr(Lanes, "hold", hold)
+    found = bench("numpy", "torch", settings=TWICE, limits=Limits())
+    assert [(p.backend, p.status, p.message) for p in found.problems] == [("torch", CRASHED, "planted: gone")]
+    repeated = [one for one in found.rows if one.phase in REPEATED]
+    assert {one.backend for one in repeated} == {"numpy"}
+    assert {one.processes for one in repeated} == {2}
+
+
+# Simulated machines, on which every process lies elsewhere in memory
+
+
+class Machine:
+    """Five processes a run; `place` is the logarithmic standard deviation of what stays with a process."""
+
+    def __init__(self, place: float, astray: float, seed: int) -> None:
+        self._place, self._astray, self._source = place, astray, random.Random(seed)
+
+    def row(self, level: float, count: int = 5) -> Row:
+        return row([self._rounds(level) for _ in range(count)])
+
+    def _rounds(self, level: float) -> list[float]:
+        draw = self._source.gauss
+        place = draw(0, self._place)
+        if self._source.random() < self._astray:
+            place += self._source.choice([-0.09, 0.09])
+        return [level * math.exp(place + draw(0, 0.005)) for _ in range(EACH)]
+
+
+def test_equal_engines_of_a_run_are_not_called_slower_and_five_percent_are() -> None:
+    """Twenty runs at a time, as ``benchmarks/honesty.py`` counts them, on average over forty times."""
+    machine = Machine(place=0.01, astray=0.05, seed=1)
+    same = [ratio(machine.row(1), machine.row(1)).is_slower for _ in range(800)]
+    slower = [ratio(machine.row(1.05), machine.row(1)).is_slower for _ in range(800)]
+    assert sum(same) <= 0.02 * len(same)
+    assert sum(slower) >= 0.95 * len(slower)
+    alone = [ratio(machine.row(1, 1), machine.row(1, 1)).is_slower for _ in range(800)]
+    assert sum(alone) >= 0.05 * len(alone)  # which is why there are five
+
+
+def test_between_runs_processes_widen_the_interval() -> None:
+    machine = Machine(place=0.02, astray=0.0, seed=2)
+    settings, environment = Settings(min_time=1), {"machine": "simulated"}
+    limit = Limit(**ABOUT, device="cpu", products="numpy:manual@cpu", forward=1, step=1, bandwidth=1)
+
+    def results(level: float) -> Results:
+        rows = (machine.row(level),)
+        return Results(began="-", environment=environment, settings=settings, rows=rows, limits=(limit,))
+
+    def verdicts(level: float) -> Counter[str]:
+        found = [compare(results(1), results(level)).rows[0].verdict for _ in range(300)]
+        return Counter(found)
+
+    same = verdicts(1)
+    assert same["slower"] + same["faster"] <= 0.01 * same.total()
+    assert verdicts(1.2)["slower"] >= 0.95 * 300
