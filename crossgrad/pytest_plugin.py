@@ -10,8 +10,11 @@ test runs; ``--crossgrad-dtype`` and ``--crossgrad-seed`` say it for all. Nothin
 is imported here that a run without gradients would wait for.
 """
 
+import argparse
 import json
+import os
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +47,9 @@ class Checker:
         self.dtype, self.seed = dtype, seed
         self._node, self._kept = node, kept
 
-    @property
+    @cached_property
     def rng(self) -> "np.random.Generator":
-        """A generator with the test's seed, for parameters and data."""
+        """A generator with the test's seed, for parameters and data: one a test, every draw another."""
         import numpy as np
 
         return np.random.default_rng(self.seed)
@@ -109,7 +112,7 @@ class Checker:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("crossgrad", "gradients")
     group.addoption(
-        "--crossgrad-seed", type=int, metavar="N", help="Seed of every draw. Default: the marker's, or 0."
+        "--crossgrad-seed", type=_seed, metavar="N", help="Seed of every draw. Default: the marker's, or 0."
     )
     group.addoption(
         "--crossgrad-dtype",
@@ -125,9 +128,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     path = config.getoption("--crossgrad-report")
-    if path is not None and not hasattr(
-        config, "workerinput"
-    ):  # xdist's workers send theirs to the main process
+    # xdist's workers send theirs to the main process.
+    if path is not None and not hasattr(config, "workerinput"):
+        if not path.absolute().parent.is_dir():
+            raise pytest.UsageError(f"--crossgrad-report {path}: there is no folder {path.parent}")
         config.pluginmanager.register(_Reporter(path), "crossgrad-reporter")
 
 
@@ -137,6 +141,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         dtypes = metafunc.config.getoption("--crossgrad-dtype") or _marked(metafunc.definition, "dtypes")
         if dtypes:
             names = [dtypes] if isinstance(dtypes, str) else list(dtypes)
+            _require_known(names)
             metafunc.parametrize("crossgrad", names, ids=names, indirect=True)
 
 
@@ -147,7 +152,7 @@ def crossgrad(request: pytest.FixtureRequest) -> Checker:
     if seed is None:
         seed = _marked(request.node, "seed") or 0
     kept = request.node.stash.setdefault(KEPT, [])
-    return Checker(request.node.nodeid, getattr(request, "param", None), seed, kept)
+    return Checker(_typed_here(request), getattr(request, "param", None), seed, kept)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -180,6 +185,37 @@ class _Reporter:
             raise pytest.UsageError(f"--crossgrad-report {self._path}: {error.strerror}") from None
 
 
+def _typed_here(request: pytest.FixtureRequest) -> str:
+    """The test as it is named where pytest was started: node ids begin at the root."""
+    _, *names = request.node.nodeid.split("::")
+    here = request.config.invocation_params.dir
+    path = request.node.path
+    return "::".join([os.path.relpath(path, here) if path.anchor == here.anchor else str(path), *names])
+
+
 def _marked(node: Any, name: str) -> Any:
     marker = node.get_closest_marker("gradients")
-    return None if marker is None else marker.kwargs.get(name)
+    if marker is None:
+        return None
+    unknown = [*map(repr, marker.args), *(key for key in marker.kwargs if key not in ("dtypes", "seed"))]
+    if unknown:
+        raise pytest.UsageError(f"{node.nodeid}: marker gradients(dtypes=None, seed=None): not {unknown[0]}")
+    return marker.kwargs.get(name)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 0")
+    return int(text)
+
+
+def _require_known(names: Sequence[str]) -> None:
+    """Refuse an unknown dtype before a test is run in it, and perhaps compares nothing."""
+    from .networks.dtypes import find_dtype
+    from .networks.errors import InvalidInput
+
+    try:
+        for name in names:
+            find_dtype(name)
+    except InvalidInput as error:
+        raise pytest.UsageError(str(error)) from None

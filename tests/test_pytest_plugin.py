@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,65 @@ def test_a_marker_alone_selects(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, deselected=3)
 
 
+def test_draws_of_a_test_differ_and_come_again(pytester: pytest.Pytester) -> None:
+    """A generator made anew for each draw would give y the numbers of x: zero residuals hide a fault."""
+    pytester.makepyfile(
+        """
+        def test_draws(crossgrad):
+            first, second = crossgrad.rng.normal(size=3), crossgrad.rng.normal(size=3)
+            assert (first != second).all()
+            print("drawn", *first, *second)
+        """
+    )
+    lines = []
+    for _ in range(2):
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-s")
+        result.assert_outcomes(passed=1)
+        lines += [line for line in result.outlines if "drawn" in line]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize(
+    ("marker", "options", "said"),
+    [
+        ('dtype="float32"', [], "*marker gradients(dtypes=None, seed=None): not dtype*"),
+        ('dtypes=["float31"]', [], "*float31*float32*"),
+        ("", ["--crossgrad-seed", "-1"], "*'-1': expected a whole number of at least 0*"),
+        ("", ["--crossgrad-dtype", "float31"], "*float31*float32*"),
+        ("", ["--crossgrad-report", "nowhere/r.json"], "*--crossgrad-report nowhere*there is no folder*"),
+    ],
+    ids=["keyword", "dtype", "seed-option", "dtype-option", "report"],
+)
+def test_wrong_words_are_refused_before_a_test_runs(
+    marker: str, options: list[str], said: str, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.gradients({marker})
+        def test_nothing(crossgrad):
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    assert result.ret != 0
+    assert "passed" not in result.stdout.str()
+    assert any(fnmatch(line, said) for line in [*result.outlines, *result.errlines])
+
+
+def test_the_command_can_be_typed_where_pytest_was(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyprojecttoml("[tool.pytest.ini_options]\n")
+    folder = pytester.mkdir("sub")
+    (folder / "test_below.py").write_text(textwrap.dedent(TESTS))
+    monkeypatch.chdir(folder)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "wrong")
+    result.assert_outcomes(failed=1, deselected=4)
+    result.stdout.fnmatch_lines(['E *reproduce: pytest "test_below.py::test_wrong" --crossgrad-seed 0'])
+
+
 @pytest.mark.parametrize("workers", [0, 2], ids=["one-process", "xdist"])
 def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: int) -> None:
     if workers:
@@ -101,9 +162,10 @@ def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: i
 
 
 def test_a_report_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> None:
-    result = run(pytester, "--crossgrad-report", "nowhere/found.json", "-k", "right")
+    pytester.mkdir("found.json")
+    result = run(pytester, "--crossgrad-report", "found.json", "-k", "right")
     assert result.ret != 0
-    assert "nowhere/found.json: No such file or directory" in result.stdout.str() + result.stderr.str()
+    assert "found.json: Is a directory" in result.stdout.str() + result.stderr.str()
 
 
 def test_runs_without_gradients_import_nothing(tmp_path: Path) -> None:
