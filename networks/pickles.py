@@ -29,6 +29,9 @@ CONVERSIONS = {
 }
 """By suffix: the lines that make a safetensors file of such a file."""
 
+ARCHIVE = _PICKLE.replace("READER", "list(zip(*[iter(np.load({name!r}).values())] * 2))")
+"""Of a ``.npz``, a zip too: its arrays in the order W, b, W, b, ..., without ``allow_pickle``."""
+
 BEGINNINGS = {b"PK\x03\x04": ".pt", b"\x80": ".pkl", b"\x89HDF\r\n\x1a\n": ".h5"}
 """First bytes of a zip archive (torch.save), a pickle from protocol 2 on, and HDF5, with a suffix of each."""
 
@@ -56,6 +59,8 @@ def refuse_pickled(path: str | Path, content: bytes, expected: str) -> None:
     InvalidInput
         As `refuse_pickle`.
     """
+    if Path(path).suffix.lower() == ".npz":
+        raise InvalidInput(f"{path} is no {expected}: convert it once:{_lines(path, ARCHIVE)}")
     for beginning, suffix in BEGINNINGS.items():
         if content.startswith(beginning):
             reason = f"is no intact {expected}: it begins like {suffix} files, which {REASON}"
@@ -63,5 +68,13 @@ def refuse_pickled(path: str | Path, content: bytes, expected: str) -> None:
 
 
 def _refusal(path: str | Path, reason: str, suffix: str) -> InvalidInput:
-    lines = CONVERSIONS[suffix].format(name=Path(path).name, safe=f"{Path(path).stem}.safetensors")
+    lines = _lines(path, CONVERSIONS[suffix])
     return InvalidInput(f"{path} {reason}. If you trust it, convert it once:{lines}")
+
+
+def _lines(path: str | Path, form: str) -> str:
+    """The two lines, for this file; what they write is never the file that they read."""
+    safe = Path(path).with_suffix(".safetensors")
+    if safe == Path(path):
+        safe = safe.with_stem(f"{safe.stem}-converted")
+    return form.format(name=str(path), safe=str(safe))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import crossgrad
@@ -87,8 +88,35 @@ def test_files_that_may_run_code_are_not_opened(
     assert len(lines) == 2
     for line in lines:
         compile(line.strip(), "line", "exec")
-    assert repr(path.name) in lines[0]
-    assert "'my model.safetensors'" in lines[1]
+    assert repr(str(path)) in lines[0]
+    assert repr(str(tmp_path / "my model.safetensors")) in lines[1]
+
+
+def test_an_archive_of_numpy_has_lines_that_work(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    path = tmp_path / "mine.npz"
+    W, b = np.ones((1, 2), np.float32), np.zeros(1, np.float32)
+    np.savez(path, W, b)
+    with pytest.raises(InvalidInput, match="is no safetensors file") as caught:
+        crossgrad.load_parameters(path, Network.from_widths("2-1"))
+    first, *lines = str(caught.value).splitlines()
+    assert "can run code" not in first
+    names = {"np": np, "crossgrad": crossgrad}
+    for line in lines:
+        exec(line.strip(), names)
+    ((found, bias),) = crossgrad.load_parameters(path.with_suffix(".safetensors"), Network.from_widths("2-1"))
+    assert (found == W).all()
+    assert (bias == b).all()
+
+
+def test_the_lines_never_write_over_the_file_that_they_read(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    path = tmp_path / "disguised.safetensors"
+    path.write_bytes(b"\x80\x04\x95" + bytes(99))
+    with pytest.raises(InvalidInput, match="can run code") as caught:
+        crossgrad.load_parameters(path, Network.from_widths("2-1"))
+    assert repr(str(path)) in str(caught.value)
+    assert "disguised-converted.safetensors" in str(caught.value)
 
 
 def test_every_such_suffix_is_known() -> None:
