@@ -26,11 +26,17 @@ def does_not_describe(
     known
         The keys that the table around a location may have.
     """
-    problems = [f"{_place(item['loc'])}: {_reason(item, known)}" for item in error.errors()]
+    problems = [_problem(item, known) for item in error.errors()]
     lines = [f"{source} does not describe {what}:", *problems[:SHOWN_PROBLEMS]]
     if len(problems) > SHOWN_PROBLEMS:
         lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
     return InvalidInput("\n  ".join(lines))
+
+
+def _problem(item: Any, known: Callable[[Location], Iterable[str]]) -> str:
+    """Where it is, unless it is the document itself, and what is wrong."""
+    place = _place(item["loc"])
+    return f"{place}: {_reason(item, known)}" if place else _reason(item, known)
 
 
 def _place(location: Location) -> str:
@@ -50,4 +56,5 @@ def _reason(item: Any, known: Callable[[Location], Iterable[str]]) -> str:
         return "is missing"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
-    return f"{item['msg'][0].lower()}{item['msg'][1:]}, got {shortened(item['input'])}"
+    found = item["input"].decode(errors="replace") if isinstance(item["input"], bytes) else item["input"]
+    return f"{item['msg'][0].lower()}{item['msg'][1:]}, got {shortened(found)}"

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,8 @@ def test_what_is_in_a_plan() -> None:
         (["3-2", "--plot", "figure.pdf"], "figure.pdf"),
         (["3-2", "--save", "a/b"], "a/b"),
         (["3-2", "--min-time", "0"], "min-time"),
+        (["3-2", "--batch-size", "0"], "batch size is 0"),
+        (["3-2", "--threads", "99999"], "--threads 99999: expected at most"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(
@@ -294,7 +298,12 @@ def test_the_command_line_from_measuring_to_comparing(
     assert read_results(json.dumps(document), "here").rows
     for form in ("csv", "markdown", "text"):
         assert run(["bench", "--load", "before", "--format", form]) == 0
-        assert "numpy" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "numpy" in shown
+        if form == "markdown":
+            header, below = [line for line in shown.split("\n") if line.startswith("|")][:2]
+            assert set(below) == set("| -:")
+            assert below.count("|") == header.count("|")
     assert run(["bench", "--load", "before", "--plot", "figure.svg"]) == 0
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
     assert run(["bench", "--compare", "before", "after"]) == 0
@@ -316,6 +325,36 @@ def test_what_a_wrong_engine_means_for_the_exit_code(paced: None, capsys: pytest
     assert run(["bench", "3-2", "-b", "paced:wrong-step", *FAST]) == 1
     assert "mismatch" in capsys.readouterr().out
     assert run(["bench", "3-2", "-b", "paced:late-crash", *FAST]) == 3
+
+
+@pytest.mark.parametrize(
+    "named", [["-b", "paced:late-crash"], ["-b", "torch"], ["-d", "cpu", "-d", "cuda"]], ids=" ".join
+)
+def test_what_was_named_and_did_not_run_is_in_the_exit_code(
+    named: list[str], paced: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = Lanes._see
+
+    def see(self: Lanes, name: str) -> Any:
+        found = right(self, name)
+        if name == "torch" or "cuda" in found.devices:
+            return replace(found, devices=("cpu",), problem="planted: not here" if name == "torch" else None)
+        return found
+
+    monkeypatch.setattr(Lanes, "_see", see)
+    assert run(["bench", "3-2", "-b", "numpy", *named, *FAST]) == 3
+    assert "numpy:manual@cpu" in capsys.readouterr().out
+
+
+def test_ctrl_c_before_anything_was_finished_keeps_the_name_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEEDING, "bench", "3-2", "-b", "numpy", "--min-time", "100"]
+    with subprocess.Popen([*command, "--save", "part"], stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"interrupted" in said
+    assert not list(tmp_path.rglob("part.json"))
 
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:

@@ -272,6 +272,20 @@ def test_the_json_reads_back() -> None:
     assert "rule step:median>5%: REGRESSION: numpy:manual@cpu step of 784-100-10" in comparison_text(found)
 
 
+def test_a_rule_that_decides_nothing_does_not_say_all_is_well() -> None:
+    """Twice as long, but in rounds so wild that it may be chance."""
+    wild = [(1 + number % 5) ** 2 for number in range(15)]
+    rule = parse_rule("step:median>5%")
+    found = compare(results(row(wild)), results(row([2 * value for value in sorted(wild)])), rule)
+    assert not found.regressions
+    assert [change.verdict for change in found.undecided] == ["unsure"]
+    (last,) = comparison_text(found).splitlines()[-1:]
+    assert "no regression is certain, and none is excluded for numpy:manual@cpu step of 784-100-10" in last
+    quiet = compare(results(row(about(1))), results(row(about(1))), rule)
+    assert comparison_text(quiet).rstrip().endswith(": no regression")
+    assert not compare(results(row(wild)), results(row(wild))).undecided
+
+
 # Simulated machines
 
 

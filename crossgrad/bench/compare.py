@@ -26,6 +26,9 @@ BEYOND = 0.02
 SAME = 0.05
 """An interval this near to 1 on both sides is called the same: a larger change would have been seen."""
 
+NAMED = 3
+"""Of the rows that a rule could not decide, so many are named."""
+
 LARGEST = 1e300
 """Of a ratio: JSON has no infinity."""
 
@@ -119,6 +122,14 @@ class Comparison(_Record):
     def regressions(self) -> tuple[Change, ...]:
         """Rows that are slower beyond the rule; none without a rule."""
         return tuple(row for row in self.rows if row.regression)
+
+    @property
+    def undecided(self) -> tuple[Change, ...]:
+        """Rows that the rule covers, and of which nothing can be said."""
+        if self.rule is None:
+            return ()
+        rule = parse_rule(self.rule)
+        return tuple(row for row in self.rows if rule.covers(row.phase) and row.verdict == "unsure")
 
 
 def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
@@ -286,5 +297,13 @@ def closing_line(found: Comparison) -> str:
     if found.rule is None:
         return rows
     regressions = [f"{_label(row)} {row.phase} of {row.network}" for row in found.regressions]
-    what = f"REGRESSION: {', '.join(regressions)}" if regressions else "no regression"
-    return f"{rows}; rule {found.rule}: {what}"
+    if regressions:
+        return f"{rows}; rule {found.rule}: REGRESSION: {', '.join(regressions)}"
+    open_ = [f"{_label(row)} {row.phase} of {row.network}" for row in found.undecided]
+    if not open_:
+        return f"{rows}; rule {found.rule}: no regression"
+    return (
+        f"{rows}; rule {found.rule}: no regression is certain, and none is excluded for "
+        f"{', '.join(open_[:NAMED])}{f' and {len(open_) - NAMED} more' * (len(open_) > NAMED)}: "
+        "more --rounds and --processes, and a quieter machine, decide more"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
-from ..run import Run
+from ..run import MISSING, Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
 from ..workers.tasks import HoldTask, OrderTask
@@ -24,6 +24,12 @@ class Engine:
     lane: Lane
     problem: str | None
     asked_for: bool = True
+
+    @property
+    def status(self) -> str:
+        """Of its runs, if it has a problem: what its process ended with, or that it is missing."""
+        loaded = self.lane.description.result()
+        return MISSING if loaded.problem is None else loaded.status
 
     @property
     def import_seconds(self) -> float:

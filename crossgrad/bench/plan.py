@@ -75,11 +75,11 @@ def make_plan(
         raise InvalidInput(f"depth {layers:,}: expected at most {MOST_DEPTH:,} layers")
     entries = [find_entry(network) for network in networks]
     entries += [find_entry(_square(width, layers)) for width in widths]
+    sizes = [require_count("the batch size", size) for size in batch_sizes]
     items = {
-        (str(entry.network), batch_size or entry.batch_size, dtype): Item(
-            entry, batch_size or entry.batch_size, find_dtype(dtype).name
-        )
-        for entry, batch_size, dtype in product(entries, batch_sizes or (None,), dict.fromkeys(dtypes))
+        (str(entry.network), size, dtype): Item(entry, size, find_dtype(dtype).name)
+        for entry in entries
+        for size, dtype in product(sizes or [entry.batch_size], dict.fromkeys(dtypes))
     }
     for item in items.values():
         require_affordable(item.network, item.batch_size, allow_large=allow_large)

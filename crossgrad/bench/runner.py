@@ -104,7 +104,7 @@ class _Measurement:
         with_products: set[tuple[str, str]] = set()
         for engine in self._lanes.engines:
             if engine.problem is not None:
-                self._problem(engine, None, "missing", engine.problem)
+                self._problem(engine, None, engine.status, engine.problem)
                 continue
             place = (engine.id.backend, engine.id.device)
             held = self._checked(engine, case, oracle, products=place not in with_products)

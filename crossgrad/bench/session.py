@@ -56,6 +56,17 @@ class Session:
             notes.append(f"not finished: {missing} of {len(self._plan)} networks were not measured")
         return self._results(self._measured, notes)
 
+    @property
+    def lacks(self) -> bool:
+        """Whether an engine or device asked for by name has no row of a network that was measured."""
+        selection = self._lanes.selection
+        for found in self._measured:
+            engines = {f"{row.backend}:{row.variant}" for row in found.rows}
+            devices = {row.device for row in found.rows}
+            if {*selection.named_backends} - engines or {*selection.named_devices} - devices:
+                return True
+        return False
+
     def _results(self, measured: Sequence[Measured], notes: Sequence[str]) -> Results:
         return Results(
             began=self._began,

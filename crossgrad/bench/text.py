@@ -45,7 +45,7 @@ def results_markdown(results: Results) -> str:
         lines += [f"### {escape.markdown(_title(key))}", ""]
         for cells in TABLES if engines else ():
             columns, rows = _table(engines, cells)
-            lines += [_line(columns), _line(["---", *["---:"] * (len(columns) - 1)]), *map(_line, rows), ""]
+            lines += [_line(columns), f"| --- |{' ---: |' * (len(columns) - 1)}", *map(_line, rows), ""]
         lines += [*(f"- {escape.markdown(line)}" for line in _below(results, key)), ""]
     return "\n".join([*lines, *(f"> {escape.markdown(note)}" for note in results.notes)]) + "\n"
 

@@ -111,6 +111,7 @@ def bench(
     """Time the engines' forward and backward core, checked first, against this machine's limit."""
     from ..bench.plan import make_plan
     from ..bench.results import Settings
+    from ..environment import usable_cores
     from ..networks.errors import InvalidInput
     from .inputs import limits_from, numbers_from
 
@@ -136,6 +137,9 @@ def bench(
         dtypes=dtype or ["float32"],
         allow_large=allow_large,
     )
+    cores = usable_cores()
+    if threads is not None and cores is not None and threads > cores:
+        raise InvalidInput(f"--threads {threads}: expected at most {cores}, the cores that there are")
     if not 0 < min_time < MOST_SECONDS:
         raise InvalidInput(f"--min-time {min_time:g}: expected seconds above 0, at most {MOST_SECONDS:,}")
     settings = Settings(min_time=min_time, rounds=rounds, processes=processes, threads=threads)
@@ -145,8 +149,9 @@ def bench(
     _require_writable(save, plot)
     limits = limits_from(timeout, memory_limit)
     tables = form is Form.text and not quiet and output is None
-    found, interrupted = _measure(plan, settings, backend, device, limits, tables)
-    raise typer.Exit(_finish(found, interrupted, form, output, save, plot))
+    found, interrupted, lacks = _measure(plan, settings, backend, device, limits, tables)
+    code = _finish(found, interrupted, form, output, save, plot)
+    raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
 
 
 def _measure(
@@ -156,8 +161,14 @@ def _measure(
     devices: list[str] | None,
     limits: "Limits",
     tables: bool,
-) -> "tuple[Results | None, bool]":
-    """Measure, with a table on the screen as soon as it is finished; what there is if interrupted."""
+) -> "tuple[Results | None, bool, bool]":
+    """Measure, with a table on the screen as soon as it is finished.
+
+    Returns
+    -------
+    results, interrupted, lacks
+        What there is; whether it was interrupted; whether an engine or device that was named has no rows.
+    """
     from ..bench.lanes import Lanes
     from ..bench.session import Session
     from ..bench.text import results_text
@@ -172,8 +183,8 @@ def _measure(
                 if tables:
                     write(results_text(finished) + "\n")
     except KeyboardInterrupt:
-        return None if session is None else session.results, True
-    return session.results, False
+        return None if session is None else session.results, True, False
+    return session.results, False, session.lacks
 
 
 def _finish(
@@ -194,7 +205,7 @@ def _finish(
     code = exits.OK
     if form is not Form.text or output is not None:
         code = deliver(_formatted(found, form), output)
-    if save is not None:
+    if save is not None and (found.rows or not interrupted):
         say(f"saved: {save_results(found, save)}\n")
     if plot is not None and found.rows:
         plot_results(found, plot)
