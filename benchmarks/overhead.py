@@ -130,6 +130,8 @@ def timed(compare: Callable[[], Any]) -> dict[str, float]:
 @contextmanager
 def entries_timed(calls: list[Call]) -> Iterator[None]:
     """Write down each call of a framework's ``run``."""
+    import numpy as np
+
     from crossgrad.functions.frameworks import jax, numpy, torch
 
     kinds = {"jax": jax.Runnable, "numpy": numpy.Runnable, "torch": torch.Runnable}
@@ -140,7 +142,7 @@ def entries_timed(calls: list[Call]) -> Iterator[None]:
             start = time.perf_counter()
             result = run(self, values, noise)
             seconds = time.perf_counter() - start
-            is_wide = all(str(value.dtype) == "float64" for value in values.values())
+            is_wide = all(value.dtype == np.float64 for value in values.values())
             calls.append(Call(name, is_wide, noise is not None, seconds))
             return result
 

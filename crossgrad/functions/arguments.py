@@ -11,7 +11,7 @@ import numpy as np
 from ..networks.dtypes import DTYPES, Array, DType
 from ..networks.errors import InvalidInput, shortened
 from .flat import Flat
-from .rounding import Rounding
+from .rounding import Rounding, hash_products
 from .trees import Tree, join, take_apart
 
 Key = tuple[int, str]
@@ -70,11 +70,15 @@ class Arguments:
 
     def disturbed(self, rounding: Rounding) -> dict[Key, Array]:
         """As `in_float64`, with the floats rounded at random."""
-        return dict(self.values) | self._wide.apart(rounding.of_input(self._wide.values))
+        return dict(self.values) | self._wide.apart(rounding.of_input(self._wide.values, self._products))
 
     @cached_property
     def _wide(self) -> Flat[Key]:
         return Flat({key: value for key, value in self.values.items() if is_float(value)})
+
+    @cached_property
+    def _products(self) -> Array:
+        return hash_products(self._wide.values, self.format)
 
 
 def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str | None = None) -> Arguments:

@@ -22,6 +22,9 @@ UNIFORM = 12**-0.5
 BLOCK = 1 << 13
 """Numbers rounded at a time: what is made of them on the way stays in the cache."""
 
+INPUT_BLOCK = 1 << 14
+"""As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
+
 
 class Rounding:
     """Rounds to a format at random; each operation, and each seed, in another way.
@@ -41,15 +44,25 @@ class Rounding:
         """The same from its beginning."""
         return Rounding(self._dtype, self._seed)
 
-    def of_input(self, array: Array) -> Array:
-        """Each element with a relative error of at most one unit roundoff, as rounding once would make."""
+    def of_input(self, array: Array, products: Array | None = None) -> Array:
+        """Each element with a relative error of at most one unit roundoff, as rounding once would make.
+
+        Parameters
+        ----------
+        products
+            What `hash_products` makes of the array, where it is rounded more than once.
+        """
         numbers, moved = array.ravel(), np.empty(array.size)
-        for start in range(0, numbers.size, BLOCK):
-            part = numbers[start : start + BLOCK]
-            factor = self._draw(part, 0)
-            factor *= self._dtype.unit_roundoff
-            factor += 1
-            np.multiply(part, factor, out=moved[start : start + BLOCK])
+        if products is None:
+            products = hash_products(numbers, self._dtype)
+        scale = 2.0**-31 * self._dtype.unit_roundoff
+        for start in range(0, numbers.size, INPUT_BLOCK):
+            block = slice(start, start + INPUT_BLOCK)
+            part = moved[block]
+            part[...] = _finished(products[block] + self._salt(0))
+            part *= scale
+            part += 1
+            part *= numbers[block]
         return moved.reshape(array.shape)
 
     def of_result(self, array: Array, terms: float) -> Array:
@@ -81,28 +94,38 @@ class Rounding:
 
     def _draw(self, array: Array, operation: int) -> Array:
         """Uniform between -1 and 1, a function of the operation and of the number in the format."""
-        salt = (self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64
-        draw = _hashed(array, self._dtype, salt).astype(np.float64)
+        products = hash_products(array, self._dtype)
+        products += self._salt(operation)
+        draw = _finished(products).astype(np.float64)
         draw *= 2.0**-31
         return draw.reshape(array.shape)
 
+    def _salt(self, operation: int) -> np.uint64:
+        return np.uint64((self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64)
 
-def _hashed(numbers: Array, dtype: DType, salt: int) -> Array:
-    """Integers of 32 bits: Fibonacci's hash, of which half goes through the finisher of MurmurHash3.
 
-    Knuth 1973, section 6.4; Appleby 2011.
+def hash_products(numbers: Array, dtype: DType) -> Array:
+    """Fibonacci's hash of numbers in the format, in 64 bits, to which each draw adds its own number.
+
+    Knuth 1973, section 6.4.
     """
     below = 53 - dtype.precision
     bits = np.array(numbers, np.float64, ndmin=1).view(np.uint64)
     bits += np.uint64((1 << below) >> 1)  # to the nearest
     bits >>= np.uint64(below)
     bits *= np.uint64(0x9E3779B97F4A7C15)
-    bits += np.uint64(salt)
-    bits >>= np.uint64(32)
-    half = bits.astype(np.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
-        half ^= half >> np.uint32(shift)
-        half *= np.uint32(factor)
+    return bits
+
+
+def _finished(products: Array) -> Array:
+    """Integers of 32 bits: the upper half, through the finisher of MurmurHash3 (Appleby 2011)."""
+    products >>= np.uint64(32)
+    half = products.astype(np.uint32)
+    half ^= half >> np.uint32(16)
+    half *= np.uint32(0x85EBCA6B)
+    half ^= half >> np.uint32(13)
+    half *= np.uint32(0xC2B2AE35)
+    half ^= half >> np.uint32(16)
     return half.view(np.int32)
 
 
