@@ -8,7 +8,7 @@ names the seeds); *over floor* is the larger of the two shares of its limit.
 """
 
 from dataclasses import dataclass
-from math import log10
+from math import isfinite, log10, sqrt
 
 import numpy as np
 
@@ -174,23 +174,23 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
         np.abs(error, out=error)
         shares = error / sigma
         found.squares += float(np.dot(shares, shares))
-        at, largest = int(np.argmax(shares)), int(np.argmax(np.abs(value)))
+        at, largest = int(shares.argmax()), int(np.abs(value).argmax())
         if not shares[at] <= found.share:
             found.share, found.at = float(shares[at]), start + at
         scale = float(abs(value[largest]))
-        found.known = found.known and bool(np.isfinite(scale) and np.isfinite(np.max(sigma)))
+        found.known = found.known and isfinite(scale) and isfinite(sigma.max())
         if scale >= found.scale:
             found.scale, found.silent = scale, scale <= ELEMENT_LIMIT * sigma[largest]
-        found.error = max(found.error, float(np.max(error)))
+        found.error = max(found.error, float(error.max()))
         np.divide(error, dtype.ulp(value), out=error)
-        found.ulp = max(found.ulp, float(np.max(error)))
+        found.ulp = max(found.ulp, float(error.max()))
     return found
 
 
 def _over(largest_share: float, squares: float, count: int) -> float:
-    tensor_limit = TENSOR_LIMIT + (ELEMENT_LIMIT - TENSOR_LIMIT) / np.sqrt(count)
+    tensor_limit = TENSOR_LIMIT + (ELEMENT_LIMIT - TENSOR_LIMIT) / sqrt(count)
     # np.maximum, unlike max, keeps NaN.
-    return float(np.maximum(largest_share / ELEMENT_LIMIT, np.sqrt(squares / count) / tensor_limit))
+    return float(np.maximum(largest_share / ELEMENT_LIMIT, sqrt(squares / count) / tensor_limit))
 
 
 def _drowned(found: _Measured, expected: Expectation) -> bool:

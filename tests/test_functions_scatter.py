@@ -10,7 +10,7 @@ from crossgrad.functions.arguments import read_arguments
 from crossgrad.functions.measuring import measure
 from crossgrad.functions.rounding import BLOCK, Rounding
 from crossgrad.functions.runs import Runner
-from crossgrad.functions.scatter import SELDOM, _most
+from crossgrad.functions.scatter import SELDOM, _most, hypot
 from crossgrad.networks.dtypes import Array, find_dtype
 
 
@@ -44,6 +44,15 @@ def test_so_little_scatter_is_seldom(reruns: int) -> None:
     assert (chi_squared / 2) ** half / math.gamma(half + 1) == pytest.approx(SELDOM)
     if reruns == 2:
         assert -math.expm1(-chi_squared / 2) == pytest.approx(SELDOM, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (3, BLOCK)])
+def test_the_root_of_squares_of_any_size(shape: tuple[int, ...]) -> None:
+    draw = np.random.default_rng(0)
+    for size in (0.0, 5e-324, 1e-170, 1e-45, 1.0, 1e170, np.inf, np.nan):
+        one, other = size * draw.uniform(1, 2, shape), draw.uniform(0, 1e-40, shape)
+        np.testing.assert_allclose(hypot(one, other), np.hypot(one, other), rtol=1e-15)
+        np.testing.assert_allclose(hypot(one, one), np.hypot(one, one), rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])

@@ -11,7 +11,7 @@ from ..networks.errors import InvalidInput
 from .arguments import FORMATS, Arguments, is_float
 from .points import Nearby, Point
 from .runs import FunctionFailed, Outcome, Runner
-from .scatter import Scatter
+from .scatter import Scatter, hypot
 
 REORDERING = 1024
 """Ulp of the largest element: threads that add up in another order each time stay below."""
@@ -90,7 +90,7 @@ def _median(sigmas: Sequence[Array]) -> Array:
 
 
 def _root_mean_square(sigmas: Sequence[Array]) -> Array:
-    return np.asarray(reduce(np.hypot, sigmas) / np.sqrt(len(sigmas)))
+    return np.asarray(reduce(hypot, sigmas) / np.sqrt(len(sigmas)))
 
 
 def _got(runner: Runner, given: Point, arguments: Arguments) -> Outcome:

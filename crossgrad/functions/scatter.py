@@ -7,7 +7,7 @@ import numpy as np
 from ..networks.dtypes import Array, DType
 from .flat import Flat
 from .points import Nearby
-from .rounding import underflow
+from .rounding import BLOCK, underflow
 from .runs import FunctionFailed, Outcome, Runner
 
 SHRINKAGE = 8.0
@@ -18,6 +18,9 @@ SELDOM = 1e-9
 
 LEAST_UNIT = 2.0**-400
 """Units of scatter are no smaller, lest an element that is zero by cancelling scatters by infinity."""
+
+LEAST_SQUARED, MOST_SQUARED = 1e-140, 1e150
+"""Numbers between these have squares that are normal numbers."""
 
 
 class Scatter:
@@ -74,7 +77,21 @@ class Scatter:
         own *= self._unit
         for part in self._flat.apart(own).values():
             _shrink(part, self._reruns)
-        return self._flat.apart(np.hypot(own, self._storing, out=own))
+        return self._flat.apart(hypot(own, self._storing))
+
+
+def hypot(one: Array, other: Array) -> Array:
+    """As np.hypot, in a quarter of its time: by squares where they neither overflow nor underflow."""
+    found = np.empty(one.size)
+    for start in range(0, found.size, BLOCK):
+        a, b, part = (whole.ravel()[start : start + BLOCK] for whole in (one, other, found))
+        with np.errstate(all="ignore"):
+            np.multiply(a, a, out=part)
+            part += b * b
+            np.sqrt(part, out=part)
+        if not (part.min() >= LEAST_SQUARED and part.max() <= MOST_SQUARED):
+            np.hypot(a, b, out=part)
+    return found.reshape(one.shape)
 
 
 def _shrink(own: Array, reruns: int) -> None:
