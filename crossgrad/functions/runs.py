@@ -1,7 +1,6 @@
 """Functions made to run at a point: in their own structure and framework, answered in the comparison's."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -71,6 +70,7 @@ class Runner:
             self._places = match(
                 function.name, _named(self._own), _named(arguments), rename, transpose, same_values=True
             )
+        self._names = {key: self._own.name(key) for key in self._own.differentiated}
         self._gradient_places: dict[str, Place] | None = None
         self._gives_loss = False
         self._runnable = self._framework.Runnable(
@@ -92,23 +92,17 @@ class Runner:
             If the function raised.
         """
         values = self._values(point)
-        with self._blamed():
+        try:
             raw = self._runnable.run(values, point.noise())
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.name}: {error}") from None
+        except Exception as error:
+            raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}") from error
         loss, gradients = self._read(raw)
         return self._placed(loss, gradients)
 
     def _call(self, natives: Mapping[Key, Any]) -> Any:
         return self.function.call(*self._own.built(natives))
-
-    @contextmanager
-    def _blamed(self) -> Iterator[None]:
-        try:
-            yield
-        except InvalidInput as error:
-            raise InvalidInput(f"{self.name}: {error}") from None
-        except Exception as error:
-            text = f"{self.name} raised {type(error).__name__}: {error}"
-            raise FunctionFailed(text) from error
 
     def _values(self, point: Point) -> Values:
         """The point in the function's own structure."""
@@ -128,12 +122,12 @@ class Runner:
         """The loss, or None, and the gradients by the names of the function's own leaves."""
         if self.function.kind == LOSS:
             loss, found = raw
-            return loss, {self._own.name(key): value for key, value in found.items()}
+            return loss, {self._names[key]: value for key, value in found.items()}
         with_loss = isinstance(raw, tuple) and len(raw) == 2 and self._is_scalar(raw[0])
         if with_loss and self._gives_loss:
             return raw[0], self._gradient_leaves(raw[1])
         alone = self._gradient_leaves(raw)
-        if with_loss and set(alone) != {self._own.name(key) for key in self._own.differentiated}:
+        if with_loss and set(alone) != set(self._names.values()):
             return raw[0], self._gradient_leaves(raw[1])
         return None, alone
 
@@ -158,7 +152,7 @@ class Runner:
         if self._gradient_places is None:
             self._gradient_places, self._gives_loss = self._matched(arrays), loss is not None
         places = self._gradient_places
-        if set(arrays) != set(places) or (loss is not None) != self._gives_loss:
+        if arrays.keys() != places.keys() or (loss is not None) != self._gives_loss:
             first, then = (
                 f"gradients of {listed(list(names))}{' and a loss' * with_loss}"
                 for names, with_loss in ((places, self._gives_loss), (arrays, loss is not None))
@@ -166,7 +160,7 @@ class Runner:
             raise InvalidInput(
                 f"{self.name}: what it returns depends on the numbers: first {first}, then {then}"
             )
-        found = {places[name].name: places[name].there(array) for name, array in arrays.items()}
+        found = {(place := places[name]).name: place.there(array) for name, array in arrays.items()}
         return Outcome(found, None if loss is None else self._scalar(loss))
 
     def _matched(self, arrays: Mapping[str, Array]) -> dict[str, Place]:

@@ -65,6 +65,8 @@ def join(path: str, key: object) -> str:
 def _walk(value: Any, path: str, leaves: dict[str, Any]) -> Rebuild:
     if isinstance(value, LEAVES):
         return _leaf(value, path, leaves)
+    if type(value) is list or type(value) is tuple:  # asked first, as most containers are
+        return _container(range(len(value)), value, path, leaves, type(value))
     if value is None:
         return lambda given: None
     if isinstance(value, Mapping):

@@ -51,12 +51,12 @@ class TorchNative(Native):
 
 def on_host(tensor: torch.Tensor) -> Array:
     """A tensor of any device and layout, in the graph or not, as NumPy's; bfloat16 as float32."""
-    host = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if host.layout != torch.strided:
-        host = host.to_dense()
-    if host.dtype == torch.bfloat16:
-        host = host.float()  # exact
-    array: Array = host.numpy()
+    held = tensor.detach()
+    if held.layout != torch.strided:
+        held = held.to_dense()
+    if held.dtype == torch.bfloat16:
+        held = held.float()  # exact
+    array: Array = held.numpy(force=True)
     return array
 
 
