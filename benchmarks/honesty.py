@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("--network", default="784-100-10")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--min-time", type=float, default=0.5)
-    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     wanted = parser.parse_args()
@@ -72,6 +73,7 @@ def measured(wanted: argparse.Namespace) -> dict[str, Any]:
         "network": wanted.network,
         "batch_size": wanted.batch_size,
         "rounds": wanted.rounds,
+        "processes": wanted.processes,
         "threads": wanted.threads,
         "min_time": wanted.min_time,
         "environment": environment(described("numpy")),
@@ -135,7 +137,9 @@ def results(wanted: argparse.Namespace, *variants: str) -> Any:
     from crossgrad.workers.limits import Limits
 
     plan = make_plan([wanted.network], batch_sizes=[wanted.batch_size])
-    settings = Settings(min_time=wanted.min_time, rounds=wanted.rounds, threads=wanted.threads)
+    settings = Settings(
+        min_time=wanted.min_time, rounds=wanted.rounds, processes=wanted.processes, threads=wanted.threads
+    )
     with Lanes([f"paced:{variant}" for variant in variants], ["cpu"], Limits(), wanted.threads) as lanes:
         session = Session(plan, lanes, settings)
         for _ in session.run():
