@@ -1,9 +1,12 @@
 """One engine on one case: prepare, put, step, trace; a fault costs this run and no other."""
 
+import inspect
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
@@ -105,7 +108,9 @@ def run_candidate(
     except BackendUnavailable as error:
         return Run(engine, MISSING, seconds, message=str(error), partial=True)
     except Exception as error:
-        message = summary_of(error) + _hint(error, candidate)
+        code = getattr(inspect.unwrap(candidate.function), "__code__", None)
+        place = place_in(code.co_filename, error) if code is not None else ""
+        message = summary_of(error) + place + _hint(error, candidate)
         return Run(engine, status_of(error), seconds, message=message, partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
 
@@ -162,6 +167,13 @@ def status_of(error: Exception) -> str:
     """Whether an engine broke, or ran out of memory: each framework has an exception of its own for that."""
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return OUT_OF_MEMORY if exhausted or "RESOURCE_EXHAUSTED" in str(error) else FAILED
+
+
+def place_in(file: str | Path, error: BaseException) -> str:
+    """Where in a user's file an exception came from, in words; nothing if no frame of it is there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [frame for frame in frames if frame.filename == str(file)]
+    return f" (at {Path(file).name}:{found[-1].lineno} in {found[-1].name})" if found else ""
 
 
 def summary_of(error: BaseException) -> str:

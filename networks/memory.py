@@ -50,8 +50,8 @@ def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -
     if available is not None and needed > available:
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
-            f"at batch {batch_size} in {dtype} needs about {_gib(needed)} for {traces} engines, "
-            f"and {_gib(available)} are available: use a narrower network, a smaller batch or fewer engines"
+            f"at batch {batch_size} in {dtype} needs about {_gib(needed)} "
+            f"for {traces} engine{'s' * (traces > 1)}, and {_gib(available)} are available: use a narrower network, a smaller batch or fewer engines"
         )
 
 

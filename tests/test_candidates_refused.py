@@ -80,7 +80,8 @@ def test_a_function_for_another_framework_is_told_the_way_out(body: str, hint: b
 
 def test_torchs_own_complaint_gets_the_hint_too() -> None:
     message = run_on("numpy", right("torch")).message
-    assert "must be Tensor, not numpy.ndarray; it got NumPy's arrays: " in str(message)
+    assert "must be Tensor, not numpy.ndarray (at " in str(message)
+    assert "; it got NumPy's arrays: " in str(message)
 
 
 def test_an_unread_gradient_in_jaxs_trace_is_refused() -> None:
@@ -139,3 +140,26 @@ def test_a_framework_that_is_missing_is_a_row(
 def test_an_unknown_framework_is_refused_before_anything_runs() -> None:
     with pytest.raises(InvalidInput, match=r"unknown candidate backend 'trch': did you mean torch\?"):
         crossgrad.check("article", candidates={"mine": len}, candidate_backend="trch")
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["here", "own-process"])
+def test_an_exception_is_told_with_its_line(isolate: bool, tmp_path: Path) -> None:
+    """The deepest one in the user's own file: what NumPy calls below it is not theirs."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n\ndef helper(x):\n    return np.linalg.inv(x)\n\n"
+        "def gradients(params, x, y):\n    return helper(np.zeros((2, 2)))\n"
+    )
+    candidate: Any = CandidateFile("mine", file, "gradients")
+    if not isolate:
+        candidate = candidate.load()
+    report = crossgrad.check("3-2", backends=["numpy"], candidates={"mine": candidate}, isolate=isolate)
+    assert report.cases[0].problems[0].endswith("LinAlgError: Singular matrix (at mine.py:4 in helper)")
+
+
+def test_a_file_that_cannot_be_loaded_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("x = 1\nimport no_such_module\n")
+    candidate = CandidateFile("mine", file, "gradients")
+    report = crossgrad.check("3-2", backends=["numpy"], candidates={"mine": candidate}, isolate=True)
+    assert "No module named 'no_such_module' (at mine.py:2 in <module>)" in report.cases[0].problems[0]

@@ -36,6 +36,8 @@ def read_proto(path: str | Path) -> Any:
     """The model in a file; what it refers to in other files is left there."""
     refuse_pickle(path)
     content = read_whole(path, SIZE_LIMIT, "an ONNX model")
+    if not content:
+        raise InvalidInput(f"{path} is empty: expected an ONNX model")
     try:
         return onnx.load_model_from_string(content)
     except DecodeError as error:

@@ -233,7 +233,7 @@ class _CandidateWorker(_Worker):
         from ..backends.base import BackendUnavailable
         from ..candidates import CandidateFile, CandidateFunction
         from ..natives import load_native
-        from ..run import summary_of
+        from ..run import place_in, summary_of
 
         file = CandidateFile(self._message["name"], Path(self._message["file"]), self._message["function"])
         try:
@@ -242,7 +242,7 @@ class _CandidateWorker(_Worker):
         except BackendUnavailable as error:
             return {"status": "missing", "problem": str(error)}
         except Exception as error:
-            return {"status": "failed", "problem": summary_of(error)}
+            return {"status": "failed", "problem": summary_of(error) + place_in(file.file, error)}
         return {"variants": ("candidate",), "devices": ("cpu",)}
 
     def _run(self, case: Any, message: dict[str, Any]) -> Any:
