@@ -4,7 +4,7 @@ import inspect
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from .natives import Native, load_native
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.parameters import numeric_array
+from .repeated import first_difference
 
 OK, FAILED, MISSING, UNSUPPORTED = "ok", "failed", "missing", "unsupported"
 OUT_OF_MEMORY, TIMEOUT, CRASHED, PROTOCOL_ERROR = "out-of-memory", "timeout", "crashed", "protocol-error"
@@ -93,18 +94,19 @@ def run_engine(
 def run_candidate(
     case: Case, name: str, candidate: CandidateFunction, announce: Announce = lambda phase: None
 ) -> Run:
-    """Run a user's gradient function on copies of the case's arrays, in its own framework's."""
+    """Run a user's gradient function on copies of the case's arrays, in its own framework's.
+
+    Twice, as nothing can be said of a function that answers differently each time.
+    """
     engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
     try:
         native = load_native(candidate.backend)
         with native.scope(case.dtype):
-            params = [
-                (native.parameter(W), None if b is None else native.parameter(b)) for W, b in case.parameters
-            ]
-            x, y = map(native.array, case.batch)
-            with _timed(seconds, "step", announce):
-                result = native.finished(candidate.function(params, x, y))
-            trace = _candidate_trace(result, case, native)
+            trace = _called(candidate, case, native, _timed(seconds, "step", announce))
+            again = _called(candidate, case, native, nullcontext())
+            told = first_difference(trace.quantities, again.quantities, case.format.eps)
+        if told is not None:
+            return Run(engine, FAILED, seconds, message=told, partial=True)
     except BackendUnavailable as error:
         return Run(engine, MISSING, seconds, message=str(error), partial=True)
     except Exception as error:
@@ -113,6 +115,17 @@ def run_candidate(
         message = summary_of(error) + place + _hint(error, candidate)
         return Run(engine, status_of(error), seconds, message=message, partial=True)
     return Run(engine, OK, seconds, trace, partial=True)
+
+
+def _called(
+    candidate: CandidateFunction, case: Case, native: Native, watch: AbstractContextManager[None]
+) -> Trace:
+    """What a candidate gives for new copies of the case's arrays, which it may write into."""
+    params = [(native.parameter(W), None if b is None else native.parameter(b)) for W, b in case.parameters]
+    x, y = map(native.array, case.batch)
+    with watch:
+        result = native.finished(candidate.function(params, x, y))
+    return _candidate_trace(result, case, native)
 
 
 def _hint(error: Exception, candidate: CandidateFunction) -> str:

@@ -51,7 +51,8 @@ def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
             f"at batch {batch_size} in {dtype} needs about {_gib(needed)} "
-            f"for {traces} engine{'s' * (traces > 1)}, and {_gib(available)} are available: use a narrower network, a smaller batch or fewer engines"
+            f"for {traces} engine{'s' * (traces > 1)}, and {_gib(available)} are available: "
+            "use a narrower network, a smaller batch or fewer engines"
         )
 
 

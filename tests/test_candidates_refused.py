@@ -163,3 +163,34 @@ def test_a_file_that_cannot_be_loaded_is_told_with_its_line(tmp_path: Path) -> N
     candidate = CandidateFile("mine", file, "gradients")
     report = crossgrad.check("3-2", backends=["numpy"], candidates={"mine": candidate}, isolate=True)
     assert "No module named 'no_such_module' (at mine.py:2 in <module>)" in report.cases[0].problems[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_randomness_and_hidden_state_are_found(backend: str) -> None:
+    """Without a second call they would look like a wrong gradient without a cause."""
+    load_or_skip(backend)
+    calls: list[int] = []
+    correct = right(backend)
+
+    def counting(params: Any, x: Any, y: Any) -> Any:
+        calls.append(len(calls))
+        loss, gradients = correct(params, x, y)
+        return loss, [(dW * (1 + len(calls) % 2), db) for dW, db in gradients]
+
+    run = run_on(backend, counting)
+    assert run.status == "failed"
+    assert "two runs on the same numbers differ, first at dW.1[0, 0]: " in str(run.message)
+    assert "seed its randomness inside, and keep no state" in str(run.message)
+
+
+def test_what_a_function_writes_into_its_arguments_is_not_seen_by_its_second_call() -> None:
+    correct = right("numpy")
+
+    def careless(params: Any, x: Any, y: Any) -> Any:
+        found = correct(params, x, y)
+        for W, b in params:
+            W += 1
+            b += 1
+        return found
+
+    assert run_on("numpy", careless).status == "ok"

@@ -8,13 +8,11 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
+from ..repeated import difference
 from .arguments import FORMATS, Arguments, is_float
 from .points import Nearby, Point
 from .runs import FunctionFailed, Outcome, Runner
 from .scatter import Scatter, hypot
-
-REORDERING = 1024
-"""Ulp of the largest element: threads that add up in another order each time stay below."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +121,7 @@ def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
 
 def _require_repeatable(who: str, first: Outcome, again: Outcome) -> None:
     for name, value in first.quantities.items():
-        if np.array_equal(value, again.quantities[name]):
-            continue
-        one, other = np.asarray(value, np.float64), np.asarray(again.quantities[name], np.float64)
         eps = FORMATS[str(value.dtype)].eps if str(value.dtype) in FORMATS else 0.0
-        with np.errstate(all="ignore"):
-            far = np.abs(one - other) > REORDERING * eps * np.max(np.abs(one), initial=0.0)
-        if far.any():
-            index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
-            raise InvalidInput(
-                f"{who}: two runs on the same numbers differ, first at {name}{list(index)}: "
-                f"{one[index]:.9g}, then {other[index]:.9g}; seed its randomness inside, and keep no state"
-            )
+        told = difference(name, value, again.quantities[name], eps)
+        if told is not None:
+            raise InvalidInput(f"{who}: {told}")

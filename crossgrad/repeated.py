@@ -1,0 +1,39 @@
+"""Two runs of a function on the same numbers: randomness and hidden state show where they differ."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .networks.dtypes import Array
+
+REORDERING = 1024
+"""Ulp of the largest element: threads that add up in another order each time stay below."""
+
+WAY_OUT = "seed its randomness inside, and keep no state"
+
+
+def difference(name: str, one: Array, other: Array, eps: float) -> str | None:
+    """Where two results differ by more than sums in another order make, in words; None if nowhere.
+
+    Parameters
+    ----------
+    eps
+        Distance of 1 to the next larger number in their format, 0 if it has no roundings.
+    """
+    if np.array_equal(one, other):
+        return None
+    first, then = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    with np.errstate(all="ignore"):
+        far = np.abs(first - then) > REORDERING * eps * np.max(np.abs(first), initial=0.0)
+    if not far.any():
+        return None
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
+    numbers = f"{first[index]:.9g}, then {then[index]:.9g}"
+    place = f"{name}{list(index) if index else ''}"
+    return f"two runs on the same numbers differ, first at {place}: {numbers}; {WAY_OUT}"
+
+
+def first_difference(one: Mapping[str, Array], other: Mapping[str, Array], eps: float) -> str | None:
+    """The first of all quantities of a run that differ in another."""
+    found = (difference(name, value, other[name], eps) for name, value in one.items() if name in other)
+    return next((told for told in found if told is not None), None)
