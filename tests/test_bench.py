@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from crossgrad.backends.registry import load
 from crossgrad.bench import runner
 from crossgrad.bench.gate import hold_before, oracle_for
 from crossgrad.bench.held import PRODUCTS
@@ -179,7 +180,6 @@ def test_large_float64_cases_have_a_judge_of_their_own_kind(monkeypatch: pytest.
     case = make_case("30-40-20", "float64", batch_size=16)
     oracle = oracle_for(case)
     assert oracle.name == "float64"
-    from crossgrad.backends.registry import load
 
     engine = EngineId("numpy", "manual", "cpu")
     right = run_engine(case, Engine(engine, load("numpy")))

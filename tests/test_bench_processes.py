@@ -1,5 +1,6 @@
 """Several processes of each engine: what stays with a process is seen, and told from what is the engine's."""
 
+import gc
 import math
 import random
 from collections import Counter
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from crossgrad.backends.registry import load
 from crossgrad.bench import runner
 from crossgrad.bench.compare import compare
-from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.bench.held import Held
+from crossgrad.bench.lanes import YARDSTICK, Engine, Lanes
 from crossgrad.bench.paired import Paired, paired
 from crossgrad.bench.results import REPEATED, Limit, Results, Row, Settings
 from crossgrad.bench.rows import Timing
@@ -18,6 +21,7 @@ from crossgrad.bench.statistics import median, median_interval, middles_of, nois
 from crossgrad.run import CRASHED, Run
 from crossgrad.workers.limits import Limits
 
+from .conftest import make_case
 from .test_bench import bench
 
 ABOUT: dict[str, Any] = {"network": "784-100-10", "batch_size": 32, "dtype": "float32"}
@@ -147,6 +151,22 @@ def test_an_engine_that_fails_in_a_later_process_loses_its_own_rows(monkeypatch:
     repeated = [one for one in found.rows if one.phase in REPEATED]
     assert {one.backend for one in repeated} == {"numpy"}
     assert {one.processes for one in repeated} == {2}
+
+
+def test_what_a_framework_made_is_not_looked_through_before_each_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Collections during the rounds find next to nothing: a second of rounds would take ten otherwise."""
+    looked_through: list[int] = []
+    held = Held(load("numpy"), YARDSTICK, make_case("6-5-4", "float32"), True, lambda phase: None)
+    try:
+        run, _ = held.begin()
+        monkeypatch.setattr(gc, "collect", lambda: looked_through.append(len(gc.get_objects())))
+        held.seconds("step", 1)
+    finally:
+        gc.unfreeze()
+    assert run.status == "ok"
+    assert looked_through[0] < 1000 < len(gc.get_objects())
 
 
 # Simulated machines, on which every process lies elsewhere in memory
