@@ -5,16 +5,22 @@ from dataclasses import dataclass
 
 from .arbiter import is_its_own, is_of_its_loss
 from .arguments import Arguments
-from .judging import ITSELF, LeafComparison, disagreeing, groups
+from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
 from .runs import LOSS_NAME
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 
-
 KINK = (
     "nobody is called wrong: the loss has a kink here, and each gradient is between its slopes to both sides"
+)
+
+
+ANOTHER = (
+    "the functions agree with each other, and so they do in float64, but what they compute there is far from "
+    "this: random numbers drawn in the arguments' dtype (draw them outside and pass them in), "
+    "a branch on the dtype, or an overflow"
 )
 
 
@@ -67,7 +73,8 @@ def find_wrong(
     by_name = {m.name: m for m in found if m.name not in lost}
     grouped = groups(list(by_name), comparisons)
     if len(grouped) < 2:
-        return Finding(tuple(imprecise))
+        together = any(c.judgement.reason == TOGETHER for c in comparisons)
+        return Finding(tuple(imprecise), (ANOTHER,) if together else ())
     verdicts = {name: _consistent(m, grouped, by_name, comparisons, arguments) for name, m in by_name.items()}
     right = [name for name, own in verdicts.items() if own]
     if len(right) == len(by_name) and not any(c.is_wrong and c.quantity == LOSS_NAME for c in comparisons):
@@ -75,7 +82,7 @@ def find_wrong(
     evidence = {name: SLOPE for name, own in verdicts.items() if own is False}
     if right and not evidence and _agree(right, comparisons):
         text = f"the gradient of {right[0]} is the slope of its loss; that of this one could not be followed"
-        evidence = {name: text for name, own in verdicts.items() if own is None}
+        evidence = {name: text for name, own in verdicts.items() if own is None and not by_name[name].redraws}
     blames = [
         _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, why)
         for name, why in evidence.items()
@@ -97,6 +104,8 @@ def _consistent(
     arguments: Arguments,
 ) -> bool | None:
     """Whether a function's gradient is that of its own loss, beside one of each group that is not its own."""
+    if one.redraws:
+        return None  # its loss in float64 is another one
     others = [by_name[group[0]] for group in grouped if one.name not in group]
     answers = [
         is_of_its_loss(one, arguments)
@@ -153,6 +162,8 @@ def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison])
     """Those that are wrong in the format and right in float64."""
     blames = []
     for one in found:
+        if is_another_in_float64(one, found):
+            continue
         lost = [
             c.quantity for c in comparisons if c.function == one.name and c.against == ITSELF and c.is_wrong
         ]

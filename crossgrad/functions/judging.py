@@ -7,10 +7,15 @@ from itertools import permutations
 import numpy as np
 
 from ..networks.dtypes import Array, DType
-from ..verdict import CONVENTION, DISAGREE, WRONG, Expectation, Judgement, judge
+from ..verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge, over_floor
 from .measuring import Measured
 
 ITSELF = "itself in float64"
+
+FAR = 0.1
+"""Of its norm that lost precision may take a result: overflow, or another function, takes it further."""
+
+TOGETHER = "the functions agree, all far from themselves in float64"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,12 @@ class LeafComparison:
             return self
         return replace(self, judgement=replace(self.judgement, verdict=CONVENTION))
 
+    def as_undecidable(self, reason: str) -> "LeafComparison":
+        """The same, called undecidable if it is wrong."""
+        if not self.is_wrong:
+            return self
+        return replace(self, judgement=replace(self.judgement, verdict=UNDECIDABLE, reason=reason))
+
     @property
     def is_wrong(self) -> bool:
         return self.verdict in WRONG
@@ -57,7 +68,47 @@ def judge_functions(
         if one.reference is not None:
             own = {name: np.maximum(noise, sigma[name]) for name, noise in one.sigma.items()}
             compared += _judged(one, one, own, dtype)
+    if _are_all_another_in_float64(found, sigma):
+        compared = [c.as_undecidable(TOGETHER) for c in compared]
     return tuple(compared)
+
+
+def is_another_in_float64(one: Measured, found: Sequence[Measured]) -> bool:
+    """Whether a function's run in float64 shows nothing of its precision, as another function was run there.
+
+    It is then far from what it gives in the format, further than anything but an overflow takes it;
+    and no other function gives in the format what this one gives in float64, as a right one would.
+    """
+    if one.reference is None:
+        return False
+    given, wide = _wide(one.got.quantities), one.reference.quantities
+    with np.errstate(all="ignore"):
+        far = any(np.linalg.norm(given[k] - v) > FAR * np.linalg.norm(v) for k, v in wide.items())
+    others = [other for other in found if other is not one]
+    return far and not any(_agree(_wide(m.got.quantities), wide, one.sigma) for m in others)
+
+
+def _are_all_another_in_float64(found: Sequence[Measured], sigma: Mapping[str, Array]) -> bool:
+    """Whether that is so of all functions, while they agree with each other in either."""
+    if not all(is_another_in_float64(one, found) for one in found):
+        return False
+    first, *others = found
+    noise = {name: part * np.sqrt(2) for name, part in sigma.items()}
+    return all(
+        _agree(_wide(m.got.quantities), _wide(first.got.quantities), noise)
+        and _agree(m.best, first.best, noise)
+        for m in others
+    )
+
+
+def _wide(quantities: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.asarray(value, np.float64) for name, value in quantities.items()}
+
+
+def _agree(one: Mapping[str, Array], other: Mapping[str, Array], sigma: Mapping[str, Array]) -> bool:
+    with np.errstate(all="ignore"):
+        pairs = [(one[k] - other[k], sigma[k]) for k in one if k in other and one[k].size]
+        return all(over_floor(error, noise) <= 1 for error, noise in pairs)
 
 
 def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:

@@ -1,7 +1,7 @@
 """What each function gives, what it should give, and how far correct arithmetic would stray from that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from ..repeated import difference
+from ..verdict import over_floor
 from .arguments import FORMATS, Arguments, is_float
 from .points import Nearby, Point
 from .runs import FunctionFailed, Outcome, Runner
@@ -29,6 +30,8 @@ class Measured:
         Standard deviation of rounding noise by quantity.
     note
         Why there is no reference, or why operations are not seen.
+    redraws
+        Whether there is none because it draws other random numbers in float64.
     """
 
     runner: Runner
@@ -36,6 +39,7 @@ class Measured:
     reference: Outcome | None
     sigma: Mapping[str, Array]
     note: str | None = None
+    redraws: bool = False
 
     @property
     def name(self) -> str:
@@ -66,10 +70,36 @@ def measure(runners: Sequence[Runner], arguments: Arguments, repeats: int, seed:
             scatter.add(nearby)
     for runner, (reference, _), centre in zip(runners, references, centres, strict=True):
         _require_repeatable(runner.name, centre, runner.run(wide if reference else given))
-    return [
+    found = [
         Measured(runner, narrow, reference, scatter.sigma(), note or scatter.unseen)
         for runner, narrow, (reference, note), scatter in zip(runners, got, references, scatters, strict=True)
     ]
+    return [_in_its_dtype(m, arguments, repeats, seed) if _redraws(m) else m for m in found]
+
+
+def _redraws(one: Measured) -> bool:
+    """Whether its random numbers, a mask of dropout say, are others in float64, and it another function."""
+    if one.reference is None or one.runner.draws is None:
+        return False
+    wide, given = one.reference.quantities, one.got.quantities
+    with np.errstate(all="ignore"):
+        shares = [
+            over_floor(given[k].astype(np.float64) - wide[k], s) for k, s in one.sigma.items() if s.size
+        ]
+    return not all(share <= 1 for share in shares)
+
+
+def _in_its_dtype(one: Measured, arguments: Arguments, repeats: int, seed: int) -> Measured:
+    """A function that redraws, measured in the format under test alone."""
+    scatter = Scatter(one.runner, one.got, arguments.format)
+    for number in range(repeats):
+        scatter.add(Nearby(arguments, seed + number))
+    _require_repeatable(one.name, one.got, one.runner.run(Point(arguments.values)))
+    note = (
+        f"no float64 reference: {one.name} draws random numbers ({one.runner.draws}), and others in float64 "
+        f"than in {arguments.format.name}; draw them outside and pass them in as an argument"
+    )
+    return replace(one, reference=None, sigma=scatter.sigma(), note=note, redraws=True)
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:

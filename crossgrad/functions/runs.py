@@ -81,6 +81,12 @@ class Runner:
     def name(self) -> str:
         return self.function.name
 
+    @property
+    def draws(self) -> str | None:
+        """The operation by which it is known to draw random numbers, once it has been rerun."""
+        operation: str | None = self._runnable.draws
+        return operation
+
     def run(self, point: Point) -> Outcome:
         """Call the function and read what it returned.
 

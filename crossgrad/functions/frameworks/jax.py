@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.errors import JAXIndexError, JAXTypeError
-from jax.extend.core import Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
@@ -25,6 +25,9 @@ INLINED = {
     *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
 }
 """Operations that consist of the one program that they hold; loops and branches are not among them."""
+
+DRAWING = {"random_bits", "threefry2x32", "rng_uniform", "rng_bit_generator", "random_gamma"}
+"""Operations that make random numbers."""
 
 EXACT = {
     *("max", "min", "clamp", "reduce_max", "reduce_min", "cummax", "cummin", "sort", "select_n"),
@@ -68,6 +71,11 @@ class Runnable:
             return result
         loss, gradients = result
         return loss, dict(zip(self._wanted, gradients, strict=True))
+
+    @property
+    def draws(self) -> str | None:
+        programs = [traced.program for traced in self._traced.values() if traced is not None]
+        return next((name for p in programs for name in _primitives(p) if name in DRAWING), None)
 
     @contextmanager
     def _settings(self, values: Mapping[Key, Array]) -> Iterator[None]:
@@ -115,9 +123,9 @@ class _Traced:
             return function(dict(zip(keys, leaves, strict=True)))
 
         trace = jax.make_jaxpr(of_leaves, return_shape=True)
-        self._program, shape = trace(*given.values())
+        self.program, shape = trace(*given.values())
         again, _ = jax.make_jaxpr(lambda *leaves: of_leaves(*leaves), return_shape=True)(*given.values())
-        _require_equal(self._program, again)
+        _require_equal(self.program, again)
         self._structure = jax.tree_util.tree_structure(shape)
         self._compiled = jax.jit(lambda *leaves: self._evaluated(leaves, None))
 
@@ -128,7 +136,7 @@ class _Traced:
         return self._built(self._evaluated(list(given.values()), rounding))
 
     def _evaluated(self, leaves: Sequence[Any], rounding: Rounding | None) -> list[Any]:
-        return _Interpreter(rounding).evaluate(self._program.jaxpr, self._program.consts, leaves)
+        return _Interpreter(rounding).evaluate(self.program.jaxpr, self.program.consts, leaves)
 
     def _built(self, found: Sequence[Any]) -> Any:
         return jax.tree_util.tree_unflatten(self._structure, found)
@@ -187,6 +195,19 @@ def _rounded(value: Any, rounding: Rounding, terms: float) -> Any:
     if getattr(value, "dtype", None) != np.float64 or not value.size:
         return value
     return jax.numpy.asarray(rounding.of_result(np.asarray(value), terms))
+
+
+def _primitives(value: Any) -> Iterator[str]:
+    """The names of the operations of a program, and of the programs that they hold."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _primitives(part)
+    elif isinstance(value, ClosedJaxpr):
+        yield from _primitives(value.jaxpr)
+    elif isinstance(value, Jaxpr):
+        for equation in value.eqns:
+            yield equation.primitive.name
+            yield from _primitives(list(equation.params.values()))
 
 
 def _inner(params: Mapping[str, Any]) -> tuple[Jaxpr, Sequence[Any]]:

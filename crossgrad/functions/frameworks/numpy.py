@@ -22,6 +22,8 @@ SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip")
 class Runnable:
     """A function of leaves, made to run; see the package. It gives gradients itself."""
 
+    draws = None  # NumPy's generators do not say when they are asked
+
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call = call
 

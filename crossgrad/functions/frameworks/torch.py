@@ -28,16 +28,20 @@ class Runnable:
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self._differentiates = call, differentiates
         self._wanted, self._device = wanted, device
+        self.draws: str | None = None
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         with NATIVE.scope("any"):
             given = {key: NATIVE.array(value).to(self._device) for key, value in values.items()}
             for key in self._wanted:
                 given[key].requires_grad_()
-            with nullcontext() if noise is None else RandomRounding(noise):
+            rounds = None if noise is None else RandomRounding(noise)
+            with rounds or nullcontext():
                 result = self._call(given)
                 if self._differentiates:
                     result = _differentiated(result, given, self._wanted)
+            if rounds is not None:
+                self.draws = rounds.draws
         for key, tensor in given.items():
             if tensor._version:
                 raise InvalidInput(
@@ -59,9 +63,12 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, rounding: Rounding) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rounding = rounding
+        self.draws: str | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.draws = _name(func)
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before

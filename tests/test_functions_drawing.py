@@ -1,0 +1,107 @@
+"""Functions that draw random numbers in the arguments' dtype: in float64 they are other functions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+DRAW = np.random.default_rng(0)
+ARGS = DRAW.normal(size=5).astype(np.float32), DRAW.normal(size=(20, 5)).astype(np.float32)
+
+
+def plain(w: Any, x: Any) -> Any:
+    return ((x @ w) ** 2).mean()
+
+
+def by_hand(w: Any, x: Any) -> Any:
+    return plain(w, x), 2 * x.T @ (x @ w) / len(x)
+
+
+def mask_in_jax(w: Any, x: Any) -> Any:
+    import jax
+
+    return plain(w, 2 * x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape))
+
+
+def noise_in_jax(w: Any, x: Any) -> Any:
+    import jax
+
+    return plain(
+        w, x + jax.jit(jax.random.normal, static_argnums=(1, 2))(jax.random.key(0), x.shape, x.dtype)
+    )
+
+
+def noise_in_torch(w: Any, x: Any) -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    return plain(w, x + torch.randn_like(x))
+
+
+DRAWING = [
+    pytest.param(mask_in_jax, "jax", "random_bits", id="jax-bernoulli"),
+    pytest.param(noise_in_jax, "jax", "random_bits", id="jax-normal"),
+    pytest.param(noise_in_torch, "torch", "randn_like", id="torch-randn_like"),
+]
+
+
+@pytest.mark.parametrize(("f", "framework", "operation"), DRAWING)
+def test_two_that_draw_alike_agree_in_the_dtype(
+    f: Callable[..., Any], framework: str, operation: str
+) -> None:
+    pytest.importorskip(framework)
+    both = crossgrad.loss(f, framework, "one"), crossgrad.loss(f, framework, "other")
+    report = crossgrad.compare_gradients(*both, args=ARGS)
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)
+    assert f"one draws random numbers ({operation}), and others in float64 than in float32" in str(report)
+
+
+@pytest.mark.parametrize(("f", "framework", "operation"), DRAWING)
+def test_one_that_draws_is_found_beside_another_and_nobody_blamed(
+    f: Callable[..., Any], framework: str, operation: str
+) -> None:
+    pytest.importorskip(framework)
+    one = crossgrad.loss(f, framework, "drawing")
+    report = crossgrad.compare_gradients(one, crossgrad.gradient(by_hand, "numpy", "plain"), args=ARGS)
+    assert (report.verdict, report.blames) == ("disagree", ())
+    other = crossgrad.loss(lambda *args: f(*args) + 0.1 * args[0].sum(), framework, "other")
+    assert crossgrad.compare_gradients(one, other, args=ARGS).verdict == "disagree"
+
+
+def drawing_in_numpy(w: Any, x: Any) -> Any:
+    return by_hand(w, x + np.random.default_rng(0).standard_normal(x.shape, dtype=x.dtype))
+
+
+def test_draws_that_are_not_shown_are_undecidable() -> None:
+    both = [crossgrad.gradient(drawing_in_numpy, "numpy", name) for name in ("one", "other")]
+    report = crossgrad.compare_gradients(*both, args=ARGS)
+    assert (report.verdict, report.blames) == ("undecidable", ())
+    assert "random numbers drawn in the arguments' dtype" in str(report)
+
+
+def test_a_wrong_gradient_beside_draws_that_are_not_shown_is_blamed_by_its_slope() -> None:
+    def wrong(w: Any, x: Any) -> Any:
+        loss, gradient = drawing_in_numpy(w, x)
+        return loss, 1.5 * gradient
+
+    both = crossgrad.gradient(drawing_in_numpy, "numpy", "one"), crossgrad.gradient(wrong, "numpy", "wrong")
+    (blame,) = crossgrad.compare_gradients(*both, args=ARGS).blames
+    assert blame.function == "wrong"
+    assert "not the slope of its own loss" in blame.evidence
+
+
+def test_what_loses_precision_in_the_dtype_is_still_blamed() -> None:
+    """Beside one that does not; and beside another that loses as much, which makes neither right."""
+
+    def lossy(w: Any, x: Any) -> Any:
+        loss, gradient = by_hand(w, x)
+        return (loss, gradient) if w.dtype == np.float64 else (loss, gradient * (1 + np.float32(2e-3)))
+
+    one, other = (crossgrad.gradient(lossy, "numpy", name) for name in ("lossy", "lossy too"))
+    right = crossgrad.gradient(by_hand, "numpy", "right")
+    assert [b.function for b in crossgrad.compare_gradients(one, right, args=ARGS).blames] == ["lossy"]
+    both = crossgrad.compare_gradients(one, other, args=ARGS)
+    assert [blame.function for blame in both.blames] == ["lossy", "lossy too"]
