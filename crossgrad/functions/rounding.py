@@ -44,6 +44,15 @@ class Rounding:
         """The same from its beginning."""
         return Rounding(self._dtype, self._seed)
 
+    @property
+    def dtype(self) -> DType:
+        return self._dtype
+
+    def salt(self) -> np.uint64:
+        """What the errors of the next operation are drawn from: for operations that consist of others."""
+        self._operations += 1
+        return self._salt(self._operations)
+
     def of_input(self, array: Array, products: Array | None = None) -> Array:
         """Each element with a relative error of at most one unit roundoff, as rounding once would make.
 

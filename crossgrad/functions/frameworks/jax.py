@@ -19,12 +19,13 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
+from .jax_loops import LOOPS, TracedRounding, compiled
 
 INLINED = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
     *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
 }
-"""Operations that consist of the one program that they hold; loops and branches are not among them."""
+"""Operations that consist of the one program that they hold; loops and branches are those of `LOOPS`."""
 
 DRAWING = {"random_bits", "threefry2x32", "rng_uniform", "rng_bit_generator", "random_gamma"}
 """Operations that make random numbers."""
@@ -127,6 +128,7 @@ class _Traced:
         again, _ = jax.make_jaxpr(lambda *leaves: of_leaves(*leaves), return_shape=True)(*given.values())
         _require_equal(self.program, again)
         self._structure = jax.tree_util.tree_structure(shape)
+        self._loops: dict[int, Any] = {}
         self._compiled = jax.jit(lambda *leaves: self._evaluated(leaves, None))
 
     def run(self, given: Mapping[Key, Any]) -> Any:
@@ -136,7 +138,7 @@ class _Traced:
         return self._built(self._evaluated(list(given.values()), rounding))
 
     def _evaluated(self, leaves: Sequence[Any], rounding: Rounding | None) -> list[Any]:
-        return _Interpreter(rounding).evaluate(self.program.jaxpr, self.program.consts, leaves)
+        return _Interpreter(rounding, self._loops).evaluate(self.program.jaxpr, self.program.consts, leaves)
 
     def _built(self, found: Sequence[Any]) -> Any:
         return jax.tree_util.tree_unflatten(self._structure, found)
@@ -160,10 +162,16 @@ def _bits(constant: Any) -> Array:
 
 
 class _Interpreter:
-    """Evaluates a program operation by operation; what is inside of loops and branches is left as it is."""
+    """Evaluates a program operation by operation.
 
-    def __init__(self, rounding: Rounding | None) -> None:
-        self._rounding = rounding
+    Parameters
+    ----------
+    loops
+        The program's loops as they are once compiled, by the equation's identity.
+    """
+
+    def __init__(self, rounding: Rounding | TracedRounding | None, loops: dict[int, Any]) -> None:
+        self._rounding, self._loops = rounding, loops
 
     def evaluate(self, program: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         known: dict[Any, Any] = dict(zip(program.constvars, consts, strict=True))
@@ -181,6 +189,8 @@ class _Interpreter:
         primitive = equation.primitive
         if primitive.name in INLINED:
             return self.evaluate(*_inner(equation.params), inputs)
+        if primitive.name in LOOPS and self._rounding is not None:
+            return self._loop(equation, inputs, self._rounding)
         bound = primitive.get_bind_params(equation.params)
         functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
         found = primitive.bind(*functions, *inputs, **options)
@@ -190,10 +200,29 @@ class _Interpreter:
         terms = _terms(equation, inputs, results)
         return [_rounded(value, self._rounding, terms) for value in results]
 
+    def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
+        if isinstance(rounding, TracedRounding):  # a loop in a loop: compiled with it
+            return LOOPS[equation.primitive.name](equation.params, inputs, rounding, self._inside)
+        if id(equation) not in self._loops:
+            self._loops[id(equation)] = compiled(equation, rounding.dtype, self._inside)
+        found: list[Any] = self._loops[id(equation)](rounding.salt(), *inputs)
+        return found
 
-def _rounded(value: Any, rounding: Rounding, terms: float) -> Any:
+    def _inside(self, program: Any, args: Sequence[Any], rounding: TracedRounding | None) -> list[Any]:
+        held = _held(program)
+        results = _Interpreter(rounding, self._loops).evaluate(*held, args)
+        kinds: list[Any] = [getattr(atom.aval, "dtype", None) for atom in held[0].outvars]
+        return [
+            value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)
+            for value, kind in zip(results, kinds, strict=True)
+        ]
+
+
+def _rounded(value: Any, rounding: Rounding | TracedRounding, terms: float) -> Any:
     if getattr(value, "dtype", None) != np.float64 or not value.size:
         return value
+    if isinstance(rounding, TracedRounding):
+        return rounding.of_result(value, terms)
     return jax.numpy.asarray(rounding.of_result(np.asarray(value), terms))
 
 
@@ -213,6 +242,10 @@ def _primitives(value: Any) -> Iterator[str]:
 def _inner(params: Mapping[str, Any]) -> tuple[Jaxpr, Sequence[Any]]:
     """The program that an operation such as jit consists of, and its constants."""
     held = next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
+    return _held(held)
+
+
+def _held(held: Any) -> tuple[Jaxpr, Sequence[Any]]:
     return (held, ()) if isinstance(held, Jaxpr) else (held.jaxpr, held.consts)
 
 

@@ -1,0 +1,139 @@
+"""JAX's loops and branches, rebuilt of bodies in which every operation rounds at random.
+
+The body of a loop is a program that XLA runs as often as it is to. Rounding is
+done inside of it, by JAX, with the formulas of ``rounding.py``; but half of an
+operation's error, in variance, is the same in every turn. What a loop adds up or draws near to
+changes little from turn to turn, and so do errors: they do not cancel, they grow
+with the number of turns, and not with its root alone.
+
+How often a `while` turns is decided without errors: a loop until changes are small
+would never end with errors that are not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr
+
+from ...networks.dtypes import DType
+from ..rounding import UNIFORM, spread
+
+Evaluate = Callable[[ClosedJaxpr, Sequence[Any], "TracedRounding | None"], list[Any]]
+"""Evaluates a program operation by operation."""
+
+
+class TracedRounding:
+    """`Rounding.of_result` for what JAX traces.
+
+    Parameters
+    ----------
+    salt
+        An unsigned integer of 64 bits, which JAX may trace too.
+    turn
+        The turn of a loop, from which half of each error is drawn anew.
+    """
+
+    def __init__(self, dtype: DType, salt: Any, turn: Any = 0) -> None:
+        self._dtype, self._salt, self._operations = dtype, salt, 0
+        self._turn = jnp.uint64(turn) * jnp.uint64(0xA0761D6478BD642F)
+
+    def at(self, turn: Any) -> "TracedRounding":
+        """Another one for each turn of a loop."""
+        self._operations += 1
+        return TracedRounding(self._dtype, self._next_salt(), turn)
+
+    def of_result(self, array: Any, terms: float) -> Any:
+        """The result of an operation that adds up so many terms for each element, and rounds."""
+        self._operations += 1
+        size = jnp.where(jnp.isfinite(array), jnp.abs(array), 0.0)
+        if terms > 1 and array.ndim:
+            squares = jnp.square(size)
+            size = jnp.maximum(size, jnp.sqrt(squares + jnp.mean(squares, axis=-1, keepdims=True)))
+        sigma = jnp.maximum(self._dtype.unit_roundoff * spread(terms) * size, self._underflow(size))
+        draw = self._draw(array, self._next_salt() + self._turn)
+        # Rounding, and most functions, treat a number and its negative alike.
+        draw += self._draw(0.0, self._next_salt()) * jnp.sign(array)
+        return array + draw * np.sqrt(3 / 2) * sigma
+
+    def _next_salt(self) -> Any:
+        return self._salt + jnp.uint64(self._operations * 0xD1342543DE82EF95 % 2**64)
+
+    def _underflow(self, size: Any) -> Any:
+        below = (size < 2.0**self._dtype.min_exponent) & (size > 0)
+        least = self._dtype.smallest_subnormal * UNIFORM
+        return jnp.where(below, least if self._dtype.name == "float16" else size, 0.0)
+
+    def _draw(self, array: Any, salt: Any) -> Any:
+        below = 53 - self._dtype.precision
+        bits = lax.bitcast_convert_type(jnp.float64(array), jnp.uint64) + jnp.uint64((1 << below) >> 1)
+        bits = (bits >> jnp.uint64(below)) * jnp.uint64(0x9E3779B97F4A7C15) + salt
+        half = (bits >> jnp.uint64(32)).astype(jnp.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            half = (half ^ (half >> jnp.uint32(shift))) * jnp.uint32(factor)
+        return lax.bitcast_convert_type(half, jnp.int32).astype(jnp.float64) * 2.0**-31
+
+
+def _scan(
+    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
+) -> list[Any]:
+    carried = params["num_carry"]
+    consts, carry, xs = _split(inputs, params["num_consts"], carried)
+
+    def turn(state: Any, x: Any) -> Any:
+        number, carry = state
+        found = evaluate(params["jaxpr"], [*consts, *carry, *x], rounding.at(number))
+        return (number + 1, found[:carried]), found[carried:]
+
+    start = jnp.uint64(0), carry
+    (_, carry), ys = lax.scan(turn, start, xs, length=params["length"], reverse=params["reverse"])
+    return [*carry, *ys]
+
+
+def _while(
+    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
+) -> list[Any]:
+    asked, given, start = _split(inputs, params["cond_nconsts"], params["body_nconsts"])
+
+    def goes_on(state: Any) -> Any:
+        (decision,) = evaluate(params["cond_jaxpr"], [*asked, *state[1]], None)
+        return decision
+
+    def turn(state: Any, rounding: TracedRounding | None = None) -> Any:
+        number, carry = state
+        at = None if rounding is None else rounding.at(number)
+        return number + 1, evaluate(params["body_jaxpr"], [*given, *carry], at)
+
+    turns, _ = lax.while_loop(goes_on, turn, (jnp.uint64(0), start))
+    _, carry = lax.while_loop(
+        lambda state: state[0] < turns, lambda state: turn(state, rounding), (jnp.uint64(0), start)
+    )
+    return list(carry)
+
+
+def _branch(
+    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
+) -> list[Any]:
+    index, *operands = inputs
+    at = rounding.at(jnp.uint64(0))
+    branches = [lambda *given, program=p: evaluate(program, given, at) for p in params["branches"]]
+    return list(lax.switch(index, branches, *operands))
+
+
+LOOPS = {"scan": _scan, "while": _while, "cond": _branch}
+"""How operations that hold programs to be run often, or perhaps, are rebuilt."""
+
+
+def compiled(equation: Any, dtype: DType, evaluate: Evaluate) -> Callable[..., list[Any]]:
+    """An operation of `LOOPS`, as a function of a salt and of the operation's inputs."""
+    rebuilt = LOOPS[equation.primitive.name]
+    return jax.jit(
+        lambda salt, *inputs: rebuilt(equation.params, inputs, TracedRounding(dtype, salt), evaluate)
+    )
+
+
+def _split(values: Sequence[Any], first: int, second: int) -> tuple[list[Any], list[Any], list[Any]]:
+    return list(values[:first]), list(values[first : first + second]), list(values[first + second :])

@@ -1,0 +1,126 @@
+"""Loops and branches of JAX: their bodies round at random too, so that right code is not called wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+from crossgrad.functions.rounding import Rounding
+from crossgrad.networks.dtypes import find_dtype
+
+jax = pytest.importorskip("jax")
+torch = pytest.importorskip("torch")
+lax, jnp = jax.lax, jax.numpy
+
+DRAW = np.random.default_rng(1)
+ARGS = DRAW.normal(size=(5, 5)), DRAW.normal(size=(9, 5))
+TURNS = 100
+
+
+def unrolled(w: Any, x: Any) -> Any:
+    a = x @ w
+    for _ in range(TURNS):
+        a = torch.tanh(1.01 * a)
+    return (a**2).mean()
+
+
+def scanned(w: Any, x: Any) -> Any:
+    return (lax.scan(lambda a, _: (jnp.tanh(1.01 * a), None), x @ w, None, length=TURNS)[0] ** 2).mean()
+
+
+def indexed(w: Any, x: Any) -> Any:
+    return (lax.fori_loop(0, TURNS, lambda _, a: jnp.tanh(1.01 * a), x @ w) ** 2).mean()
+
+
+def nested(w: Any, x: Any) -> Any:
+    def some(a: Any, _: Any) -> Any:
+        return lax.fori_loop(0, 10, lambda _, b: jnp.tanh(1.01 * b), a), None
+
+    return (lax.scan(some, x @ w, None, length=TURNS // 10)[0] ** 2).mean()
+
+
+def branching(w: Any, x: Any) -> Any:
+    def turn(a: Any, number: Any) -> Any:
+        return lax.cond(number >= 0, lambda b: jnp.tanh(1.01 * b), lambda b: b, a), None
+
+    return (lax.scan(turn, x @ w, jnp.arange(TURNS))[0] ** 2).mean()
+
+
+def compared(f: Callable[..., Any], g: Callable[..., Any], dtype: str = "float32") -> Any:
+    both = crossgrad.loss(f, "jax", "jax"), crossgrad.loss(g, "torch", "torch")
+    return crossgrad.compare_gradients(*both, args=ARGS, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("f", [scanned, indexed, nested, branching])
+def test_a_loop_is_right_beside_the_same_turns_in_python(f: Callable[..., Any], dtype: str) -> None:
+    report = compared(f, unrolled, dtype)
+    assert report.verdict == "agree", str(report)
+
+
+def test_errors_of_a_long_sum_do_not_cancel() -> None:
+    """As each turn adds the same, the same is rounded off."""
+
+    def added_up(w: Any, x: Any) -> Any:
+        term, zero = ((x @ w) ** 2).mean() / 3, jnp.zeros((), x.dtype)
+        return lax.scan(lambda a, _: (a + term, None), zero, None, length=4000)[0]
+
+    report = compared(added_up, lambda w, x: ((x @ w) ** 2).mean() / 3 * 4000)
+    assert report.verdict == "agree", str(report)
+
+
+def test_a_loop_until_changes_are_small_ends() -> None:
+    """With another error in each turn they never would be: how often it turns is decided without."""
+
+    def root(a: Any) -> Any:
+        step = lambda state: (0.5 * (state[0] + a / state[0]), state[0])  # noqa: E731
+        return lax.while_loop(lambda state: jnp.abs(state[0] - state[1]) > 1e-12, step, (a, a + 1))[0]
+
+    def by_newton(a: Any) -> Any:
+        return root(a), 0.5 / root(a)
+
+    theirs = crossgrad.loss(torch.sqrt, "torch", "torch")
+    for dtype in ("float32", "float64"):
+        report = crossgrad.compare_gradients(
+            crossgrad.gradient(by_newton, "jax", "newton"), theirs, args=(np.array(3.0),), dtype=dtype
+        )
+        assert report.verdict == "agree", str(report)
+
+
+@pytest.mark.parametrize("f", [scanned, indexed, nested, branching])
+def test_a_loop_that_is_wrong_is_found_and_blamed(f: Callable[..., Any]) -> None:
+    def wrong(w: Any, x: Any) -> Any:
+        loss, gradient = jax.value_and_grad(f)(w, x)
+        return loss, gradient * (1 + 1e-2 * (w > 0))
+
+    functions = crossgrad.gradient(wrong, "jax", "wrong"), crossgrad.loss(unrolled, "torch", "torch")
+    report = crossgrad.compare_gradients(*functions, args=ARGS, dtype="float32")
+    assert [blame.function for blame in report.blames] == ["wrong"]
+
+
+def test_arithmetic_in_a_loop_that_is_narrower_than_claimed() -> None:
+    def narrow(w: Any, x: Any) -> Any:
+        turn = lambda a, _: (jnp.tanh(1.01 * a).astype(jnp.float16).astype(a.dtype), None)  # noqa: E731
+        return (lax.scan(turn, x @ w, None, length=TURNS)[0] ** 2).mean()
+
+    assert compared(narrow, unrolled).verdict == "disagree"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(("shape", "terms"), [((), 1.0), ((50,), 1.0), ((4, 30), 8.0)])
+def test_errors_in_a_loop_are_as_large_as_outside(dtype: str, shape: tuple[int, ...], terms: float) -> None:
+    from crossgrad.functions.frameworks.jax_loops import TracedRounding
+
+    found = find_dtype(dtype)
+    values = np.random.default_rng(0).normal(size=shape)
+
+    def traced(seed: int) -> Any:
+        return TracedRounding(found, np.uint64(Rounding(found, seed).salt()))
+
+    with jax.enable_x64(True):
+        inside = [np.asarray(traced(n).of_result(jnp.asarray(values), terms)) - values for n in range(400)]
+    outside = [Rounding(found, n).of_result(values, terms) - values for n in range(400)]
+    np.testing.assert_allclose(np.std(inside), np.std(outside), rtol=0.15)
+    assert abs(np.mean(inside)) < np.std(inside) / 5
