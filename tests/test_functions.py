@@ -139,6 +139,38 @@ def test_arithmetic_narrower_than_claimed() -> None:
     assert report.verdict == "disagree"
 
 
+@pytest.mark.parametrize("spoilt", ["all", "one"])
+@pytest.mark.parametrize("first", [True, False])
+def test_nan_is_named_and_blamed_where_it_is(spoilt: str, first: bool) -> None:
+    def with_nan(g: list[Any]) -> list[Any]:
+        W, b = g[0][0].copy(), g[0][1]
+        W[(...,) if spoilt == "all" else (1, 2)] = np.nan
+        return [(W, b), *g[1:]]
+
+    nan, finite = crossgrad.gradient(hand_written(with_nan), "numpy", "nan"), right("torch")
+    report = crossgrad.compare_gradients(*((nan, finite) if first else (finite, nan)), args=arguments())
+    assert report.verdict == "nonfinite-disagree"
+    (blame,) = report.blames
+    assert (blame.function, blame.quantities) == ("nan", ("0/0",))
+    assert blame.looks_like is not None
+    assert blame.looks_like.text == "has NaN or infinity in 0/0"
+
+
+def test_nan_is_named_where_no_loss_vouches_for_the_other() -> None:
+    ours = [
+        crossgrad.gradient(lambda w, x: 2 * w, "numpy", "finite"),
+        crossgrad.gradient(lambda w, x: w * np.float32("nan"), "numpy", "nan"),
+    ]
+    args = np.ones(3, np.float32), np.ones(3, np.float32)
+    for functions, says in [
+        (ours, "finite is finite where the other is not, in args[0], beside nan"),
+        (ours[::-1], "nan has NaN or infinity in args[0], beside finite"),
+    ]:
+        report = crossgrad.compare_gradients(*functions, args=args)
+        assert not report.blames
+        assert says in str(report)
+
+
 def test_without_a_float64_reference() -> None:
     """A function that computes in float32 whatever it is given is judged in float32, and that is said."""
 

@@ -55,6 +55,8 @@ def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | N
     """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
     mine, theirs = one.best, other.best
     shared = [name for name in one.got.gradients if name in theirs]
+    if not all(np.isfinite(theirs[name]).all() for name in shared):
+        return is_of_its_loss(one, arguments)  # there is no direction to NaN
     return _follows(one, {name: mine[name] - theirs[name] for name in shared}, arguments)
 
 

@@ -37,13 +37,14 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
     names = [name for name in quantities if name != LOSS_NAME and name in theirs]
     pairs = {name: (mine[name], theirs[name]) for name in names}
     everything = [name for name in wrong.got.gradients if name in theirs]
-    if not all(np.isfinite(part).all() for pair in pairs.values() for part in pair):
-        return Resemblance("nonfinite", f"has NaN or infinity in {listed(names)}")
+    for arrays, text in ((mine, "has NaN or infinity"), (theirs, "is finite where the other is not,")):
+        if found := [name for name in names if not np.isfinite(arrays[name]).all()]:
+            return Resemblance("nonfinite", f"{text} in {listed(found)}")
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
-    found = _factor(pairs, everything, LOSS_NAME in quantities)
+    factor = _factor(pairs, everything, LOSS_NAME in quantities)
     return (
-        found
+        factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
         or _only(names, everything)
     )
