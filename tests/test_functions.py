@@ -237,6 +237,24 @@ def test_the_report_is_plain_data() -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_a_leaf_without_elements(shape: tuple[int, ...], dtype: str) -> None:
+    pytest.importorskip("torch"), pytest.importorskip("jax")
+    params = {"w": np.arange(6.0).reshape(2, 3), "empty": np.zeros(shape)}
+    f = lambda p: (p["w"] ** 2).sum() + p["empty"].sum()  # noqa: E731
+    wrong = lambda p: (f(p), {"w": 3 * p["w"], "empty": 0 * p["empty"]})  # noqa: E731
+    ours = crossgrad.loss(f, "torch", "torch")
+    for partner, verdict in [
+        (crossgrad.loss(f, "jax", "jax"), "agree"),
+        (crossgrad.gradient(wrong, "jax", "wrong"), "disagree"),
+    ]:
+        report = crossgrad.compare_gradients(ours, partner, args=(params,), dtype=dtype)
+        assert report.verdict == verdict, str(report)
+        assert {c.verdict for c in report.comparisons if c.quantity == "empty"} == {"agree"}
+
+
 def simple(w: Any, x: Any) -> Any:
     return (w * x).sum(), x * 1
 
@@ -311,6 +329,7 @@ def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
             {"args": (["relu"],)}, "args[0]/0 is 'relu', a str: expected an array", id="string-leaf"
         ),
         pytest.param({"args": ([], 1)}, "nothing to differentiate by", id="no-leaf"),
+        pytest.param({"args": (np.ones((0, 3)), 1)}, "by: args[0] (0, 3) has no elements", id="no-element"),
         pytest.param({"argnums": 2}, "argnums 2: there are 2 arguments, numbered from 0", id="argnum"),
         pytest.param({"argnums": "w"}, "argnums 'w'", id="argnum-name"),
         pytest.param({"repeats": 1}, "repeats is 1", id="repeats"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..networks.dtypes import DTYPES, Array, DType
 from ..networks.errors import InvalidInput, shortened
+from ..words import listed
 from .flat import Flat
 from .rounding import Rounding, hash_products
 from .trees import Tree, join, take_apart
@@ -171,6 +172,12 @@ def _require_floats(arguments: Arguments) -> None:
     if not arguments.differentiated:
         raise InvalidInput(
             "there is nothing to differentiate by: no array in the arguments that argnums names"
+        )
+    if not any(arguments.values[key].size for key in arguments.differentiated):
+        shapes = [f"{arguments.name(key)} {arguments.values[key].shape}" for key in arguments.differentiated]
+        raise InvalidInput(
+            f"there is nothing to differentiate by: {listed(shapes)} {'has' if len(shapes) == 1 else 'have'} "
+            "no elements"
         )
 
 
