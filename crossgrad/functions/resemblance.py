@@ -7,6 +7,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..words import listed
+from .arguments import FORMATS
 from .measuring import Measured
 from .runs import LOSS_NAME
 
@@ -21,6 +22,9 @@ CONVENTION = "convention"
 
 FEW = 0.1
 """Share of a leaf's elements that are single elements."""
+
+UNITS = 1 / 3, 10.0
+"""Unit roundoffs that arithmetic in a narrower format errs by, in root mean square."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
     return (
         factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
+        or _narrower(pairs, str(wrong.got.gradients[names[0]].dtype))
         or _only(names, everything)
     )
 
@@ -84,18 +89,42 @@ def _multiple(got: Array, expected: Array) -> float | None:
 
 
 def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
-    size = float(np.linalg.norm(expected))
-    if got.ndim == 2 and got.shape[0] == got.shape[1] and _is_close(got.T, expected, size):
+    error = np.abs(got - expected)
+    size, distance = float(np.linalg.norm(expected)), float(np.linalg.norm(error))
+    if got.ndim == 2 and got.shape[0] == got.shape[1] and _is_close(got.T, expected, min(size, distance)):
         return Resemblance("transpose", f"is transposed in {name}")
-    apart = np.abs(got - expected) > CLOSE * np.abs(expected).max(initial=0.0)
+    apart = error > CLOSE * min(error.max(initial=0.0), np.abs(expected).max(initial=0.0))
     count = int(apart.sum())
     if 0 < count <= max(1.0, FEW * got.size) and got.size > 1:
         index = tuple(int(i) for i in np.argwhere(apart)[0])
         what = "one element" if count == 1 else f"{count} elements"
         return Resemblance("elements", f"differs in {what} of {name}, first at {list(index)}")
-    if got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
+    # Sorted, numbers that are a little off are closer than they were: only what is far off was moved.
+    moved = distance > FEW * size
+    if moved and got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
         return Resemblance("permutation", f"has the elements of {name} in another order")
     return None
+
+
+def _narrower(pairs: dict[str, tuple[Array, Array]], dtype: str) -> Resemblance | None:
+    """Errors of about a narrower format's unit roundoff, in most elements, that are no multiple of them."""
+    got, expected = (np.concatenate([pair[n].ravel() for pair in pairs.values()]) for n in (0, 1))
+    error, size = got - expected, float(np.linalg.norm(expected))
+    share = float(np.linalg.norm(error)) / size if size else 0.0
+    along = abs(float(np.vdot(error, expected))) / size if size else 0.0
+    throughout = bool(np.mean(np.abs(error) > CLOSE * share * np.abs(expected)) > 0.5)
+    if not throughout or along > (1 - FEW) * share * size:
+        return None
+    units = {
+        name: share / found.unit_roundoff
+        for name, found in FORMATS.items()
+        if found.unit_roundoff > FORMATS[dtype].unit_roundoff
+        and UNITS[0] <= share / found.unit_roundoff <= UNITS[1]
+    }
+    if not units:
+        return None
+    what = " or ".join(f"{count:.2g} units of {name}" for name, count in units.items())
+    return Resemblance("narrower", f"is off by about {what} throughout, as if computed in that somewhere")
 
 
 def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None:
