@@ -75,12 +75,16 @@ class Checker:
         return report
 
     def assert_gradients_agree(
-        self, *functions: "Function", allow_undecidable: bool = False, **options: Any
+        self,
+        *functions: "Function",
+        allow_undecidable: bool = False,
+        allow_nonfinite: bool = False,
+        **options: Any,
     ) -> "FunctionReport":
         """`crossgrad.assert_gradients_agree` in the test's dtype and with its seed."""
         __tracebackhide__ = True
         report = self.compare_gradients(*functions, **options)
-        self._require(report, allow_undecidable=allow_undecidable)
+        self._require(report, allow_undecidable=allow_undecidable, allow_nonfinite=allow_nonfinite)
         return report
 
     def check(self, *args: Any, **options: Any) -> "Report":

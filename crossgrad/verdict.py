@@ -225,7 +225,7 @@ def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
     elif not (np.isfinite(got) == np.isfinite(stored)).all():
         verdict, reason = UNDECIDABLE, "elements are infinite, as a sum on the way to them may be"
     else:
-        verdict, reason = NONFINITE_AGREE, "elements overflow, as the dtype must"
+        verdict, reason = NONFINITE_AGREE, "elements are NaN or infinite where they are expected to be"
     count = wrong if wrong.any() else ~np.isfinite(got)
     return Judgement(
         verdict,

@@ -171,6 +171,42 @@ def test_nan_is_named_where_no_loss_vouches_for_the_other() -> None:
         assert says in str(report)
 
 
+def test_nan_everywhere_is_no_agreement() -> None:
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("jax")
+    both = (
+        crossgrad.loss(lambda w: torch.sqrt(w).sum(), "torch", "sqrt"),
+        crossgrad.loss(lambda w: (w**1.5).sum(), "jax", "another"),
+    )
+    args = (np.array([-1.0, -2.0], np.float32),)
+    with pytest.raises(crossgrad.GradientsDisagree, match="allow_nonfinite=True if they are meant to be"):
+        crossgrad.assert_gradients_agree(*both, args=args)
+    with pytest.raises(AssertionError, match="NaN or infinite where they are expected"):
+        crossgrad.assert_gradients_agree(*both, args=args, allow_undecidable=True)
+    report = crossgrad.assert_gradients_agree(*both, args=args, allow_nonfinite=True)
+    assert (report.verdict, report.ok) == ("nonfinite-agree", True)
+
+
+@pytest.mark.parametrize("verdict", ["undecidable", "nonfinite-agree"])
+def test_what_decides_nothing_passes_if_it_is_let(verdict: str) -> None:
+    """Each by its own option, and neither the other's."""
+    from dataclasses import replace
+
+    found = crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments())
+    found.raise_if_disagree()
+    first, *rest = found.comparisons
+    found = replace(
+        found, comparisons=(replace(first, judgement=replace(first.judgement, verdict=verdict)), *rest)
+    )
+    mine, other = (
+        {"allow_undecidable": verdict == "undecidable"},
+        {"allow_nonfinite": verdict != "undecidable"},
+    )
+    found.raise_if_disagree(**mine, **other)
+    for options in ({}, {k: not v for k, v in (mine | other).items()}):
+        with pytest.raises(crossgrad.GradientsDisagree):
+            found.raise_if_disagree(**options)
+
+
 def test_without_a_float64_reference() -> None:
     """A function that computes in float32 whatever it is given is judged in float32, and that is said."""
 

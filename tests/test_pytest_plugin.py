@@ -66,6 +66,26 @@ def test_a_failure_says_who_is_wrong_and_how_to_see_it_again(pytester: pytest.Py
     assert "functions/comparing.py" not in result.stdout.str()  # the traceback ends in the user's own test
 
 
+def test_nan_everywhere_fails_unless_it_is_let(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import numpy as np
+        import pytest
+
+        def nan(w):
+            return w.sum() * np.nan, w * np.nan
+
+        @pytest.mark.parametrize("options", [{}, {"allow_nonfinite": True}])
+        def test_nan(crossgrad, options):
+            both = [crossgrad.gradient(nan, "numpy", name) for name in ("one", "other")]
+            crossgrad.assert_gradients_agree(*both, args=(np.ones(2),), **options)
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E *allow_nonfinite=True if they are meant to be*"])
+
+
 def test_options_override_the_marker(pytester: pytest.Pytester) -> None:
     result = run(
         pytester, "--crossgrad-dtype", "float64", "--crossgrad-seed", "3", "-k", "right or marked", "-v"

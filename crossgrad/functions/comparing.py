@@ -80,7 +80,11 @@ def compare_gradients(
 
 
 def assert_gradients_agree(
-    *functions: Function, args: Sequence[Any], allow_undecidable: bool = False, **options: Any
+    *functions: Function,
+    args: Sequence[Any],
+    allow_undecidable: bool = False,
+    allow_nonfinite: bool = False,
+    **options: Any,
 ) -> FunctionReport:
     """As `compare_gradients`; raises `GradientsDisagree`, an AssertionError, unless they agree.
 
@@ -88,11 +92,13 @@ def assert_gradients_agree(
     ----------
     allow_undecidable
         Pass where noise is as large as a gradient, so that a wrong one would go unnoticed.
+    allow_nonfinite
+        Pass where all functions have NaN or infinity, as those of any two functions would.
     options
         Those of `compare_gradients`.
     """
     report = compare_gradients(*functions, args=args, **options)
-    report.raise_if_disagree(allow_undecidable=allow_undecidable)
+    report.raise_if_disagree(allow_undecidable=allow_undecidable, allow_nonfinite=allow_nonfinite)
     return report
 
 

@@ -10,13 +10,22 @@ import numpy as np
 
 from ..escape import terminal
 from ..report import GradientsDisagree, plain_number
-from ..verdict import SEVERITY, UNDECIDABLE, WRONG
+from ..verdict import NONFINITE_AGREE, SEVERITY, UNDECIDABLE, WRONG
 from ..words import listed
 from .blaming import FunctionBlame
 from .judging import LeafComparison
 
 SCHEMA = "crossgrad.functions/1"
 MOST_LINES = 8
+
+UNDECIDED = {
+    UNDECIDABLE: "noise is as large as what is compared: give a wider dtype, or allow_undecidable=True",
+    NONFINITE_AGREE: (
+        "NaN and infinities show nothing, as any function may have them: give other arguments, or "
+        "allow_nonfinite=True if they are meant to be"
+    ),
+}
+"""Verdicts that say nothing against a function, nor for it; and the ways out."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +57,29 @@ class FunctionReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing disagrees; `undecidable` is ok too, see `raise_if_disagree`."""
+        """Whether nothing disagrees.
+
+        What decides nothing is ok too, `undecidable` and `nonfinite-agree`: see `raise_if_disagree`.
+        """
         return self.verdict not in WRONG
 
-    def raise_if_disagree(self, *, allow_undecidable: bool = False) -> None:
+    def raise_if_disagree(self, *, allow_undecidable: bool = False, allow_nonfinite: bool = False) -> None:
         """Raise `GradientsDisagree`, an AssertionError, unless all agrees.
 
         Parameters
         ----------
         allow_undecidable
             Take quantities that noise could have drowned for right.
+        allow_nonfinite
+            Take NaN and infinities for right where all functions have them.
         """
-        if not self.ok or (self.verdict == UNDECIDABLE and not allow_undecidable):
-            raise GradientsDisagree(str(self))
+        found = {comparison.verdict for comparison in self.comparisons}
+        refused = found & {*WRONG, *UNDECIDED}
+        refused -= {UNDECIDABLE} if allow_undecidable else set()
+        refused -= {NONFINITE_AGREE} if allow_nonfinite else set()
+        if refused:
+            ways = [text for verdict, text in UNDECIDED.items() if refused == {verdict}]
+            raise GradientsDisagree("\n".join([str(self), *ways]))
 
     def __str__(self) -> str:
         return "\n".join(terminal(line) for line in self._lines())
@@ -83,7 +102,7 @@ class FunctionReport:
         """
         wrong = {blame.function for blame in self.blames}
         order = sorted(
-            (c for c in self.comparisons if c.is_wrong or c.verdict == UNDECIDABLE),
+            (c for c in self.comparisons if c.is_wrong or c.verdict in UNDECIDED),
             key=lambda c: (c.function not in wrong, c.against in wrong, self.functions.index(c.function)),
         )
         first = {c.quantity: c for c in reversed(order)}
