@@ -1,7 +1,7 @@
 """A function's arguments: trees whose leaves are arrays, some of them differentiated by."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..networks.dtypes import DTYPES, Array, DType
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, shortened, unknown
 from ..words import listed
 from .flat import Flat
 from .rounding import Rounding, hash_products
@@ -95,6 +95,7 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
     InvalidInput
         If there is no argument of a number in `argnums`, or a leaf there is no floating-point array.
     """
+    _require_tuple(args)
     numbers = _argnums(argnums, len(args))
     trees = tuple(take_apart(arg) for arg in args)
     values: dict[Key, Array] = {}
@@ -108,9 +109,7 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
             elif n in numbers:
                 raise _no_array(join(f"args[{n}]", path) if path else f"args[{n}]", leaf)
     if dtype is not None:
-        from ..networks.dtypes import find_dtype
-
-        storage = find_dtype(dtype).storage
+        storage = _format(dtype).storage
         values = {key: value.astype(storage) if is_float(value) else value for key, value in values.items()}
     arguments = Arguments(trees, values, numbers, isinstance(argnums, int))
     _require_floats(arguments)
@@ -140,8 +139,32 @@ def as_array(leaf: Any) -> Array | None:
     return None
 
 
+def _require_tuple(args: Any) -> None:
+    if isinstance(args, list | tuple):
+        return
+    what = f"an array of shape {tuple(args.shape)}" if hasattr(args, "shape") else f"a {type(args).__name__}"
+    raise InvalidInput(
+        f"args is {what}: expected a tuple of the functions' arguments, as in args=(params, x, y), or "
+        "args=(params,) for one"
+    )
+
+
+def _format(name: Any) -> DType:
+    known = ", ".join(FORMATS)
+    if not isinstance(name, str):
+        raise InvalidInput(f"dtype is {shortened(repr(name))}: expected a name, one of {known}")
+    if name == "tf32":
+        raise InvalidInput(
+            "dtype 'tf32' is a way of multiplying float32 on CUDA, and no format of arrays: switch it on in "
+            f"the function, or give one of {known}"
+        )
+    if name not in FORMATS:
+        raise unknown("dtype", name, FORMATS)
+    return FORMATS[name]
+
+
 def _argnums(argnums: Any, count: int) -> tuple[int, ...]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
     if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
         raise InvalidInput(f"argnums {argnums!r}: expected the number of an argument, or several")
     if not all(0 <= n < count for n in numbers) or len(set(numbers)) < len(numbers):

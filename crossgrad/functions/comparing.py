@@ -8,8 +8,9 @@ from .arguments import Arguments, read_arguments
 from .blaming import find_wrong
 from .function import Function
 from .judging import judge_functions
-from .matching import AUTO, Rename, Transpose
+from .matching import Rename, Transpose
 from .measuring import Measured, measure, pooled
+from .options import read_rename, read_repeats, read_seed, read_transpose, require_known
 from .report import FunctionReport
 from .runs import Runner
 
@@ -46,7 +47,8 @@ def compare_gradients(
         Names of leaves and what they are called in `args`, as in ``{"dense/kernel": "fc1.weight"}``,
         for functions with another structure; ``"auto"`` takes what seems likeliest.
     transpose
-        Those whose axes are in another order: names, for a reversal, or a mapping from names to axes.
+        Those whose axes are in another order: a name or several, for a reversal, or a mapping from names
+        to axes.
     dtype
         ``float32``, ``float64`` ...: what floats in `args` are converted to. Default: they stay as they are.
     repeats, seed
@@ -71,12 +73,13 @@ def compare_gradients(
     'wrong'
     """
     _require_functions(functions)
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 2:
-        raise InvalidInput(f"repeats is {repeats!r}: expected a whole number of at least 2")
-    _require_rename(rename)
+    repeats, seed = read_repeats(repeats), read_seed(seed)
+    rename, transpose = read_rename(rename), read_transpose(transpose)
     arguments = read_arguments(args, argnums, dtype)
     runners = [Runner(function, arguments, rename, transpose, dtype) for function in functions]
-    return _report(measure(runners, arguments, repeats, seed), arguments, repeats, seed)
+    found = measure(runners, arguments, repeats, seed)
+    require_known(rename, transpose, (name for runner in runners for name in runner.names))
+    return _report(found, arguments, repeats, seed)
 
 
 def assert_gradients_agree(
@@ -135,8 +138,3 @@ def _require_functions(functions: Sequence[Any]) -> None:
             raise InvalidInput(
                 f"two functions are called {name!r}: give them names, as in loss(f, 'torch', 'mine')"
             )
-
-
-def _require_rename(rename: Rename) -> None:
-    if isinstance(rename, str) and rename != AUTO:
-        raise InvalidInput(f"rename is {rename!r}: expected a mapping of names, or 'auto'")

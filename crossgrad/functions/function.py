@@ -110,6 +110,7 @@ def _tuple(args: Sequence[Any] | None) -> tuple[Any, ...] | None:
         return None
     if not isinstance(args, list | tuple):
         raise InvalidInput(
-            f"args is a {type(args).__name__}: expected a tuple of arguments, as in (params, x, y)"
+            f"args is a {type(args).__name__}: expected a tuple of arguments, as in (params, x, y), or "
+            "(params,) for one"
         )
     return tuple(args)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from functools import cached_property
 from itertools import permutations
 
@@ -72,9 +72,10 @@ def match(
         found = {
             name: Place(names.get(name, name), _axes(name, array, transpose)) for name, array in own.items()
         }
-    _require_complete(who, own, others, found, same_values)
+    _require_complete(who, own, others, found, same_values, _mistyped(own, others, rename, transpose))
     for name, place in found.items():
-        _require_fit(who, name, own[name], place, others[place.name], same_values)
+        mistyped = "" if name in transpose else _mistyped(own, others, None, transpose)
+        _require_fit(who, name, own[name], place, others[place.name], same_values, mistyped)
     return found
 
 
@@ -127,6 +128,7 @@ def _require_complete(
     others: Mapping[str, Array],
     found: Mapping[str, Place],
     same_values: bool,
+    mistyped: str,
 ) -> None:
     reached = [place.name for place in found.values()]
     left = [name for name in own if name not in found or found[name].name not in others]
@@ -142,23 +144,36 @@ def _require_complete(
     if left:
         raise InvalidInput(
             f"{who} has {listed([_shaped(name, own[name]) for name in left])} where the others have "
-            f"{listed([_shaped(name, others[name]) for name in missing]) or 'nothing'}"
+            f"{listed([_shaped(name, others[name]) for name in missing]) or 'nothing'}{mistyped}"
             + _proposal(own, others, same_values)
         )
 
 
-def _require_fit(who: str, name: str, array: Array, place: Place, theirs: Array, same_values: bool) -> None:
+def _require_fit(
+    who: str, name: str, array: Array, place: Place, theirs: Array, same_values: bool, mistyped: str
+) -> None:
     turned = place.there(array)
     if turned.shape != theirs.shape:
         hint = ""
         if layouts := _layouts(array.shape, theirs.shape):
             hint = f"; if its axes are in another order: transpose={{{name!r}: {layouts[0]}}}"
-        raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}")
+        raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}{mistyped}")
     if same_values and not np.array_equal(turned, theirs, equal_nan=True):
         raise InvalidInput(
             f"{who}: {name} does not hold the numbers of {place.name}{' transposed' * place.turned}: "
             + _way_out(name, array, place, theirs)
         )
+
+
+def _mistyped(
+    own: Mapping[str, Array], others: Mapping[str, Array], rename: Rename, transpose: Transpose
+) -> str:
+    """What may have been meant by names in the options that neither side has."""
+    names = rename if isinstance(rename, Mapping) else {}
+    meant = [("rename", name, own) for name in names] + [("rename", name, others) for name in names.values()]
+    meant += [("transpose", name, own) for name in transpose]
+    near = [(o, name, get_close_matches(name, known, n=1)) for o, name, known in meant if name not in known]
+    return "".join(f"; {o} names {name!r}: did you mean {found[0]}?" for o, name, found in near if found)
 
 
 def _way_out(name: str, array: Array, place: Place, theirs: Array) -> str:

@@ -82,6 +82,11 @@ class Runner:
         return self.function.name
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Its own leaves', and its gradients', once it has been run."""
+        return (*self._places, *(self._gradient_places or ()))
+
+    @property
     def draws(self) -> str | None:
         """The operation by which it is known to draw random numbers, once it has been rerun."""
         operation: str | None = self._runnable.draws

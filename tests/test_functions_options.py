@@ -1,0 +1,98 @@
+"""What is refused before and beside the functions: options and arguments, by name and with the way out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+W = np.arange(1.0, 6.0)
+X = np.random.default_rng(0).normal(size=(20, 5))
+
+
+def plain(w: Any, x: Any) -> Any:
+    return ((x @ w) ** 2).mean(), 2 * x.T @ (x @ w) / len(x)
+
+
+def ported(p: Any, x: Any) -> Any:
+    loss, gradient = plain(p["kernel"][0], x)
+    return loss, {"kernel": gradient[None]}
+
+
+def original(p: Any, x: Any) -> Any:
+    loss, gradient = plain(p["weight"][:, 0], x)
+    return loss, {"weight": gradient[:, None]}
+
+
+def compared(**options: Any) -> Any:
+    port = crossgrad.gradient(ported, "numpy", "port", args=({"kernel": W[None]}, X))
+    ours = crossgrad.gradient(original, "numpy", "original")
+    given = {"rename": {"kernel": "weight"}, "transpose": ["kernel"], "args": ({"weight": W[:, None]}, X)}
+    return crossgrad.compare_gradients(port, ours, **{**given, **options})
+
+
+@pytest.mark.parametrize(
+    "transpose", ["kernel", ["kernel"], {"kernel"}, {"kernel": (1, 0)}, {"kernel": [1, 0]}]
+)
+def test_names_and_axes(transpose: Any) -> None:
+    assert compared(transpose=transpose).verdict == "agree"
+
+
+def test_a_name_alone_is_no_set_of_its_parts() -> None:
+    """'kernel' is in 'kernel/deep', as text."""
+    with pytest.raises(crossgrad.InvalidInput, match=r"kernel has shape \(1, 5\), expected \(5, 1\)"):
+        compared(transpose="kernel/deep")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param({"transpose": {"kernel": 1}}, "transpose gives kernel the axes 1: expected", id="axis"),
+        pytest.param({"transpose": {"kernel": "ab"}}, "gives kernel the axes 'ab': expected", id="no-axes"),
+        pytest.param({"transpose": True}, "transpose is True: expected names", id="transpose-bool"),
+        pytest.param({"transpose": [1]}, "transpose is [1]: expected names", id="transpose-number"),
+        pytest.param(
+            {"transpose": ["kernl"]}, "transpose names 'kernl': did you mean kernel?", id="transpose-typo"
+        ),
+        pytest.param(
+            {"transpose": ["kernel", "kernle"]},
+            "transpose names 'kernle' (did you mean kernel?): no function has that; there are kernel and",
+            id="transpose-unknown",
+        ),
+        pytest.param(
+            {"rename": {"kernl": "weight"}}, "rename names 'kernl': did you mean kernel?", id="rename-typo"
+        ),
+        pytest.param(
+            {"rename": {"kernel": "weigt"}}, "rename names 'weigt': did you mean weight?", id="rename-to-typo"
+        ),
+        pytest.param(
+            {"rename": {"kernel": "weight", "scale": "weight"}},
+            "rename names 'scale': no function has that",
+            id="rename-unknown",
+        ),
+        pytest.param({"rename": [("a", "b")]}, "rename is [('a', 'b')]: expected a mapping", id="pairs"),
+        pytest.param({"rename": {"kernel": 3}}, "rename is {'kernel': 3}: expected a mapping", id="number"),
+        pytest.param({"rename": 3}, "rename is 3: expected a mapping of names", id="rename"),
+        pytest.param({"seed": "a"}, "seed is 'a': expected a whole number of at least 0", id="seed"),
+        pytest.param({"seed": -1}, "seed is -1: expected a whole number", id="seed-negative"),
+        pytest.param({"seed": True}, "seed is True: expected a whole number", id="seed-bool"),
+        pytest.param({"repeats": "8"}, "repeats is '8': expected a whole number of at least 2", id="repeats"),
+        pytest.param(
+            {"args": {"w": W}}, "args is a dict: expected a tuple of the functions'", id="args-dict"
+        ),
+        pytest.param({"args": W}, "args is an array of shape (5,): expected a tuple", id="args-array"),
+        pytest.param(
+            {"args": iter((W, X))}, "args is a tuple_iterator: expected a tuple", id="args-iterator"
+        ),
+        pytest.param({"args": 3}, "args is a int: expected a tuple", id="args-number"),
+        pytest.param({"argnums": 1.0}, "argnums 1.0: expected the number of an argument", id="argnums"),
+        pytest.param({"dtype": "tf32"}, "no format of arrays: switch it on in the function", id="tf32"),
+        pytest.param({"dtype": np.float32}, "expected a name, one of float16", id="dtype-class"),
+        pytest.param({"dtype": "float31"}, "unknown dtype 'float31': did you mean float", id="dtype-typo"),
+    ],
+)
+def test_refused(options: Any, says: str) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        compared(**options)
+    assert says in str(caught.value)
