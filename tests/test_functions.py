@@ -305,6 +305,27 @@ def refused(function: Any, **options: Any) -> str:
     return str(caught.value)
 
 
+def test_products_of_bfloat16_in_numpy_are_named() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(crossgrad.InvalidInput, match=r"NumPy's products \(@, dot\) of bfloat16 are float32"):
+        crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments(dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_writing_into_a_leaf_is_named(framework: str) -> None:
+    pytest.importorskip(framework)
+
+    def writing_into_leaf(p: Any, x: Any) -> Any:
+        x["data"] += 1
+        return (p["w"] * x["data"]).sum(), {"w": x["data"]}
+
+    with pytest.raises(crossgrad.InvalidInput, match=r"it writes into args\[1\]/data: c"):
+        crossgrad.compare_gradients(
+            *(crossgrad.gradient(writing_into_leaf, framework, name) for name in ("one", "other")),
+            args=({"w": np.ones(3)}, {"data": np.ones(3)}),
+        )
+
+
 STATE = {"calls": 0}
 RNG = np.random.default_rng(0)
 
@@ -342,13 +363,21 @@ def raising(w: Any, x: Any) -> Any:
             "mine has 0 (3,) and 1 (3,) where the others have",
             id="loss-no-scalar",
         ),
+        pytest.param(lambda w, x: np.float32(3), "it returned one number, the loss alone? return", id="loss"),
+        pytest.param(lambda w, x: [np.float32(3), x], "a list, [loss, gradients], which could be", id="list"),
+        pytest.param(
+            lambda w, x: (x, np.float32(3)), "it returned (gradients, loss), the other", id="swapped"
+        ),
+        pytest.param(lambda w, x: [x, 3.0], "it returned (gradients, loss), the other", id="swapped-list"),
+        pytest.param(lambda w, x: (3.0, x, x), "it returned 3 things; if the first is the loss", id="three"),
+        pytest.param(lambda w, x: (3.0, x[:, None]), "in the argument's shape, .reshape(3,)", id="column"),
         pytest.param(
             counting,
             "two runs on the same numbers differ, first at args[0][1]: 2, then 11",
             id="hidden-state",
         ),
         pytest.param(lambda w, x: (0.0, RNG.random(3).astype("f4")), "seed its randomness", id="random"),
-        pytest.param(writing, "mine: it writes into its argument 0, at all of it: copy first", id="writes"),
+        pytest.param(writing, "mine: it writes into args[0]: copy first", id="writes"),
         pytest.param(raising, "mine raised KeyError: 'kernel'", id="raises"),
     ],
 )

@@ -54,8 +54,8 @@ class Arguments:
 
     def name(self, key: Key) -> str:
         """A leaf in reports: its path, with the argument before it if there are several."""
-        number, path = key
-        return path if self.alone and path else join(f"args[{number}]", path) if path else f"args[{number}]"
+        _, path = key
+        return path if self.alone and path else place_of(key)
 
     def built(self, natives: Mapping[Key, Any]) -> list[Any]:
         """The arguments with other leaves in the place of `values`."""
@@ -107,13 +107,19 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
             elif n in numbers and isinstance(leaf, float):
                 values[n, path] = np.asarray(leaf)
             elif n in numbers:
-                raise _no_array(join(f"args[{n}]", path) if path else f"args[{n}]", leaf)
+                raise _no_array(place_of((n, path)), leaf)
     if dtype is not None:
         storage = _format(dtype).storage
         values = {key: value.astype(storage) if is_float(value) else value for key, value in values.items()}
     arguments = Arguments(trees, values, numbers, isinstance(argnums, int))
     _require_floats(arguments)
     return arguments
+
+
+def place_of(key: Key) -> str:
+    """A leaf's place among all arguments: ``args[0]/dense/kernel``."""
+    number, path = key
+    return join(f"args[{number}]", path) if path else f"args[{number}]"
 
 
 def is_float(array: Array) -> bool:

@@ -157,6 +157,8 @@ def _require_fit(
         hint = ""
         if layouts := _layouts(array.shape, theirs.shape):
             hint = f"; if its axes are in another order: transpose={{{name!r}: {layouts[0]}}}"
+        elif turned.size == theirs.size and not same_values:
+            hint = f"; its elements are as many: return it in the argument's shape, .reshape{theirs.shape}"
         raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}{mistyped}")
     if same_values and not np.array_equal(turned, theirs, equal_nan=True):
         raise InvalidInput(

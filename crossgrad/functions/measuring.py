@@ -143,9 +143,12 @@ def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
     expected = {arguments.name(key): arguments.values[key].dtype for key in arguments.differentiated}
     for name, array in got.gradients.items():
         if array.dtype != expected[name]:
+            why = "a constant of another dtype on the way? Convert it"
+            if expected[name].name == "bfloat16" and runner.function.framework == "numpy":
+                why = "NumPy's products (@, dot) of bfloat16 are float32. Convert each with .astype(x.dtype)"
             raise InvalidInput(
                 f"{runner.name}: its gradient at {name} is {array.dtype}, the argument {expected[name]}: "
-                f"a constant of another dtype on the way? Convert it, or give arguments in {array.dtype}"
+                f"{why}, or give arguments in {array.dtype}"
             )
 
 

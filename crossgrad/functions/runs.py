@@ -14,6 +14,7 @@ from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import Place, Rename, Transpose, match
 from .points import Point
+from .returned import described
 from .rounding import Rounding
 from .trees import take_apart
 
@@ -110,7 +111,13 @@ class Runner:
         except Exception as error:
             raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}") from error
         loss, gradients = self._read(raw)
-        return self._placed(loss, gradients)
+        try:
+            return self._placed(loss, gradients)
+        except InvalidInput as error:
+            found = described(raw, set(gradients) == set(self._places), self._framework.to_numpy)
+            if self._gradient_places is not None or found is None:
+                raise
+            raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
 
     def _call(self, natives: Mapping[Key, Any]) -> Any:
         return self.function.call(*self._own.built(natives))

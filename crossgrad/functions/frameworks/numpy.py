@@ -9,7 +9,7 @@ import numpy as np
 
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
-from ..arguments import Call, Key
+from ..arguments import Call, Key, place_of
 from ..rounding import Rounding
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
@@ -35,9 +35,7 @@ class Runnable:
             result = self._call({key: _watched(array, noise) for key, array in given.items()})
         for key, array in given.items():
             if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
-                raise InvalidInput(
-                    f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: copy first"
-                )
+                raise InvalidInput(f"it writes into {place_of(key)}: copy first")
         return result
 
 

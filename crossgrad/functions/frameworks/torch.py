@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from ...natives.torch import NATIVE, on_host
 from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
-from ..arguments import Call, Key
+from ..arguments import Call, Key, place_of
 from ..rounding import Rounding
 
 SELECTING = {
@@ -44,9 +44,7 @@ class Runnable:
                 self.draws = rounds.draws
         for key, tensor in given.items():
             if tensor._version:
-                raise InvalidInput(
-                    f"it writes into its argument {key[0]}, at {key[1] or 'all of it'}: clone first"
-                )
+                raise InvalidInput(f"it writes into {place_of(key)}: clone first")
         return result
 
 
