@@ -137,74 +137,7 @@ def test_arithmetic_narrower_than_claimed() -> None:
         crossgrad.loss(narrow, "torch", "narrow"), right("numpy"), args=arguments()
     )
     assert report.verdict == "disagree"
-
-
-@pytest.mark.parametrize("spoilt", ["all", "one"])
-@pytest.mark.parametrize("first", [True, False])
-def test_nan_is_named_and_blamed_where_it_is(spoilt: str, first: bool) -> None:
-    def with_nan(g: list[Any]) -> list[Any]:
-        W, b = g[0][0].copy(), g[0][1]
-        W[(...,) if spoilt == "all" else (1, 2)] = np.nan
-        return [(W, b), *g[1:]]
-
-    nan, finite = crossgrad.gradient(hand_written(with_nan), "numpy", "nan"), right("torch")
-    report = crossgrad.compare_gradients(*((nan, finite) if first else (finite, nan)), args=arguments())
-    assert report.verdict == "nonfinite-disagree"
-    (blame,) = report.blames
-    assert (blame.function, blame.quantities) == ("nan", ("0/0",))
-    assert blame.looks_like is not None
-    assert blame.looks_like.text == "has NaN or infinity in 0/0"
-
-
-def test_nan_is_named_where_no_loss_vouches_for_the_other() -> None:
-    ours = [
-        crossgrad.gradient(lambda w, x: 2 * w, "numpy", "finite"),
-        crossgrad.gradient(lambda w, x: w * np.float32("nan"), "numpy", "nan"),
-    ]
-    args = np.ones(3, np.float32), np.ones(3, np.float32)
-    for functions, says in [
-        (ours, "finite is finite where the other is not, in args[0], beside nan"),
-        (ours[::-1], "nan has NaN or infinity in args[0], beside finite"),
-    ]:
-        report = crossgrad.compare_gradients(*functions, args=args)
-        assert not report.blames
-        assert says in str(report)
-
-
-def test_nan_everywhere_is_no_agreement() -> None:
-    torch, _ = pytest.importorskip("torch"), pytest.importorskip("jax")
-    both = (
-        crossgrad.loss(lambda w: torch.sqrt(w).sum(), "torch", "sqrt"),
-        crossgrad.loss(lambda w: (w**1.5).sum(), "jax", "another"),
-    )
-    args = (np.array([-1.0, -2.0], np.float32),)
-    with pytest.raises(crossgrad.GradientsDisagree, match="allow_nonfinite=True if they are meant to be"):
-        crossgrad.assert_gradients_agree(*both, args=args)
-    with pytest.raises(AssertionError, match="NaN or infinite where they are expected"):
-        crossgrad.assert_gradients_agree(*both, args=args, allow_undecidable=True)
-    report = crossgrad.assert_gradients_agree(*both, args=args, allow_nonfinite=True)
-    assert (report.verdict, report.ok) == ("nonfinite-agree", True)
-
-
-@pytest.mark.parametrize("verdict", ["undecidable", "nonfinite-agree"])
-def test_what_decides_nothing_passes_if_it_is_let(verdict: str) -> None:
-    """Each by its own option, and neither the other's."""
-    from dataclasses import replace
-
-    found = crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments())
-    found.raise_if_disagree()
-    first, *rest = found.comparisons
-    found = replace(
-        found, comparisons=(replace(first, judgement=replace(first.judgement, verdict=verdict)), *rest)
-    )
-    mine, other = (
-        {"allow_undecidable": verdict == "undecidable"},
-        {"allow_nonfinite": verdict != "undecidable"},
-    )
-    found.raise_if_disagree(**mine, **other)
-    for options in ({}, {k: not v for k, v in (mine | other).items()}):
-        with pytest.raises(crossgrad.GradientsDisagree):
-            found.raise_if_disagree(**options)
+    assert "units of bfloat16 throughout, as if computed in that somewhere" in str(report)
 
 
 def test_without_a_float64_reference() -> None:
@@ -446,36 +379,3 @@ def test_torch_functions_that_do_not_depend_on_their_arguments() -> None:
         with pytest.raises(crossgrad.InvalidInput) as caught:
             crossgrad.compare_gradients(*both, args=args)
         assert says in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        pytest.param(
-            lambda: crossgrad.loss(simple, "numpy"), "numpy differentiates nothing", id="numpy-loss"
-        ),
-        pytest.param(lambda: crossgrad.gradient(simple, "tensorflow"), "unknown framework", id="framework"),
-        pytest.param(lambda: crossgrad.gradient(3, "numpy"), "3 is no function", id="no-function"),
-        pytest.param(
-            lambda: crossgrad.gradient(simple, "numpy", device="cuda"), "numpy runs on cpu", id="device"
-        ),
-        pytest.param(lambda: crossgrad.loss(simple, "torch", args=3), "args is a int", id="args"),
-        pytest.param(
-            lambda: crossgrad.compare_gradients(simple, args=()), "does not say what it is", id="bare"
-        ),
-        pytest.param(
-            lambda: crossgrad.compare_gradients(crossgrad.gradient(simple, "numpy"), args=()),
-            "needs two or more",
-            id="one",
-        ),
-        pytest.param(
-            lambda: crossgrad.compare_gradients(*[crossgrad.gradient(simple, "numpy")] * 2, args=()),
-            "two functions are called 'numpy:simple'",
-            id="names",
-        ),
-    ],
-)
-def test_wrappers_refuse(make: Callable[[], Any], says: str) -> None:
-    with pytest.raises(crossgrad.InvalidInput) as caught:
-        make()
-    assert says in str(caught.value)

@@ -1,11 +1,14 @@
 """What is refused before and beside the functions: options and arguments, by name and with the way out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import crossgrad
+
+from .test_functions import simple
 
 W = np.arange(1.0, 6.0)
 X = np.random.default_rng(0).normal(size=(20, 5))
@@ -95,4 +98,37 @@ def test_a_name_alone_is_no_set_of_its_parts() -> None:
 def test_refused(options: Any, says: str) -> None:
     with pytest.raises(crossgrad.InvalidInput) as caught:
         compared(**options)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        pytest.param(
+            lambda: crossgrad.loss(simple, "numpy"), "numpy differentiates nothing", id="numpy-loss"
+        ),
+        pytest.param(lambda: crossgrad.gradient(simple, "tensorflow"), "unknown framework", id="framework"),
+        pytest.param(lambda: crossgrad.gradient(3, "numpy"), "3 is no function", id="no-function"),
+        pytest.param(
+            lambda: crossgrad.gradient(simple, "numpy", device="cuda"), "numpy runs on cpu", id="device"
+        ),
+        pytest.param(lambda: crossgrad.loss(simple, "torch", args=3), "args is a int", id="args"),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(simple, args=()), "does not say what it is", id="bare"
+        ),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(crossgrad.gradient(simple, "numpy"), args=()),
+            "needs two or more",
+            id="one",
+        ),
+        pytest.param(
+            lambda: crossgrad.compare_gradients(*[crossgrad.gradient(simple, "numpy")] * 2, args=()),
+            "two functions are called 'numpy:simple'",
+            id="names",
+        ),
+    ],
+)
+def test_wrappers_refuse(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        make()
     assert says in str(caught.value)

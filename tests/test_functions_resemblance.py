@@ -1,0 +1,125 @@
+"""What a wrong gradient looks like, NaN and infinity, and what an assertion lets pass."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+from .functions import hand_written
+from .test_functions import arguments, right
+
+pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-2, 0.5])
+def test_one_element_that_is_a_little_wrong_is_no_other_order(size: float) -> None:
+    def spoil(g: list[Any]) -> list[Any]:
+        W = g[0][0].copy()
+        W[1, 2] += size * abs(W).max()
+        return [(W, g[0][1]), *g[1:]]
+
+    wrong = crossgrad.gradient(hand_written(spoil), "numpy", "mine")
+    (blame,) = crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).blames
+    assert blame.looks_like is not None
+    assert blame.looks_like.text == "differs in one element of 0/0, first at [1, 2]"
+
+
+@pytest.mark.parametrize(
+    ("narrow", "dtype"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
+)
+@pytest.mark.parametrize("size", [5, 300])
+def test_narrower_arithmetic_is_named(size: int, narrow: str, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    args = draw.normal(size=(size, size)) / size**0.5, draw.normal(size=(30, size))
+
+    def f(w: Any, x: Any) -> Any:
+        return (torch.tanh(torch.tanh(x @ w) @ w) ** 2).mean()
+
+    def narrower(w: Any, x: Any) -> Any:
+        to = getattr(torch, narrow)
+        return f(w.to(to), x.to(to)).to(x.dtype)
+
+    functions = crossgrad.loss(f, "torch", "right"), crossgrad.loss(narrower, "torch", "narrow")
+    (blame,) = crossgrad.compare_gradients(*functions, args=args, dtype=dtype).blames
+    assert blame.function == "narrow"
+    assert blame.looks_like is not None
+    assert blame.looks_like.cause == "narrower"
+    assert f"units of {narrow}" in blame.looks_like.text
+
+
+def test_a_gradient_that_is_a_little_steeper_is_not_called_narrower() -> None:
+    wrong = crossgrad.gradient(
+        hand_written(lambda g: [((1 + W.dtype.type(1e-4)) * W, b) for W, b in g]), "numpy", "mine"
+    )
+    assert "as if computed" not in str(crossgrad.compare_gradients(wrong, right("torch"), args=arguments()))
+
+
+@pytest.mark.parametrize("spoilt", ["all", "one"])
+@pytest.mark.parametrize("first", [True, False])
+def test_nan_is_named_and_blamed_where_it_is(spoilt: str, first: bool) -> None:
+    def with_nan(g: list[Any]) -> list[Any]:
+        W, b = g[0][0].copy(), g[0][1]
+        W[(...,) if spoilt == "all" else (1, 2)] = np.nan
+        return [(W, b), *g[1:]]
+
+    nan, finite = crossgrad.gradient(hand_written(with_nan), "numpy", "nan"), right("torch")
+    report = crossgrad.compare_gradients(*((nan, finite) if first else (finite, nan)), args=arguments())
+    assert report.verdict == "nonfinite-disagree"
+    (blame,) = report.blames
+    assert (blame.function, blame.quantities) == ("nan", ("0/0",))
+    assert blame.looks_like is not None
+    assert blame.looks_like.text == "has NaN or infinity in 0/0"
+
+
+def test_nan_is_named_where_no_loss_vouches_for_the_other() -> None:
+    ours = [
+        crossgrad.gradient(lambda w, x: 2 * w, "numpy", "finite"),
+        crossgrad.gradient(lambda w, x: w * np.float32("nan"), "numpy", "nan"),
+    ]
+    args = np.ones(3, np.float32), np.ones(3, np.float32)
+    for functions, says in [
+        (ours, "finite is finite where the other is not, in args[0], beside nan"),
+        (ours[::-1], "nan has NaN or infinity in args[0], beside finite"),
+    ]:
+        report = crossgrad.compare_gradients(*functions, args=args)
+        assert not report.blames
+        assert says in str(report)
+
+
+def test_nan_everywhere_is_no_agreement() -> None:
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("jax")
+    both = (
+        crossgrad.loss(lambda w: torch.sqrt(w).sum(), "torch", "sqrt"),
+        crossgrad.loss(lambda w: (w**1.5).sum(), "jax", "another"),
+    )
+    args = (np.array([-1.0, -2.0], np.float32),)
+    with pytest.raises(crossgrad.GradientsDisagree, match="allow_nonfinite=True if they are meant to be"):
+        crossgrad.assert_gradients_agree(*both, args=args)
+    with pytest.raises(AssertionError, match="NaN or infinite where they are expected"):
+        crossgrad.assert_gradients_agree(*both, args=args, allow_undecidable=True)
+    report = crossgrad.assert_gradients_agree(*both, args=args, allow_nonfinite=True)
+    assert (report.verdict, report.ok) == ("nonfinite-agree", True)
+
+
+@pytest.mark.parametrize("verdict", ["undecidable", "nonfinite-agree"])
+def test_what_decides_nothing_passes_if_it_is_let(verdict: str) -> None:
+    """Each by its own option, and neither the other's."""
+    from dataclasses import replace
+
+    found = crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments())
+    found.raise_if_disagree()
+    first, *rest = found.comparisons
+    found = replace(
+        found, comparisons=(replace(first, judgement=replace(first.judgement, verdict=verdict)), *rest)
+    )
+    mine, other = (
+        {"allow_undecidable": verdict == "undecidable"},
+        {"allow_nonfinite": verdict != "undecidable"},
+    )
+    found.raise_if_disagree(**mine, **other)
+    for options in ({}, {k: not v for k, v in (mine | other).items()}):
+        with pytest.raises(crossgrad.GradientsDisagree):
+            found.raise_if_disagree(**options)
