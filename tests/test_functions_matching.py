@@ -1,5 +1,6 @@
 """Leaves of one structure among those of another: maps, proposals, and what is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgrad import compare_gradients, gradient
 from crossgrad.functions.matching import Place, match, propose
 from crossgrad.networks.errors import InvalidInput
 
@@ -96,3 +98,20 @@ def test_a_square_kernel_that_was_ported_as_it_is() -> None:
     square = {"w": RNG.normal(size=(5, 5))}
     with pytest.raises(InvalidInput, match=r"transpose=\{'w': \(1, 0\)\} makes them equal"):
         matched({"w": square["w"].T}, square)
+
+
+def test_what_auto_took_for_what_is_said() -> None:
+    """A wrong guess among leaves of one shape would look like a wrong gradient."""
+    W = RNG.normal(size=(3, 2)).astype(np.float32)
+    one = gradient(lambda p: ((p["W"] ** 2).sum(), {"W": 2 * p["W"]}), "numpy", "one")
+    ported = gradient(
+        lambda p: ((p["kernel"] ** 2).sum(), {"kernel": 2 * p["kernel"]}),
+        "numpy",
+        "ported",
+        args=({"kernel": W.T.copy()},),
+    )
+    report = compare_gradients(one, ported, args=({"W": W},), rename="auto")
+    assert report.verdict == "agree"
+    assert 'ported: rename="auto" took kernel for W, its axes in another order' in report.notes
+    same = compare_gradients(one, replace(one, name="two"), args=({"W": W},), rename="auto")
+    assert not [note for note in same.notes if "auto" in note]

@@ -110,7 +110,7 @@ def _report(found: Sequence[Measured], arguments: Arguments, repeats: int, seed:
     finding = find_wrong(found, comparisons, arguments)
     if finding.convention:
         comparisons = tuple(c.as_convention() for c in comparisons)
-    notes = [m.note for m in found if m.note is not None]
+    notes = [note for m in found for note in (m.runner.guessed, m.note) if note is not None]
     return FunctionReport(
         tuple(m.name for m in found),
         arguments.format.name,

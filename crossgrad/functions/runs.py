@@ -12,7 +12,7 @@ from ..networks.errors import InvalidInput, shortened
 from ..words import listed
 from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
-from .matching import Place, Rename, Transpose, match
+from .matching import AUTO, Place, Rename, Transpose, match
 from .points import Point
 from .returned import described
 from .rounding import Rounding
@@ -81,6 +81,17 @@ class Runner:
     @property
     def name(self) -> str:
         return self.function.name
+
+    @property
+    def guessed(self) -> str | None:
+        """What ``rename="auto"`` took for what, in words, once it has been run; None if it did not have to."""
+        places = {**self._places, **(self._gradient_places or {})}
+        pairs = [
+            f"{name} for {place.name}{', its axes in another order' * place.turned}"
+            for name, place in places.items()
+            if place.turned or name != place.name
+        ]
+        return f'{self.name}: rename="auto" took {listed(pairs)}' if self._rename == AUTO and pairs else None
 
     @property
     def names(self) -> tuple[str, ...]:
