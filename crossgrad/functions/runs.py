@@ -84,7 +84,7 @@ class Runner:
 
     @property
     def guessed(self) -> str | None:
-        """What ``rename="auto"`` took for what, in words, once it has been run; None if it did not have to."""
+        """What ``rename="auto"`` took for what, in words, once run; None if it did not have to."""
         places = {**self._places, **(self._gradient_places or {})}
         pairs = [
             f"{name} for {place.name}{', its axes in another order' * place.turned}"
