@@ -201,7 +201,9 @@ def test_junit_says_who_where_and_why(report: Report) -> None:
     assert "got " in str(failure.text)
     error = fails.find("error")
     assert error is not None
-    assert error.attrib == {"type": "failed", "message": "RuntimeError: by design"}
+    line = broken.__code__.co_firstlineno + 1
+    where = f"(at test_formats.py:{line} in broken)"
+    assert error.attrib == {"type": "failed", "message": f"RuntimeError: by design {where}"}
 
 
 def test_what_is_unsupported_is_skipped_and_what_was_asked_for_is_an_error() -> None:
