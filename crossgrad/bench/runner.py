@@ -171,8 +171,8 @@ class _Measurement:
         for timing in self._timings():
             timing.rounds.append([])
         for number in range(rounds):
-            which = f" of processes {process} of {self._processes}" if self._processes > 1 else ""
-            self._say(f"round {number + 1} of {rounds}{which}")
+            which = f"process {process} of {self._processes}, " if self._processes > 1 else ""
+            self._say(f"{which}round {number + 1} of {rounds}")
             first = number % max(1, len(self._held))
             for held in self._held[first:] + self._held[:first]:
                 for what in list(held.timings):
