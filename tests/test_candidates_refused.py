@@ -8,8 +8,9 @@ import pytest
 import crossgrad
 from crossgrad.candidates import BACKENDS, CandidateFile
 from crossgrad.networks.errors import InvalidInput
+from crossgrad.workers.limits import Limits
 
-from .candidates import changed, check, function_of, right, run_on
+from .candidates import STEPS, changed, check, function_of, right, run_on
 from .conftest import load_or_skip
 
 # What is refused
@@ -194,3 +195,18 @@ def test_what_a_function_writes_into_its_arguments_is_not_seen_by_its_second_cal
         return found
 
     assert run_on("numpy", careless).status == "ok"
+
+
+def test_the_limit_is_of_one_call_not_of_both(tmp_path: Path) -> None:
+    file = tmp_path / "slow.py"
+    slowed = "    import time\n    time.sleep(2)\n    return gradients(params, x, y)\n"
+    file.write_text(f"{STEPS['numpy']}\ndef slow(params, x, y):\n{slowed}")
+    report = crossgrad.check(
+        "3-2",
+        backends=["numpy"],
+        dtypes=["float64"],
+        candidates={"slow": CandidateFile("slow", file, "slow")},
+        isolate=True,
+        limits=Limits(running=3),
+    )
+    assert [run.status for run in report.cases[0].runs] == ["ok", "ok"]
