@@ -58,7 +58,7 @@ class Held:
             return replace(run, status=status_of(error), trace=None, message=summary_of(error)), {}
         trace = Trace({**run.trace.quantities, **updated})
         gc.collect()
-        gc.freeze()  # the collection before each turn need not look through what the framework made: 0.07 s
+        gc.freeze()  # or each turn would begin with a look through all that the framework made
         return replace(run, trace=trace), {
             "loss": forward_loss,
             "parts": dict(program.preparation),

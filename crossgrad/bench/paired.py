@@ -16,7 +16,7 @@ BEYOND = 0.02
 """Slower from here: one engine in two processes differs by less in most runs (``benchmarks/honesty.py``)."""
 
 ASTRAY = 5
-"""One process in so many may tell otherwise: of equal engines, two in forty pairs differed by 9 %."""
+"""One process in so many may tell otherwise: two of twenty pairs of equal engines were 9 % apart."""
 
 
 @dataclass(frozen=True)
