@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from crossgrad.cli.app import run
+from crossgrad.functions.own_loss import differentiates_its_own_loss
 from crossgrad.functions.trials import CorrectPair, FunctionTrial, summary, try_functions
+from crossgrad.mutants import MUTANTS
 
 pytest.importorskip("torch")
 
@@ -23,6 +25,7 @@ def test_planted_faults_are_found_and_blamed(tried) -> None:
         assert found["counted"] > 60, dtype
         assert found["detected"]["share"] == 1
         assert found["blamed_of_two"]["share"] > 0.8
+        assert found["wrong_blamed_of_two"]["share"] > 0.95
         assert found["wrongly_blamed_of_two"]["hits"] == 0
         assert found["blamed_of_more"]["share"] > 0.95
 
@@ -33,8 +36,15 @@ def test_what_does_not_count_is_computed(tried) -> None:
     assert all(t.counts == (t.shift > 1) for t in trials)
 
 
+def test_mutants_right_for_a_loss_of_their_own_are_told_by_differences() -> None:
+    found = {mutant.name for mutant in MUTANTS if differentiates_its_own_loss(mutant)}
+    assert found == {"dropout-left-on", "inputs-scaled", "sample-replaced-by-another", "targets-shuffled"}
+
+
 def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:
-    trial = FunctionTrial(1, "float32", "m", shift=9.0, detected=False, blamed=(), blamed_of_more=())
+    trial = FunctionTrial(
+        1, "float32", "m", shift=9.0, detected=False, blamed=(), blamed_of_more=(), own_loss=False
+    )
     pair = CorrectPair(2, "float32", ("a", "b"), ("W: a against b",), 9, 0, 1.5)
     figures = summary([trial, replace(trial, shift=0.5)], [pair])
     assert figures["missed"] == [{"mutant": "m", "dtype": "float32", "seed": 1, "shift": 9.0}]

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
-from .arguments import Arguments, Values
+from .arguments import Arguments, Key, Values
 from .measuring import Measured
 from .points import Point
 from .runs import FunctionFailed
@@ -31,6 +31,9 @@ STEPS = tuple(2.0**-k for k in range(4, 28, 4))
 EPS = 2.0**-52
 ROUNDINGS = 4
 """Ulp of itself that a loss in float64 may be off."""
+
+SURE = 8.0
+"""Estimated errors that a slope may be off."""
 
 NEAR = 0.1
 """Of the distance between two gradients: a slope so near to one of them is that one's."""
@@ -53,11 +56,20 @@ class Slope:
 
 def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
     """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
-    mine, theirs = one.best, other.best
-    shared = [name for name in one.got.gradients if name in theirs]
-    if not all(np.isfinite(theirs[name]).all() for name in shared):
+    between = _between(one, other)
+    if not np.isfinite(norm(between)):
         return is_of_its_loss(one, arguments)  # there is no direction to NaN
-    return _follows(one, {name: mine[name] - theirs[name] for name in shared}, arguments)
+    return _follows(one, between, arguments)
+
+
+def is_at_kink(one: Measured, other: Measured, arguments: Arguments) -> bool:
+    """Whether `one`'s loss has a kink between its gradient and `other`'s."""
+    between = _between(one, other)
+    length = norm(between)
+    if not np.isfinite(length) or length == 0.0:
+        return False
+    slope = slope_along(one, {name: part / length for name, part in between.items()}, arguments)
+    return slope is not None and slope.sides is not None and _spans(slope.sides, length)
 
 
 def is_of_its_loss(one: Measured, arguments: Arguments) -> bool | None:
@@ -67,7 +79,7 @@ def is_of_its_loss(one: Measured, arguments: Arguments) -> bool | None:
 
 def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
     """Whether the loss's slope in a direction is what the gradient says it is."""
-    length = _norm(towards)
+    length = norm(towards)
     if not np.isfinite(length) or length == 0.0:
         return None
     direction = {name: part / length for name, part in towards.items()}
@@ -76,56 +88,84 @@ def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) 
         return None
     mine = one.best
     own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
-    if slope.sides is not None and slope.sides[1] - slope.sides[0] > (1 - NEAR) * length:
+    if slope.sides is not None and _spans(slope.sides, length):
         return slope.sides[0] - NEAR * length <= own <= slope.sides[1] + NEAR * length
     return None if slope.error > NEAR * length else abs(slope.value - own) <= NEAR * length
 
 
-def slope_along(one: Measured, direction: Mapping[str, Array], arguments: Arguments) -> Slope | None:
-    """The slope of a function's own loss in float64, or None if it has no loss that can be followed."""
-    if one.got.loss is None or (one.reference is None and not one.got.is_wide):
+def _between(one: Measured, other: Measured) -> dict[str, Array]:
+    """The one gradient less the other."""
+    mine, theirs = one.best, other.best
+    return {name: mine[name] - theirs[name] for name in one.got.gradients if name in theirs}
+
+
+def _spans(sides: tuple[float, float], length: float) -> bool:
+    """Whether slopes to both sides are as far apart as two gradients are."""
+    return sides[1] - sides[0] > (1 - NEAR) * length
+
+
+def slope_along(
+    one: Measured, direction: Mapping[str, Array], arguments: Arguments, start: Values | None = None
+) -> Slope | None:
+    """The slope of a function's own loss in float64, or None if it has no loss that can be followed.
+
+    Parameters
+    ----------
+    start
+        Where, instead of at the arguments.
+    """
+    if not has_loss_in_float64(one):
         return None
+    start = arguments.in_float64 if start is None else start
     keys = {arguments.name(key): key for key in arguments.differentiated}
-    start = arguments.in_float64
-    size = _norm({name: start[keys[name]] for name in direction}) or 1.0
-
-    def loss_at(step: float) -> float:
-        values: dict[tuple[int, str], Array] = dict(start)
-        for name, part in direction.items():
-            values[keys[name]] = start[keys[name]] + step * part
-        return _loss(one, values)
-
+    size = norm({name: start[keys[name]] for name in direction}) or 1.0
     steps = [size * step for step in STEPS]
+    offsets = (0.0, *(side * h for h in steps for side in (1, -1)))
     try:
-        middle, losses = loss_at(0.0), [(loss_at(h), loss_at(-h)) for h in steps]
+        middle, *found = [loss_at(one, moved(start, keys, h, direction)) for h in offsets]
     except (FunctionFailed, InvalidInput):
         return None
+    losses = list(zip(found[::2], found[1::2], strict=True))
     slopes = [(above - below) / (2 * h) for h, (above, below) in zip(steps, losses, strict=True)]
     # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
     better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]
-    rounding = [ROUNDINGS * EPS * abs(float(one.got.loss)) / h for h in steps[2:]]
+    rounding = [ROUNDINGS * EPS * abs(middle) / h for h in steps[2:]]
     errors = [abs(b - a) + noise for (a, b), noise in zip(pairwise(better), rounding, strict=True)]
+    if losses[0] != (middle, middle):  # steps too small for what the loss is computed in say nothing
+        still = [(middle, middle) == pair for pair in losses[2:]]
+        errors = [np.inf if stays else error for stays, error in zip(still, errors, strict=True)]
     best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
     if not np.isfinite(errors[best]):
         return None
-    sides = [
+    coarse, fine = [
         ((above - middle) / h, (middle - below) / h)
         for h, (above, below) in zip(steps[best + 1 : best + 3], losses[best + 1 : best + 3], strict=True)
     ]
-    return Slope(better[best + 1], errors[best], _kink(*sides))
+    return Slope(better[best + 1], errors[best], _kink(coarse, fine, rounding[best]))
 
 
-def _kink(coarse: tuple[float, float], fine: tuple[float, float]) -> tuple[float, float] | None:
-    """The slopes to both sides, if they stay apart as steps shrink, as those of a curve do not."""
+def _kink(coarse: tuple[float, float], fine: tuple[float, float], noise: float) -> tuple[float, float] | None:
+    """The slopes to both sides, if they stay apart as steps shrink, as a curve's do not, nor noise."""
     apart, closer = abs(coarse[0] - coarse[1]), abs(fine[0] - fine[1])
-    return (min(fine), max(fine)) if closer > apart / 2 else None
+    return (min(fine), max(fine)) if closer > max(apart / 2, SURE * noise) else None
 
 
-def _loss(one: Measured, values: Values) -> float:
+def has_loss_in_float64(one: Measured) -> bool:
+    return one.got.loss is not None and (one.reference is not None or one.got.is_wide)
+
+
+def moved(start: Values, keys: Mapping[str, Key], step: float, direction: Mapping[str, Array]) -> Values:
+    """The values a step in a direction further."""
+    return {**start, **{keys[name]: start[keys[name]] + step * part for name, part in direction.items()}}
+
+
+def loss_at(one: Measured, values: Values) -> float:
+    """A function's loss in float64; NaN where it gives none."""
     found = one.runner.run(Point(values, wide=True)).loss
     return float("nan") if found is None else float(found)
 
 
-def _norm(parts: Mapping[str, Array]) -> float:
+def norm(parts: Mapping[str, Array]) -> float:
+    """The length of a vector given in parts."""
     with np.errstate(over="ignore"):
         return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts.values())))

@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .arbiter import is_its_own, is_of_its_loss
+from .arbiter import is_at_kink, is_its_own, is_of_its_loss
 from .arguments import Arguments
+from .closer import grain, is_consistent
 from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
 from .runs import LOSS_NAME
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
+WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
+
+STEPS = "its loss in float64 moves in steps: part of it is computed in a narrower dtype"
+
+FEW = 16.0
+"""Steps of a loss by which it may be off."""
 
 KINK = (
     "nobody is called wrong: the loss has a kink here, and each gradient is between its slopes to both sides"
@@ -59,6 +66,43 @@ class Finding:
     convention: bool = False
 
 
+@dataclass(frozen=True)
+class Dispute:
+    """Functions that are as near to themselves in float64 as they should be, and disagree.
+
+    Parameters
+    ----------
+    functions
+        By name.
+    groups
+        Names of those that agree with each other, the largest group first.
+    """
+
+    functions: Mapping[str, Measured]
+    groups: Sequence[Sequence[str]]
+    comparisons: Sequence[LeafComparison]
+    arguments: Arguments
+
+    def apart(self, one: str, other: str) -> list[str]:
+        """The quantities in which two disagree."""
+        return disagreeing(self.comparisons, one, other)
+
+    def agree(self, names: Sequence[str]) -> bool:
+        return len(groups(names, self.comparisons)) == 1
+
+    def looks_like(self, one: str, other: str) -> Resemblance | None:
+        """What the one is beside the other."""
+        return resemblance(self.functions[one], self.functions[other], self.apart(one, other))
+
+    def blame(self, wrong: str, right: str, evidence: str) -> FunctionBlame:
+        quantities = tuple(self.apart(wrong, right))
+        return FunctionBlame(wrong, evidence, quantities, self.looks_like(wrong, right))
+
+    def blames(self, evidence: Mapping[str, str], right: str) -> list[FunctionBlame]:
+        """Those with evidence against them, as far as they differ from one that is right."""
+        return [self.blame(name, right, why) for name, why in evidence.items() if self.apart(name, right)]
+
+
 def find_wrong(
     found: Sequence[Measured], comparisons: Sequence[LeafComparison], arguments: Arguments
 ) -> Finding:
@@ -71,51 +115,32 @@ def find_wrong(
     imprecise = _imprecise(found, comparisons)
     lost = {blame.function for blame in imprecise}
     by_name = {m.name: m for m in found if m.name not in lost}
-    grouped = groups(list(by_name), comparisons)
-    if len(grouped) < 2:
+    dispute = Dispute(by_name, groups(list(by_name), comparisons), comparisons, arguments)
+    if len(dispute.groups) < 2:
         together = any(c.judgement.reason == TOGETHER for c in comparisons)
         return Finding(tuple(imprecise), (ANOTHER,) if together else ())
-    verdicts = {name: _consistent(m, grouped, by_name, comparisons, arguments) for name, m in by_name.items()}
-    right = [name for name, own in verdicts.items() if own]
-    if len(right) == len(by_name) and not any(c.is_wrong and c.quantity == LOSS_NAME for c in comparisons):
+    verdicts = {name: _consistent(m, dispute) for name, m in by_name.items()}
+    if all(verdicts.values()) and _is_about_a_kink(dispute):
         return Finding(tuple(imprecise), (KINK,), convention=not imprecise)
-    evidence = {name: SLOPE for name, own in verdicts.items() if own is False}
-    if right and not evidence and _agree(right, comparisons):
-        text = f"the gradient of {right[0]} is the slope of its loss; that of this one could not be followed"
-        evidence = {name: text for name, own in verdicts.items() if own is None and not by_name[name].redraws}
-    blames = [
-        _blame(by_name[name], _nearest(name, right or grouped[0], by_name), comparisons, why)
-        for name, why in evidence.items()
-        if not right or disagreeing(comparisons, name, right[0])
-    ]
-    rest = Finding(tuple(blames)) if blames else _by_majority(grouped, by_name, comparisons)
+    blames = _by_slopes(verdicts, dispute)
+    rest = Finding(tuple(blames)) if blames else _by_majority(dispute)
     return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
 
 
-def _agree(names: Sequence[str], comparisons: Sequence[LeafComparison]) -> bool:
-    return len(groups(names, comparisons)) == 1
-
-
-def _consistent(
-    one: Measured,
-    grouped: Sequence[Sequence[str]],
-    by_name: Mapping[str, Measured],
-    comparisons: Sequence[LeafComparison],
-    arguments: Arguments,
-) -> bool | None:
+def _consistent(one: Measured, dispute: Dispute) -> bool | None:
     """Whether a function's gradient is that of its own loss, beside one of each group that is not its own."""
     if one.redraws:
         return None  # its loss in float64 is another one
-    others = [by_name[group[0]] for group in grouped if one.name not in group]
+    others = [dispute.functions[group[0]] for group in dispute.groups if one.name not in group]
     answers = [
-        is_of_its_loss(one, arguments)
-        if disagreeing(comparisons, one.name, other.name) == [LOSS_NAME]
-        else is_its_own(one, other, arguments)
+        is_of_its_loss(one, dispute.arguments)
+        if dispute.apart(one.name, other.name) == [LOSS_NAME]
+        else is_its_own(one, other, dispute.arguments)
         for other in others
     ]
     if any(answer is False for answer in answers):
         return False
-    return True if any(answers) else _by_the_others_loss(one, others, arguments)
+    return True if any(answers) else _by_the_others_loss(one, others, dispute.arguments)
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Arguments) -> bool | None:
@@ -126,27 +151,77 @@ def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Ar
     return False if any(answers) else None
 
 
-def _by_majority(
-    grouped: Sequence[Sequence[str]], by_name: Mapping[str, Measured], comparisons: Sequence[LeafComparison]
-) -> Finding:
+def _is_about_a_kink(dispute: Dispute) -> bool:
+    one, other = (dispute.functions[group[0]] for group in dispute.groups[:2])
+    return is_at_kink(one, other, dispute.arguments) and is_at_kink(other, one, dispute.arguments)
+
+
+def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[FunctionBlame]:
+    """Those whose gradient is not the slope of their own loss."""
+    right = [name for name, own in verdicts.items() if own]
+    wrong = [name for name, own in verdicts.items() if own is False]
+    if wrong and right:
+        return dispute.blames(dict.fromkeys(wrong, SLOPE), right[0])
+    if wrong:
+        return [dispute.blame(name, _another(name, dispute), SLOPE) for name in wrong]
+    return _by_a_closer_look(dispute) or _unfollowed(right, verdicts, dispute)
+
+
+def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
+    """Where as many say the one as the other: those that more directions, or their own noise, give away."""
+    functions, (largest, second) = dispute.functions, dispute.groups[:2]
+    if len(largest) != len(second) or any(m.redraws for m in functions.values()):
+        return []
+    if _is_convention(dispute.looks_like(largest[0], second[0])):
+        return []
+    grains = {name: grain(m, dispute.arguments) for name, m in functions.items()}
+    answers = {name: is_consistent(m, dispute.arguments) for name, m in functions.items() if not grains[name]}
+    right = [name for name, answer in answers.items() if answer]
+    if not right or not dispute.agree(right):
+        return []
+    evidence = {name: SLOPE for name, answer in answers.items() if answer is False}
+    beside = functions[right[0]]
+    evidence |= {name: STEPS for name, size in grains.items() if _is_as_near(functions[name], beside, size)}
+    evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
+    return dispute.blames(evidence, right[0])
+
+
+def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
+    """Whether the losses differ by a few of the steps that one of them moves in, and not as two losses do."""
+    if not step:
+        return False
+    return abs(float(one.best[LOSS_NAME]) - float(other.best[LOSS_NAME])) <= FEW * step
+
+
+def _unfollowed(
+    right: Sequence[str], verdicts: Mapping[str, bool | None], dispute: Dispute
+) -> list[FunctionBlame]:
+    """Beside functions whose gradient is surely that of their loss, those of which it is not known."""
+    if not right or not dispute.agree(right) or grain(dispute.functions[right[0]], dispute.arguments):
+        return []
+    text = f"the gradient of {right[0]} is the slope of its loss; that of this one could not be followed"
+    unknown = [n for n, own in verdicts.items() if own is None and not dispute.functions[n].redraws]
+    return dispute.blames(dict.fromkeys(unknown, text), right[0])
+
+
+def _by_majority(dispute: Dispute) -> Finding:
     """Of functions that compute different losses the minority is wrong, if there is one."""
-    largest, second = grouped[0], grouped[1]
-    right = by_name[largest[0]]
+    largest, second = dispute.groups[:2]
     if len(largest) == len(second):
-        return _undecided(right, [by_name[group[0]] for group in grouped[1:]], comparisons)
-    evidence = f"{len(largest)} of {len(by_name)} functions agree on another"
+        return _undecided(dispute)
+    evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
     blames = tuple(
-        _blame(by_name[name], right, comparisons, evidence) for group in grouped[1:] for name in group
+        dispute.blame(name, largest[0], evidence) for group in dispute.groups[1:] for name in group
     )
     return Finding(blames, convention=all(_is_convention(blame.looks_like) for blame in blames))
 
 
-def _undecided(one: Measured, others: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> Finding:
+def _undecided(dispute: Dispute) -> Finding:
     """What the first is beside one of each other group."""
-    apart = {other.name: disagreeing(comparisons, one.name, other.name) for other in others}
-    looks = {other.name: resemblance(one, other, apart[other.name]) for other in others}
-    what = "; ".join(f"{one.name} {look.text}, beside {name}" for name, look in looks.items() if look)
-    if any(LOSS_NAME in quantities for quantities in apart.values()):
+    one, *others = [group[0] for group in dispute.groups]
+    looks = {other: dispute.looks_like(one, other) for other in others}
+    what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
+    if any(LOSS_NAME in dispute.apart(one, other) for other in others):
         text = "nobody is called wrong, as they compute different losses"
     else:
         text = "who is wrong is not known, as no loss could be followed closely enough"
@@ -173,14 +248,6 @@ def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison])
     return blames
 
 
-def _blame(
-    wrong: Measured, right: Measured, comparisons: Sequence[LeafComparison], evidence: str
-) -> FunctionBlame:
-    quantities = disagreeing(comparisons, wrong.name, right.name)
-    return FunctionBlame(wrong.name, evidence, tuple(quantities), resemblance(wrong, right, quantities))
-
-
-def _nearest(name: str, candidates: Sequence[str], by_name: Mapping[str, Measured]) -> Measured:
-    """The function to hold a wrong one against: another than itself, if there is one."""
-    others = [other for other in candidates if other != name] or [other for other in by_name if other != name]
-    return by_name[others[0]]
+def _another(name: str, dispute: Dispute) -> str:
+    """One to hold a wrong function against: of the largest group, if that is not it alone."""
+    return next(other for other in (*dispute.groups[0], *dispute.functions) if other != name)

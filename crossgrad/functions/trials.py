@@ -6,7 +6,7 @@ gradient of parameters. Each mutant is given as a gradient function of which
 nothing is known, beside a loss in PyTorch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from .comparing import REPEATS
 from .function import Function, gradient, loss
 from .judging import LeafComparison, judge_functions
 from .measuring import Measured, measure, pooled
+from .own_loss import differentiates_its_own_loss
 from .runs import LOSS_NAME, Runner
 from .textbook import jax_loss, numpy_gradient, torch_loss
 
@@ -46,6 +47,9 @@ class FunctionTrial:
         The functions that were called wrong, of the mutant and one that is right.
     blamed_of_more
         The same beside all that are right.
+    own_loss
+        Whether the mutant's gradient is that of the loss that it returns: beside one
+        function it is another function, not a wrong gradient.
     """
 
     seed: int
@@ -55,6 +59,7 @@ class FunctionTrial:
     detected: bool
     blamed: tuple[str, ...]
     blamed_of_more: tuple[str, ...]
+    own_loss: bool
 
     @property
     def counts(self) -> bool:
@@ -95,7 +100,7 @@ def try_functions(
     """
     trials: list[FunctionTrial] = []
     correct: list[CorrectPair] = []
-    mutants = list(mutants)
+    own_losses = {mutant: differentiates_its_own_loss(mutant) for mutant in mutants}
     dtypes = [find_dtype(dtype).name for dtype in dtypes]
     for number, (dtype, offset) in enumerate((d, n) for d in dtypes for n in range(cases)):
         if progress is not None:
@@ -104,8 +109,8 @@ def try_functions(
         arguments = _arguments(case)
         partners = _measured(_right(case, with_jax=offset < jax_cases), arguments)
         correct.append(_correct(case, partners, arguments))
-        if mutants:
-            trials += _trials(case, mutants, partners, arguments)
+        if own_losses:
+            trials += _trials(case, own_losses, partners, arguments)
     return trials, correct
 
 
@@ -131,12 +136,15 @@ def summary(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair]) -> 
 def _figures(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair], dtype: str) -> dict[str, Any]:
     counted = [t for t in trials if t.dtype == dtype and t.counts]
     seen = [t for t in counted if t.detected]
+    wrong = [t for t in seen if not t.own_loss]
     runs = [c for c in correct if c.dtype == dtype]
     return {
         "mutants": sum(t.dtype == dtype for t in trials),
         "counted": len(counted),
         "detected": share(len(seen), len(counted)),
         "blamed_of_two": share(sum(t.blamed == (MUTANT,) for t in seen), len(seen)),
+        "own_losses": share(len(seen) - len(wrong), len(seen)),
+        "wrong_blamed_of_two": share(sum(t.blamed == (MUTANT,) for t in wrong), len(wrong)),
         "wrongly_blamed_of_two": share(sum(bool(set(t.blamed) - {MUTANT}) for t in seen), len(seen)),
         "blamed_of_more": share(sum(t.blamed_of_more == (MUTANT,) for t in seen), len(seen)),
         "correct": len(runs),
@@ -184,27 +192,23 @@ def _correct(case: Case, found: Sequence[Measured], arguments: Arguments) -> Cor
 
 
 def _trials(
-    case: Case, mutants: Sequence[Mutant], partners: Sequence[Measured], arguments: Arguments
+    case: Case, own_losses: Mapping[Mutant, bool], partners: Sequence[Measured], arguments: Arguments
 ) -> list[FunctionTrial]:
     ground = Ground.of(case)
     kinds = {q.name for q in case.quantities if q.kind in CANDIDATE_KINDS}
     found = []
-    for mutant in mutants:
+    for mutant, own_loss in own_losses.items():
         if not mutant.applies(case):
             continue
         _, shift = shift_of(ground, mutant, kinds)
         with np.errstate(all="ignore"):
             (mine,) = _measured([gradient(mutant_function(case, mutant), "numpy", MUTANT)], arguments)
             compared = _judged([mine, partners[0]], arguments)
-            blamed = [_blamed([mine, *some], arguments) for some in (partners[:1], partners)]
+            blamed, blamed_of_more = (_blamed([mine, *some], arguments) for some in (partners[:1], partners))
+        detected = any(c.verdict in WRONG for c in compared)
         found.append(
             FunctionTrial(
-                case.seed,
-                case.dtype,
-                mutant.name,
-                shift,
-                any(c.verdict in WRONG for c in compared),
-                *blamed,
+                case.seed, case.dtype, mutant.name, shift, detected, blamed, blamed_of_more, own_loss
             )
         )
     return found
