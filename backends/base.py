@@ -189,6 +189,9 @@ class Backend(ABC):
     def own_process(self) -> None:  # noqa: B027 - for those that have something to set
         """Set what belongs to the process; called first, where the process is this engine's alone."""
 
+    def settle(self, case: Case) -> None:  # noqa: B027 - most frameworks have no switch for a dtype
+        """Set what belongs to the process for a case that it holds alone from now on; before `prepare`."""
+
     def give_back(self) -> None:  # noqa: B027 - for those that keep some
         """Let the system have what this engine's process has freed, and keeps."""
 

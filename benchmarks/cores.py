@@ -5,14 +5,16 @@
 
 Every subject has a process of its own, kept warm, and only one works at a
 time: the engines of crossgrad in their default variants, raw code in each
-framework (``peers/raw``), and the pure matrix products in NumPy and PyTorch.
+framework (``peers/raw``), and the pure matrix products in NumPy, PyTorch and JAX.
 A round gives each subject one turn, of as many calls as it was calibrated to;
-rounds begin with another subject each time. A ratio is the median over the
-rounds of the ratio within a round, with a 95 % interval of the median from
-order statistics. ``over raw`` holds an engine against raw code of the same
-framework, ``over products`` against the faster of the two pure products, ``over own products``
-against those of the same framework, whose matrix library may be the slower one, and
-``memory over raw`` the peak of a step (Linux), where it is 16 MiB or more.
+rounds begin with another subject each time. What stays with a process, as where its
+arrays lie, no round shows: so there are five processes of each, one after the other. A
+ratio is the median over the processes of the median over their rounds of the ratio
+within a round; its interval is that of the median of five processes, which are the
+extremes. ``over raw`` holds an engine against raw code of the same framework, ``over
+products`` against the fastest of the pure products, ``over own products`` against those
+of the same framework, whose matrix library may be the slower one, and ``memory over
+raw`` the peak of a step (Linux), where it is 16 MiB or more.
 On CUDA, NumPy stays out. Prints a table and writes ``benchmarks/results/cores.json``.
 """
 
@@ -24,7 +26,6 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import date
-from math import comb
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,7 +92,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A median of ratios within rounds, and the 95 % interval of the median."""
+    """A median of ratios, and the interval of the median."""
 
     value: float
     low: float
@@ -108,13 +109,14 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=SHAPES, help="NETWORK@BATCH, repeatable")
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--processes", type=int, default=5, help="of each subject, one after the other")
+    parser.add_argument("--rounds", type=int, default=7, help="of each process")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
     for shape in options.only or SHAPES:
         for dtype in options.dtype or DTYPES:
-            found = measure(shape, dtype, options.device, options.rounds)
+            found = measure(shape, dtype, options.device, options.processes, options.rounds)
             print("\n".join(lines_of(found)), flush=True)
             rows.append(found)
 
@@ -124,6 +126,7 @@ def main() -> None:
         "date": str(date.today()),
         "command": command_of(options),
         "device": options.device,
+        "processes": options.processes,
         "rounds": options.rounds,
         "seconds": round(time.perf_counter() - start),
         "load_before": round(load_before, 2),
@@ -138,8 +141,18 @@ def engines_on(device: str) -> list[str]:
     return [name for name in subjects_on(device) if name in ENGINES]
 
 
-def measure(shape: str, dtype: str, device: str, rounds: int) -> dict[str, Any]:
-    """Time every subject on one case, in rounds that take turns."""
+def measure(shape: str, dtype: str, device: str, processes: int, rounds: int) -> dict[str, Any]:
+    """Time every subject on one case, in rounds that take turns, in several processes."""
+    found = [measure_once(shape, dtype, device, rounds) for _ in range(processes)]
+    samples = {name: [times[name] for times, _ in found] for name in subjects_on(device)}
+    peaks = {name: typical([held[name] for _, held in found]) for name in subjects_on(device)}
+    return compared(samples, peaks) | {"shape": shape, "dtype": dtype}
+
+
+def measure_once(
+    shape: str, dtype: str, device: str, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, int | None]]:
+    """Seconds of a call in each round, and the peak of a step in bytes, by subject."""
     subjects = [Subject(name, shape, dtype, device) for name in subjects_on(device)]
     try:
         for subject in subjects:
@@ -156,13 +169,18 @@ def measure(shape: str, dtype: str, device: str, rounds: int) -> dict[str, Any]:
     finally:
         for subject in subjects:
             subject.close()
-    return compared(samples, peaks) | {"shape": shape, "dtype": dtype}
+    return samples, peaks
 
 
-def compared(samples: dict[str, list[float]], peaks: dict[str, int | None]) -> dict[str, Any]:
-    """Ratios of each engine to the raw code and to the faster pure products."""
-    products = [name for name in samples if name.startswith("products")]
-    fastest = min(products, key=lambda name: median(samples[name]))
+def typical(peaks: list[int | None]) -> int | None:
+    known = [peak for peak in peaks if peak is not None]
+    return round(median(known)) if known else None
+
+
+def compared(samples: dict[str, list[list[float]]], peaks: dict[str, int | None]) -> dict[str, Any]:
+    """Ratios of each engine to the raw code and to the fastest pure products."""
+    seconds = {name: median(map(median, processes)) for name, processes in samples.items()}
+    fastest = min((name for name in samples if name.startswith("products")), key=lambda name: seconds[name])
     engines: dict[str, Any] = {}
     for name in [name for name in samples if name in ENGINES]:
         own = samples.get(f"products {name}")
@@ -175,25 +193,22 @@ def compared(samples: dict[str, list[float]], peaks: dict[str, int | None]) -> d
             "memory_over_raw": ours_peak / raw_peak if ours_peak and raw_peak and raw_peak >= SMALL else None,
         }
     return {
-        "seconds": {name: median(values) for name, values in samples.items()},
+        "seconds": seconds,
         "peak_bytes": peaks,
         "fastest_products": fastest,
         "engines": engines,
     }
 
 
-def ratio(ours: list[float], theirs: list[float]) -> Ratio:
-    """The median of the rounds' ratios; the interval's ends are order statistics.
+def ratio(ours: list[list[float]], theirs: list[list[float]]) -> Ratio:
+    """The median over processes of their rounds' median ratio, and the interval of such a median."""
+    from crossgrad.bench.statistics import median_interval
 
-    The k-th smallest of n is below the median unless fewer than k of n fair
-    coins fall heads: k is the largest with a chance of at most 2.5 %.
-    """
-    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    n, k, chance = len(ratios), 0, 0.0
-    while (chance := chance + comb(n, k) / 2**n) <= 0.025:
-        k += 1
-    k = max(k - 1, 0)
-    return Ratio(median(ratios), ratios[k], ratios[n - 1 - k])
+    middles = [
+        median(a / b for a, b in zip(mine, other, strict=True))
+        for mine, other in zip(ours, theirs, strict=True)
+    ]
+    return Ratio(median(middles), *median_interval(middles))
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:

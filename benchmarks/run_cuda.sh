@@ -87,8 +87,8 @@ part_large() {
 
 # The engines beside what a user would write.
 part_cores() {
-    local effort=(--rounds 21)
-    [ "$rehearse" ] && effort=(--only 1-1-1@1 --rounds 3)
+    local effort=(--processes 3 --rounds 7)
+    [ "$rehearse" ] && effort=(--only 1-1-1@1 --processes 1 --rounds 3)
     step cores "$python" benchmarks/cores.py --device "$device" --output "$out/cores.json" \
         "${effort[@]}"
 }

@@ -1,9 +1,11 @@
 """JAX compiles a phase once, when it is prepared or first asked for: what follows is running alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from crossgrad.networks.cases import Case
 
 from .conftest import load_or_skip, make_case
 
@@ -46,6 +48,48 @@ def test_a_step_compiles_when_it_is_prepared_only(
     assert when_prepared == at_first + 1
     assert count() == when_prepared
     assert prepared.gradients(result)["loss"].dtype == case.format.storage
+
+
+@pytest.fixture
+def settled() -> Iterator[Callable[[Case], Any]]:
+    """A backend in a process that holds one case alone; the process is others' again afterwards."""
+    backend = type(load_or_skip("jax"))()  # not the one that all tests share
+
+    def settle(case: Case) -> Any:
+        backend.settle(case)
+        return backend
+
+    yield settle
+    backend.settle(make_case("1-1-1", "float32"))
+
+
+@pytest.mark.parametrize("gives_away", [False, True], ids=["fresh", "given-away"])
+@pytest.mark.parametrize("phase", ["step", "forward"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_in_a_settled_process_what_is_called_is_the_compiled_function(
+    dtype: str,
+    phase: str,
+    gives_away: bool,
+    settled: Callable[[Case], Any],
+    count: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the scope that x64 needs elsewhere: a call enters JAX's own C++ at once."""
+    from crossgrad.backends.jax import program
+
+    if gives_away:
+        monkeypatch.setattr(program, "GIVEN_AWAY_FROM", 0)
+    case = make_case("3-5-5", dtype, batch_size=4)
+    prepared = settled(case).prepare(case, "jit", "cpu")
+    values = prepared.put(case.parameters, case.batch)
+    run = getattr(prepared, phase)
+    run(values)
+    before = count()
+    result = run(values)
+    assert count() == before
+    assert type(prepared._started.call).__name__ == "PjitFunction"
+    loss = prepared.gradients(result)["loss"] if phase == "step" else prepared.loss(result)
+    assert loss.dtype == case.format.storage
 
 
 def test_the_listener_hears_a_second_compilation(count: Callable[[], int]) -> None:

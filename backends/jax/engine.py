@@ -34,6 +34,9 @@ class JaxBackend(Backend):
     name = "jax"
     variants = ("jit", "nojit", "forward")
 
+    def __init__(self) -> None:
+        self._x64_for_good = False
+
     def devices(self) -> tuple[str, ...]:
         try:
             count = len(jax.devices("cuda"))
@@ -46,14 +49,19 @@ class JaxBackend(Backend):
         require_rules(self.name, case.network, case.loss, ACTIVATIONS, LOSSES)
         if variant == "forward":
             _require_small(case)
-        return JaxProgram(case, variant, device)
+        return JaxProgram(case, variant, device, self._x64_for_good)
 
     def products(self, case: Case, device: str) -> Products:
         self._require(case, device)
-        return JaxProducts(case, device)
+        return JaxProducts(case, device, self._x64_for_good)
 
     def limit_device_memory(self, size: int) -> None:
         limit_device_memory(size)
+
+    def settle(self, case: Case) -> None:
+        """Switch x64 on or off for the whole process, as the users of one dtype do, instead of in scopes."""
+        self._x64_for_good = case.dtype == "float64"
+        jax.config.update("jax_enable_x64", self._x64_for_good)  # type: ignore[no-untyped-call]
 
     def forget(self) -> None:
         """Empty JAX's caches, which hold half a megabyte for each program ever compiled."""

@@ -25,8 +25,8 @@ LARGEST_COPY = 256 * 2**20
 class JaxProducts(OnDevice, Products):
     """Operands of a case's shapes and dtype, drawn on the device: their numbers do not matter."""
 
-    def __init__(self, case: Case, device: str) -> None:
-        super().__init__(case, device)
+    def __init__(self, case: Case, device: str, x64_for_good: bool = False) -> None:
+        super().__init__(case, device, x64_for_good)
         B, widths = case.batch_size, case.network.widths
         with self._scope(), jax.default_device(self._device):
             keys = iter(jax.random.split(jax.random.key(0), 3 * len(widths)))

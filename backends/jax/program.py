@@ -30,8 +30,8 @@ gradients will be.
 class JaxProgram(OnDevice, Program):
     """The phases of a training step; all but `step` are compiled when they are first called."""
 
-    def __init__(self, case: Case, variant: str, device: str) -> None:
-        super().__init__(case, device)
+    def __init__(self, case: Case, variant: str, device: str, x64_for_good: bool = False) -> None:
+        super().__init__(case, device, x64_for_good)
         self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
         self._compiles = variant != "nojit"
         self._ready: dict[str, Ready] = {}

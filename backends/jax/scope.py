@@ -35,13 +35,20 @@ class Ready:
 
 
 class OnDevice(Timed):
-    """A device, a dtype and the settings that the dtype needs; knows what was started last."""
+    """A device, a dtype and the settings that the dtype needs; knows what was started last.
 
-    def __init__(self, case: Case, device: str) -> None:
+    Parameters
+    ----------
+    x64_for_good
+        Whether x64 is on for the whole process and stays so.
+    """
+
+    def __init__(self, case: Case, device: str, x64_for_good: bool = False) -> None:
         kind, _, index = device.partition(":")
         self._device = jax.devices(kind)[int(index or 0)]
         self._storage = find_dtype(case.dtype).storage
         self._x64 = case.dtype == "float64"
+        self._x64_for_good = x64_for_good
         self._precision = "tensorfloat32" if case.dtype == "tf32" else "highest"
         self._last: Any = None
         """Arrays of which the last is there when all is that was started."""
@@ -65,7 +72,8 @@ class OnDevice(Timed):
         What is compiled has its types and precision in it. It can be called in two ways:
         what `jax.jit` returns finds it again, if all settings are as they were, and is the faster
         one by a microsecond or two, being C++; but it would compile anew for other settings,
-        and with float64 turn to float32. So it is taken where x64 is off, here and for the dtype.
+        and float64 would turn to float32 where x64 is off. So it is taken for float64 where x64 is on
+        for good, and for the others where it is off.
         """
 
         @wraps(function)
@@ -81,8 +89,8 @@ class OnDevice(Timed):
             traced = time.perf_counter()
             executable = lowered.compile()
         seconds = {"trace": traced - start, "compile": time.perf_counter() - traced}
-        always_narrow = not (self._x64 or settings.jax_enable_x64)
-        return Ready(jitted if always_narrow else executable, executable, seconds)
+        as_now = self._x64_for_good if self._x64 else not settings.jax_enable_x64
+        return Ready(jitted if as_now else executable, executable, seconds)
 
     def _place(self, array: Array) -> jax.Array:
         placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)

@@ -15,7 +15,7 @@ from .activations import ACTIVATIONS
 from .allocation import give_back_memory, keep_freed_memory
 from .graph import GraphProgram
 from .losses import LOSSES
-from .precision import matmul_settings
+from .precision import matmul_settings, settle_precision
 from .products import TorchProducts
 from .program import DTYPES, TorchProgram
 from .variants import CompiledProgram, EagerProgram, FuncProgram
@@ -34,13 +34,19 @@ class TorchBackend(Backend):
     name = "torch"
     variants = tuple(PROGRAMS)
 
+    def __init__(self) -> None:
+        self._settled_for: str | None = None
+
     def devices(self) -> tuple[str, ...]:
         return ("cpu", *cuda_names(torch.cuda.device_count() if torch.cuda.is_available() else 0))
 
     def prepare(self, case: Case, variant: str, device: str) -> Program:
         self._require(case, device)
         require_rules(self.name, case.network, case.loss, ACTIVATIONS, LOSSES)
-        return PROGRAMS[variant](case, device)
+        program = PROGRAMS[variant](case, device)
+        if case.dtype == self._settled_for:
+            program.trust_precision()
+        return program
 
     def products(self, case: Case, device: str) -> Products:
         self._require(case, device)
@@ -48,6 +54,10 @@ class TorchBackend(Backend):
 
     def own_process(self) -> None:
         keep_freed_memory()
+
+    def settle(self, case: Case) -> None:
+        settle_precision(case.dtype)
+        self._settled_for = case.dtype
 
     def give_back(self) -> None:
         give_back_memory()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -32,6 +32,25 @@ def matmul_precision(wanted: str) -> Iterator[None]:
         yield
 
 
+def settle_precision(dtype: str) -> None:
+    """Set the precision that a dtype needs for all of this process."""
+    wanted = _wanted(dtype)
+    for settings in matmul_settings():
+        if not _means(settings.fp32_precision, wanted):
+            settings.fp32_precision = wanted
+
+
+class Caller(Protocol):
+    """What calls a function in the precision of a program."""
+
+    def __call__(self, function: Callable[[T], R], argument: T) -> R: ...
+
+
+def plainly(function: Callable[[T], R], argument: T) -> R:
+    """The caller of a process in which the precision is settled."""
+    return function(argument)
+
+
 class InPrecision:
     """Calls functions in a precision, without `matmul_precision`'s cost where nothing is to be set.
 
@@ -40,7 +59,7 @@ class InPrecision:
     """
 
     def __init__(self, dtype: str, device: torch.device) -> None:
-        self._wanted = "tf32" if dtype == "tf32" else "ieee"
+        self._wanted = _wanted(dtype)
         cuda, cpu = matmul_settings()
         settings = cuda if device.type == "cuda" else cpu
         # Asked for directly: Python comes to __getattr__ only after a search that takes three times as long.
@@ -52,6 +71,10 @@ class InPrecision:
             return function(argument)
         with matmul_precision(self._wanted):
             return function(argument)
+
+
+def _wanted(dtype: str) -> str:
+    return "tf32" if dtype == "tf32" else "ieee"
 
 
 def _means(setting: str, wanted: str) -> bool:

@@ -14,7 +14,7 @@ from ...networks.parameters import Parameters
 from ..base import Program, Trace, numbered
 from .activations import ACTIVATIONS
 from .losses import LOSSES
-from .precision import InPrecision
+from .precision import Caller, InPrecision, plainly
 from .timing import DeviceTimed
 
 DTYPES = {
@@ -60,11 +60,15 @@ class TorchProgram(DeviceTimed, Program):
         super().__init__(torch.device(device))
         self._dtype = DTYPES[case.dtype]
         self._storage = find_dtype(case.dtype).storage
-        self._in_precision = InPrecision(case.dtype, self._device)
+        self._in_precision: Caller = InPrecision(case.dtype, self._device)
         self._activations = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self._biased = [layer.bias for layer in case.network.layers]
         self._loss = LOSSES[case.loss]
         self._learning_rate = case.learning_rate
+
+    def trust_precision(self) -> None:
+        """Look at the process's precision no more: a small step is 3 % faster, and nobody else sets it."""
+        self._in_precision = plainly
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         layers = tuple(

@@ -180,6 +180,8 @@ class _EngineWorker(_Worker):
         self._backend.forget()
         case = read_case(message["case"], self._case_file)
         os.ftruncate(self._case_file, 0)
+        self._programs.clear()  # of other settings
+        self._backend.settle(case)
         self._held = Held(self._backend, self._engine(message), case, message["products"], self._announce)
         run, found = self._held.begin()
         answer = {"is": "ran", **run_message(run, self._result_file), "found": found}

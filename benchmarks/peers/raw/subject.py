@@ -42,6 +42,7 @@ def build(name, case, device):
         return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch, device)
     backend = load(name)
     backend.own_process()
+    backend.settle(case)
     program = backend.prepare(case, backend.variants[0], device)
     values = program.put(case.parameters, case.batch)
     return partial(program.step, values), program.synchronize

@@ -1,0 +1,71 @@
+"""A process that holds one case alone is set up for it once, not at each call."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossgrad.bench.lanes import Lanes
+from crossgrad.compare import compare_runs
+from crossgrad.oracle import consult
+from crossgrad.run import UNSUPPORTED
+from crossgrad.verdict import WRONG
+from crossgrad.workers.limits import Limits
+
+from .conftest import load_or_skip, make_case
+
+
+@pytest.fixture
+def torch_settings() -> Iterator[list[Any]]:
+    """What governs float32 products, as it was before, afterwards."""
+    load_or_skip("torch")
+    from crossgrad.backends.torch.precision import matmul_settings
+
+    before = [settings.fp32_precision for settings in matmul_settings()]
+    yield matmul_settings()
+    for settings, value in zip(matmul_settings(), before, strict=True):
+        settings.fp32_precision = value
+
+
+def test_torch_takes_the_precision_of_the_dtype_for_good(torch_settings: list[Any]) -> None:
+    for settings in torch_settings:
+        settings.fp32_precision = "tf32"
+    type(load_or_skip("torch"))().settle(make_case("3-5-2", "float32"))
+    assert [settings.fp32_precision for settings in torch_settings] == ["ieee", "ieee"]
+
+
+def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_settings: list[Any]) -> None:
+    from crossgrad.backends.torch.precision import InPrecision, plainly
+
+    backend = type(load_or_skip("torch"))()  # not the one that all tests share
+    case, other = make_case("3-5-2", "float32", batch_size=4), make_case("3-5-2", "bfloat16")
+    before = backend.prepare(case, "eager", "cpu")
+    backend.settle(case)
+    after = backend.prepare(case, "eager", "cpu")
+    assert after._in_precision is plainly
+    for program in (before, backend.prepare(other, "eager", "cpu")):
+        assert isinstance(program._in_precision, InPrecision)
+    ours, theirs = (
+        program.gradients(program.step(program.put(case.parameters, case.batch)))
+        for program in (before, after)
+    )
+    for name, gradient in ours.items():
+        np.testing.assert_array_equal(gradient, theirs[name])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_a_held_process_changes_from_dtype_to_dtype(backend: str) -> None:
+    """JAX's x64 is switched for the process: what float64 was held in must not narrow, nor widen float32."""
+    load_or_skip(backend)
+    with Lanes([backend], ["cpu"], Limits()) as lanes:
+        engine = lanes.engines[0]
+        for dtype in ("float64", "float32", "float64", "bfloat16"):
+            case = make_case("3-5-2", dtype, batch_size=4)
+            run, _ = lanes.hold(engine, case, products=False)
+            if run.status == UNSUPPORTED:
+                continue
+            assert run.trace is not None
+            assert {str(array.dtype) for array in run.trace.quantities.values()} == {dtype}
+            comparisons = compare_runs(case, [run], consult(case))
+            assert [c.quantity for c in comparisons if c.verdict in WRONG] == []
