@@ -90,6 +90,8 @@ def main():
     step, wait = build(name, plan_case(network, dtype, batch_size=int(batch_size)), device)
     seconds_of(step, wait, 1)
     gc.collect()  # the case too, where the subject has copied it
+    if name in ENGINES:
+        load(name).give_back()  # as a worker does that holds a case: part of the engine
     gc.disable()
     say({"ready": name})
     for line in sys.stdin:
