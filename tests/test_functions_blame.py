@@ -95,6 +95,23 @@ def test_a_rough_function_is_not_blamed_for_another_loss() -> None:
     assert report.blames == ()
 
 
+def test_a_loss_that_is_hard_to_follow_is_not_wrong_for_it() -> None:
+    """A million beside the loss hides its slopes: both functions are right, for losses of their own."""
+    torch = pytest.importorskip("torch")
+
+    def far_up(params: Any, x: Any, y: Any) -> Any:
+        return 1e6 + in_torch(params, x, y)
+
+    def decaying(params: Any, x: Any, y: Any) -> Any:
+        return in_torch(params, x, y) + 1e-7 * sum(torch.sum(p**2) for p in params)
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(far_up, "torch"), crossgrad.loss(decaying, "torch"), args=arguments()
+    )
+    assert not report.ok
+    assert report.blames == ()
+
+
 TRIED = [
     ("float32", 1000001, "products-in-float16"),
     ("float16", 1000004, "sigmoid-rational"),

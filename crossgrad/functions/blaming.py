@@ -164,7 +164,7 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
         return dispute.blames(dict.fromkeys(wrong, SLOPE), right[0])
     if wrong:
         return [dispute.blame(name, _another(name, dispute), SLOPE) for name in wrong]
-    return _by_a_closer_look(dispute) or _unfollowed(right, verdicts, dispute)
+    return _by_a_closer_look(dispute)
 
 
 def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
@@ -191,17 +191,6 @@ def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
     if not step:
         return False
     return abs(float(one.best[LOSS_NAME]) - float(other.best[LOSS_NAME])) <= FEW * step
-
-
-def _unfollowed(
-    right: Sequence[str], verdicts: Mapping[str, bool | None], dispute: Dispute
-) -> list[FunctionBlame]:
-    """Beside functions whose gradient is surely that of their loss, those of which it is not known."""
-    if not right or not dispute.agree(right) or grain(dispute.functions[right[0]], dispute.arguments):
-        return []
-    text = f"the gradient of {right[0]} is the slope of its loss; that of this one could not be followed"
-    unknown = [n for n, own in verdicts.items() if own is None and not dispute.functions[n].redraws]
-    return dispute.blames(dict.fromkeys(unknown, text), right[0])
 
 
 def _by_majority(dispute: Dispute) -> Finding:
