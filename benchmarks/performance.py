@@ -121,7 +121,7 @@ def honesty() -> str:
 
 def functions() -> str:
     """How well functions of which nothing is known are told apart."""
-    found = results("functions")
+    found, apart = results("functions"), results("blames")
     labels = {
         "detected": "faults that count and are found",
         "blamed_of_two": "of these, blamed beside one right function",
@@ -138,7 +138,9 @@ def functions() -> str:
         rows.append([label, *(share(dtypes[dtype][key]) for dtype in dtypes)])
     about = (
         f"Every fault that applies on {found['cases']} random networks a dtype, "
-        f"seeds from {found['seed']:,}; 95 % intervals (Wilson)."
+        f"seeds from {found['seed']:,}; 95 % intervals (Wilson). "
+        f"Of {apart['pairs']:,} pairs of functions that are right for two different losses "
+        f"(`benchmarks/blames.py`), in {len(apart['blamed'])} one was called wrong."
     )
     return f"{table(rows)}\n\n{about}"
 
