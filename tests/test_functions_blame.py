@@ -129,3 +129,106 @@ def test_faults_that_were_not_blamed_or_on_the_right_function(dtype: str, seed: 
     assert trial.counts
     assert trial.detected
     assert trial.blamed == trial.blamed_of_more == (MUTANT,)
+
+
+def beside(right: Callable[..., Any], wrong: Callable[..., Any], *args: Any) -> Any:
+    """A loss in torch and another function of torch, which may have a gradient of its own."""
+    return crossgrad.compare_gradients(
+        crossgrad.loss(right, "torch", name="right"), crossgrad.loss(wrong, "torch", name="wrong"), args=args
+    )
+
+
+def spoilt(loss: Callable[..., Any], factor: float, leaf: str) -> Callable[..., Any]:
+    """The same loss, with the gradient at a leaf of a dict times a factor."""
+
+    def function(params: Any, *args: Any) -> Any:
+        p = params[leaf]
+        return loss({**params, leaf: factor * p - (factor - 1) * p.detach()}, *args)
+
+    return function
+
+
+def is_wrong_alone(report: Any) -> bool:
+    return [(b.function, SLOPE in b.evidence) for b in report.blames] == [("wrong", True)]
+
+
+def test_a_leaf_without_dimensions_does_not_hide_who_is_wrong() -> None:
+    torch = pytest.importorskip("torch")
+
+    def loss(params: Any, x: Any) -> Any:
+        return torch.sin(params["t"] * (x @ params["w"])).mean()
+
+    params = {"t": np.array(1.3), "w": drawn(2)}
+    assert is_wrong_alone(beside(loss, spoilt(loss, 2, "w"), params, drawn(5, 2, seed=1)))
+
+
+@pytest.mark.parametrize("far", [1e2, 1e5, 3e5])
+def test_a_loss_that_is_flat_but_for_a_little_is_followed_there(far: float) -> None:
+    """Large steps find it saturated to both sides, with slopes of exactly nothing."""
+    torch = pytest.importorskip("torch")
+
+    def loss(params: Any, x: Any) -> Any:
+        return torch.exp(-((x - params["centre"]) ** 2).sum(-1)).mean()
+
+    params = {"centre": far + drawn(2)}
+    assert is_wrong_alone(beside(loss, spoilt(loss, -1, "centre"), params, far + drawn(6, 2, seed=1)))
+
+
+def test_a_leaf_that_is_large_and_not_in_question_does_not_set_the_steps() -> None:
+    torch = pytest.importorskip("torch")
+
+    def loss(params: Any, x: Any) -> Any:
+        logits = x @ params["w"]
+        return torch.logsumexp(logits, -1).mean() - logits[:, 0].mean() + 1e-16 * params["large"].sum()
+
+    params = {"w": drawn(4, 3), "large": 1e8 + drawn(3, seed=2)}
+    assert is_wrong_alone(beside(loss, spoilt(loss, 1.5, "w"), params, drawn(5, 4, seed=1)))
+
+
+def test_a_kink_excuses_what_is_of_the_kink_alone() -> None:
+    """Rows of zeros and no bias, relu's kink at them all; the wrong gradient is 1.02 times the right one."""
+    torch = pytest.importorskip("torch")
+    x = drawn(6, 4, seed=1)
+    x[:2] = 0
+
+    def loss(params: Any, x: Any) -> Any:
+        return (torch.relu(x @ params["w"] + params["b"]) ** 1.5).sum() + torch.relu(x @ params["w"]).sum()
+
+    params = {"w": drawn(4, 3), "b": np.zeros(3)}
+    report = beside(loss, spoilt(loss, 1.02, "w"), params, x)
+    assert (report.verdict, is_wrong_alone(report)) == ("disagree", True)
+
+
+def test_arithmetic_in_the_dtype_of_the_arguments_is_no_matter_of_steps() -> None:
+    """float32 inside is as wide as the arguments: what differs is the other loss's epsilon."""
+    torch = pytest.importorskip("torch")
+
+    def careful(w: Any, x: Any) -> Any:
+        return -torch.log_softmax((x @ w).float(), -1).to(x.dtype)[:, 0].mean()
+
+    def with_epsilon(w: Any, x: Any) -> Any:
+        return -torch.log(torch.softmax(x @ w, -1)[:, 0] + 1e-6).mean()
+
+    for seed in range(4):
+        args = drawn(5, 4, seed=seed).astype("float32"), drawn(6, 5, seed=9).astype("float32")
+        assert beside(careful, with_epsilon, *args).blames == ()
+
+
+def test_a_term_that_is_added_is_no_factor() -> None:
+    torch = pytest.importorskip("torch")
+
+    def loss(w: Any, x: Any) -> Any:
+        return ((x @ w) ** 2).sum() + torch.sin(w).sum()
+
+    report = beside(loss, lambda w, x: loss(w, x) + 1e-2 * w.sum(), drawn(4), drawn(9, 4, seed=1))
+    assert (report.verdict, report.blames) == ("disagree", ())
+    assert "times the other" not in str(report)
+
+
+def test_a_gradient_alone_has_no_loss_that_it_could_be_the_slope_of() -> None:
+    def gradient_of_mean(params: Any, x: Any, y: Any) -> Any:
+        _, (dW, db) = hand_written(params, x, y)
+        return dW / 2, db / 2
+
+    (blame,) = compared(gradient_of_mean, *arguments()).blames
+    assert (blame.function, "it gives no loss" in blame.evidence) == ("mine", True)

@@ -73,3 +73,23 @@ def test_what_refuses_watched_arrays_is_judged_by_its_inputs_noise() -> None:
         crossgrad.gradient(wrong, "numpy", "wrong"), seen_by_torch(), args=arguments()
     )
     assert [blame.function for blame in report.blames] == ["wrong"]
+
+
+def test_shapes_that_change_in_place_round_nothing_and_hide_nothing() -> None:
+    """A vector times a matrix squeezes in place a result that requires a gradient."""
+    import torch
+
+    args = np.random.default_rng(0).standard_normal(4), np.random.default_rng(1).standard_normal((4, 3))
+
+    def in_numpy(h: Any, W: Any) -> Any:
+        a = np.tanh(h @ W)
+        dz = 2 * a * (1 - a**2)
+        return (a**2).sum(), W @ dz
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda h, W: (torch.tanh(h @ W) ** 2).sum(), "torch"),
+        crossgrad.gradient(in_numpy, "numpy"),
+        args=args,
+    )
+    assert report.verdict == "agree", str(report)
+    assert not report.notes

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from ...networks.cases import Case
+from ..allocation import give_back_memory
 from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
 from .activations import ACTIVATIONS
 from .losses import LOSSES
@@ -66,6 +67,9 @@ class JaxBackend(Backend):
     def forget(self) -> None:
         """Empty JAX's caches, which hold half a megabyte for each program ever compiled."""
         jax.clear_caches()  # type: ignore[no-untyped-call]
+
+    def give_back(self) -> None:
+        give_back_memory()
 
     def environment(self) -> dict[str, Any]:
         settings: Any = jax.config

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ...networks.cases import Case
+from ..allocation import give_back_memory, keep_freed_memory
 from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
 from .activations import ACTIVATIONS
-from .allocation import give_back_memory, keep_freed_memory
 from .graph import GraphProgram
 from .losses import LOSSES
 from .precision import matmul_settings, settle_precision

@@ -25,7 +25,7 @@ from .measuring import Measured
 from .points import Point
 from .runs import FunctionFailed
 
-STEPS = tuple(2.0**-k for k in range(4, 28, 4))
+STEPS = tuple(2.0**-k for k in range(0, 28, 4))
 """Of the parameters' size in the direction."""
 
 EPS = 2.0**-52
@@ -118,7 +118,7 @@ def slope_along(
         return None
     start = arguments.in_float64 if start is None else start
     keys = {arguments.name(key): key for key in arguments.differentiated}
-    size = norm({name: start[keys[name]] for name in direction}) or 1.0
+    size = _size({name: start[keys[name]] for name in direction}, direction)
     steps = [size * step for step in STEPS]
     offsets = (0.0, *(side * h for h in steps for side in (1, -1)))
     try:
@@ -126,15 +126,13 @@ def slope_along(
     except (FunctionFailed, InvalidInput):
         return None
     losses = list(zip(found[::2], found[1::2], strict=True))
-    slopes = [(above - below) / (2 * h) for h, (above, below) in zip(steps, losses, strict=True)]
+    slopes = _known([(above - below) / (2 * h) for h, (above, below) in zip(steps, losses, strict=True)])
     # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
     better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]
     rounding = [ROUNDINGS * EPS * abs(middle) / h for h in steps[2:]]
     errors = [abs(b - a) + noise for (a, b), noise in zip(pairwise(better), rounding, strict=True)]
-    if losses[0] != (middle, middle):  # steps too small for what the loss is computed in say nothing
-        still = [(middle, middle) == pair for pair in losses[2:]]
-        errors = [np.inf if stays else error for stays, error in zip(still, errors, strict=True)]
-    best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))
+    errors = _borne_out(better[1:], errors)
+    best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
         return None
     coarse, fine = [
@@ -142,6 +140,36 @@ def slope_along(
         for h, (above, below) in zip(steps[best + 1 : best + 3], losses[best + 1 : best + 3], strict=True)
     ]
     return Slope(better[best + 1], errors[best], _kink(coarse, fine, rounding[best]))
+
+
+def _size(values: Mapping[str, Array], direction: Mapping[str, Array]) -> float:
+    """The length of what a direction moves; leaves that have no part in it have none in its size."""
+    parts = {name: float(np.linalg.norm(part)) for name, part in direction.items()}
+    return float(np.hypot.reduce([parts[name] * np.linalg.norm(values[name]) for name in parts])) or 1.0
+
+
+def _known(slopes: list[float]) -> list[float]:
+    """Without those of steps over which the loss did not move, if over others it did.
+
+    Too small a step for what the loss is computed in finds that, and one so large that all is saturated.
+    """
+    return [slope or float("nan") for slope in slopes] if any(slopes) else slopes
+
+
+def _borne_out(found: list[float], errors: list[float]) -> list[float]:
+    """Infinite errors for what finer steps contradict, as far as these can tell."""
+    told = np.nan_to_num(errors, nan=np.inf)
+    return [
+        error
+        if np.isfinite(error)
+        and all(
+            abs(value - finer) <= SURE * (error + off)
+            for finer, off in zip(found[n + 1 :], told[n + 1 :], strict=True)
+            if np.isfinite(off)
+        )
+        else float("inf")
+        for n, (value, error) in enumerate(zip(found, told, strict=True))
+    ]
 
 
 def _kink(coarse: tuple[float, float], fine: tuple[float, float], noise: float) -> tuple[float, float] | None:
@@ -156,7 +184,8 @@ def has_loss_in_float64(one: Measured) -> bool:
 
 def moved(start: Values, keys: Mapping[str, Key], step: float, direction: Mapping[str, Array]) -> Values:
     """The values a step in a direction further."""
-    return {**start, **{keys[name]: start[keys[name]] + step * part for name, part in direction.items()}}
+    found = {keys[name]: np.asarray(start[keys[name]] + step * part) for name, part in direction.items()}
+    return {**start, **found}  # as arrays: NumPy makes scalars of those without dimensions
 
 
 def loss_at(one: Measured, values: Values) -> float:

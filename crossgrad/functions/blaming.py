@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .arbiter import is_at_kink, is_its_own, is_of_its_loss
 from .arguments import Arguments
-from .closer import grain, is_consistent
+from .closer import agree_beside, grain, is_consistent
 from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
@@ -14,7 +16,9 @@ from .runs import LOSS_NAME
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
 
-STEPS = "its loss in float64 moves in steps: part of it is computed in a narrower dtype"
+NOT_FINITE = "it is not finite where that of {} is, which is the slope of its loss, by differences in float64"
+
+STEPS = "its loss in float64 moves in steps, as if part of it were rounded, or computed in a narrower dtype"
 
 FEW = 16.0
 """Steps of a loss by which it may be off."""
@@ -153,6 +157,8 @@ def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Ar
 
 def _is_about_a_kink(dispute: Dispute) -> bool:
     one, other = (dispute.functions[group[0]] for group in dispute.groups[:2])
+    if LOSS_NAME in dispute.apart(one.name, other.name) or not agree_beside(one, other, dispute.arguments):
+        return False
     return is_at_kink(one, other, dispute.arguments) and is_at_kink(other, one, dispute.arguments)
 
 
@@ -161,7 +167,9 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     right = [name for name, own in verdicts.items() if own]
     wrong = [name for name, own in verdicts.items() if own is False]
     if wrong and right:
-        return dispute.blames(dict.fromkeys(wrong, SLOPE), right[0])
+        without = {name for name in wrong if dispute.functions[name].got.loss is None}
+        evidence = {name: WITHOUT.format(right[0]) if name in without else SLOPE for name in wrong}
+        return dispute.blames(evidence, right[0])
     if wrong:
         return [dispute.blame(name, _another(name, dispute), SLOPE) for name in wrong]
     return _by_a_closer_look(dispute)
@@ -181,16 +189,28 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
         return []
     evidence = {name: SLOPE for name, answer in answers.items() if answer is False}
     beside = functions[right[0]]
-    evidence |= {name: STEPS for name, size in grains.items() if _is_as_near(functions[name], beside, size)}
+    coarse = {
+        name: size for name, size in grains.items() if size and _is_coarse(functions[name], size, dispute)
+    }
+    evidence |= {name: STEPS for name, size in coarse.items() if _is_as_near(functions[name], beside, size)}
+    infinite = [name for name, m in functions.items() if not _is_finite(m)]
+    evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
     evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
     return dispute.blames(evidence, right[0])
 
 
 def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
     """Whether the losses differ by a few of the steps that one of them moves in, and not as two losses do."""
-    if not step:
-        return False
     return abs(float(one.best[LOSS_NAME]) - float(other.best[LOSS_NAME])) <= FEW * step
+
+
+def _is_finite(one: Measured) -> bool:
+    return all(np.isfinite(one.best[name]).all() for name in one.got.gradients)
+
+
+def _is_coarse(one: Measured, step: float, dispute: Dispute) -> bool:
+    """Whether a loss moves in steps that its dtype does not explain."""
+    return step > FEW * dispute.arguments.format.eps * abs(float(one.best[LOSS_NAME]))
 
 
 def _by_majority(dispute: Dispute) -> Finding:

@@ -14,6 +14,9 @@ from .runs import LOSS_NAME
 CLOSE = 1e-3
 """Relative distance up to which a gradient is what it looks like."""
 
+NEAR = 0.1
+"""Of how far a factor is from 1: what the factor leaves may be that large."""
+
 WHOLE = 1e-4
 """Relative distance of a factor from a whole number that it is taken for."""
 
@@ -46,7 +49,8 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
             return Resemblance("nonfinite", f"{text} in {listed(found)}")
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
-    factor = _factor(pairs, everything, LOSS_NAME in quantities)
+    losses = (float(arrays[LOSS_NAME]) for arrays in (mine, theirs)) if LOSS_NAME in quantities else None
+    factor = _factor(pairs, everything, None if losses is None else _quotient(*losses))
     return (
         factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
@@ -56,9 +60,9 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
 
 
 def _factor(
-    pairs: dict[str, tuple[Array, Array]], everything: Sequence[str], loss_too: bool
+    pairs: dict[str, tuple[Array, Array]], everything: Sequence[str], loss_factor: float | None
 ) -> Resemblance | None:
-    """One factor for all that differs."""
+    """One factor for all that differs, `loss_factor` that of the losses if they do."""
     factors = [_multiple(got, expected) for got, expected in pairs.values()]
     if any(factor is None for factor in factors):
         return None
@@ -66,7 +70,10 @@ def _factor(
     if max(known) - min(known) > CLOSE * abs(known[0]):
         return None
     factor = known[0]
-    if abs(factor - 1) <= CLOSE:
+    apart = abs(factor - 1)
+    if not all(
+        _is_close(got, factor * e, apart * float(np.linalg.norm(e)), NEAR) for got, e in pairs.values()
+    ):
         return None
     where = "everywhere" if len(pairs) == len(everything) else f"in {listed(list(pairs))}"
     if abs(factor) <= CLOSE:
@@ -74,7 +81,11 @@ def _factor(
     if abs(factor + 1) <= CLOSE:
         return Resemblance("sign", f"has the other sign {where}")
     text = f"is {_number(factor)} times the other {where}"
-    if loss_too and len(pairs) == len(everything):
+    if (
+        loss_factor is not None
+        and len(pairs) == len(everything)
+        and abs(loss_factor - factor) <= NEAR * apart
+    ):
         return Resemblance(CONVENTION, f"{text}: a loss that is averaged otherwise")
     return Resemblance("factor", text)
 
@@ -134,8 +145,12 @@ def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None
     return Resemblance("some", f"differs in {listed(names)} only, of {len(everything)} gradients")
 
 
-def _is_close(got: Array, expected: Array, size: float) -> bool:
-    return bool(np.linalg.norm(got - expected) <= CLOSE * size)
+def _quotient(one: float, other: float) -> float:
+    return one / other if other else float("nan")
+
+
+def _is_close(got: Array, expected: Array, size: float, share: float = CLOSE) -> bool:
+    return bool(np.linalg.norm(got - expected) <= share * size)
 
 
 def _number(factor: float) -> str:

@@ -21,6 +21,9 @@ SELECTING = {
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
 
+RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
+"""Operations that write, but to the shape alone, not to what was rounded before."""
+
 
 class Runnable:
     """A function of leaves, made to run; see the package."""
@@ -70,7 +73,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
-        if _name(func).rstrip("_") in SELECTING:
+        if _name(func).rstrip("_") in SELECTING or _name(func) in RESHAPING:
             return result
         tree_map(lambda value: self._disturb(value, func, args), result)
         return result
@@ -78,7 +81,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _disturb(self, value: Any, func: Any, args: Any) -> None:
         if not isinstance(value, torch.Tensor) or value.dtype is not torch.float64 or not value.numel():
             return
-        rounded = self._rounding.of_result(value.cpu().numpy(), _terms(func, args, value))
+        rounded = self._rounding.of_result(value.detach().cpu().numpy(), _terms(func, args, value))
         value.copy_(torch.from_numpy(rounded))
 
 

@@ -1,4 +1,4 @@
-"""Memory for tensors on the CPU, which PyTorch asks the C library for, and gives back to it."""
+"""Memory for arrays on the CPU, which PyTorch and JAX ask the C library for, and give back to it."""
 
 import ctypes
 import sys
