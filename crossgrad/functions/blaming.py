@@ -7,7 +7,8 @@ import numpy as np
 
 from .arbiter import is_at_kink, is_its_own, is_of_its_loss
 from .arguments import Arguments
-from .closer import agree_beside, grain, is_consistent
+from .closer import agree_beside, is_consistent
+from .grain import grain
 from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
