@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--processes", type=int, default=5, help="of each subject, one after the other")
-    parser.add_argument("--rounds", type=int, default=7, help="of each process")
+    parser.add_argument("--rounds", type=int, default=5, help="of each process")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
     load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
