@@ -126,7 +126,7 @@ def functions() -> str:
         "detected": "faults that count and are found",
         "blamed_of_two": "of these, blamed beside one right function",
         "own_losses": "of these, the gradient of a loss of their own",
-        "wrong_blamed_of_two": "the others, blamed beside one right function",
+        "blamed_where_one_is_right": "the others, blamed beside one right function",
         "wrongly_blamed_of_two": "the right one blamed",
         "blamed_of_more": "blamed beside two right ones",
         "false_alarms": "right functions called wrong",

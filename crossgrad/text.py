@@ -195,7 +195,7 @@ def selftest_text(trials: Sequence["Trial"], figures: Mapping[str, Any]) -> str:
         "recognised": "of the recognisable, diagnosed right",
         "blamed_of_two": "blamed, beside one right function",
         "own_losses": "that are right for a loss of their own",
-        "wrong_blamed_of_two": "the others, blamed beside one right function",
+        "blamed_where_one_is_right": "the others, blamed beside one right function",
         "wrongly_blamed_of_two": "the right function blamed",
         "blamed_of_more": "blamed, beside all right functions",
         "false_alarms": "correct runs called wrong",

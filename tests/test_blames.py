@@ -22,7 +22,7 @@ def test_nobody_is_blamed_for_another_loss(blames: Any, dtype: str) -> None:
     pairs = len(LOSSES) * (len(LOSSES) - 1) // 2
     disagree, blamed = blames.blamed_in(LOSSES, 5, dtype)
     assert blamed == []
-    assert pairs - 2 <= disagree <= pairs
+    assert disagree == pairs  # or there would be nobody to blame
 
 
 def test_a_wrong_gradient_among_them_would_be_blamed(blames: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def test_planted_faults_are_found_and_blamed(tried) -> None:
         assert found["counted"] > 60, dtype
         assert found["detected"]["share"] == 1
         assert found["blamed_of_two"]["share"] > 0.8
-        assert found["wrong_blamed_of_two"]["share"] > 0.95
+        assert found["blamed_where_one_is_right"]["share"] > 0.95
         assert found["wrongly_blamed_of_two"]["hits"] == 0
         assert found["blamed_of_more"]["share"] > 0.95
 

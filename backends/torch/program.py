@@ -67,7 +67,7 @@ class TorchProgram(DeviceTimed, Program):
         self._learning_rate = case.learning_rate
 
     def trust_precision(self) -> None:
-        """Look at the process's precision no more: a small step is 3 % faster, and nobody else sets it."""
+        """Look at the process's precision no more, which small steps feel: nobody else sets it."""
         self._in_precision = plainly
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:

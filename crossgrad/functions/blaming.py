@@ -22,7 +22,7 @@ NOT_FINITE = "it is not finite where that of {} is, which is the slope of its lo
 STEPS = "its loss in float64 moves in steps, as if part of it were rounded, or computed in a narrower dtype"
 
 FEW = 16.0
-"""Steps of a loss by which it may be off."""
+"""Steps that a loss moves in by which it may be off, and ulp of its dtype that a step has to exceed."""
 
 KINK = (
     "nobody is called wrong: the loss has a kink here, and each gradient is between its slopes to both sides"

@@ -144,7 +144,7 @@ def _figures(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair], dt
         "detected": share(len(seen), len(counted)),
         "blamed_of_two": share(sum(t.blamed == (MUTANT,) for t in seen), len(seen)),
         "own_losses": share(len(seen) - len(wrong), len(seen)),
-        "wrong_blamed_of_two": share(sum(t.blamed == (MUTANT,) for t in wrong), len(wrong)),
+        "blamed_where_one_is_right": share(sum(t.blamed == (MUTANT,) for t in wrong), len(wrong)),
         "wrongly_blamed_of_two": share(sum(bool(set(t.blamed) - {MUTANT}) for t in seen), len(seen)),
         "blamed_of_more": share(sum(t.blamed_of_more == (MUTANT,) for t in seen), len(seen)),
         "correct": len(runs),
