@@ -11,7 +11,7 @@ For one layer, with the chain rule and the letters of ``networks/spec.py``:
 
 The loss gives da of the last layer; each layer hands da_prev to the one below.
 
-Memory: z becomes a where it stands, da becomes dz, and a is used up by that,
+Memory: -z becomes a where it stands, da becomes dz, and a is used up by that,
 because dW and da_prev of the layer above have been taken by then. So a step
 needs one array for each layer's a, and two that all layers share: one for
 the layer's own da, one for da_prev. Arrays of one element are the exception:
@@ -21,7 +21,9 @@ the result.
 Tried and left out, at 1024-1024-1024-1024 and batch 512 on two cores: elementwise work
 in blocks of rows that fit into a core's cache, and halves of it on a second thread. Neither
 was faster than whole arrays: they are still in the shared cache, and the second core
-is where BLAS's own thread waits for its next product.
+is where BLAS's own thread waits for its next product. At 784-100-10 and batch 1024, scratch
+space for dz that is not a, which that thread has read into the other core's cache: what
+this pass won, others lost.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +34,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from .activations import ActivationRule
 from .losses import LossRule
+from .scalars import without_warnings
 
 Store = Callable[[str, int, Array], None]
 """Called with the kind, the layer and the array of each quantity as soon as it is there."""
@@ -43,23 +46,23 @@ class Dense(NamedTuple):
     W: Array
     W_T: Array
     b: Array | None
-    b_rows: Array | None
-    """b for as many samples as `_rows_together` says, one after the other: ``(1, rows * O)``."""
+    minus_b: Array | None
+    """-b for as many samples as `_rows_together` says, one after the other: ``(1, rows * O)``."""
 
     @classmethod
     def of(cls, W: Array, b: Array | None, batch: int) -> "Dense":
         if b is None:
             return cls(W, W.T, None, None)
-        repeated = np.tile(b, (1, _rows_together(batch, len(b))))
+        repeated = np.tile(-b, (1, _rows_together(batch, len(b))))
         repeated.setflags(write=False)
         return cls(W, W.T, b, repeated)
 
 
 def _rows_together(batch: int, outputs: int) -> int:
-    """How many rows of ``(B, O)`` the bias is added to at a time: a divisor of B.
+    """From how many rows of ``(B, O)`` the bias is taken at a time: a divisor of B.
 
     A ufunc copies an operand that it must repeat along shorter rows than its
-    buffer of 8192 elements, which takes as long as the sum. Where B has no divisor
+    buffer of 8192 elements, which takes as long as the difference. Where B has no divisor
     that makes rows of a moderate length, they stay as they are.
     """
     fitting = (n for n in range(1, batch + 1) if batch % n == 0 and (n * outputs >= 8192 or n == batch))
@@ -105,7 +108,8 @@ class Workspace:
         batch: int,
         dtype: Any,
     ) -> None:
-        self._rules, self._loss = rules, loss
+        self._kernels = [rule.kernel(dtype) for rule in rules]
+        self._loss = loss.kernel((batch, shapes[-1][0]), dtype)
         self._ones = np.ones(batch, dtype)
         shared = np.empty((2, batch * max(o for o, _ in shapes)), dtype)
         rows = [(batch, o) for o, _ in shapes]
@@ -113,6 +117,7 @@ class Workspace:
         self._spare = shared[len(rows) % 2, : da[-1].size].reshape(da[-1].shape)
         self._kept = [_Target.of(np.empty(shape, dtype)) for shape in rows]
         self._passing = [_Target.of(array) for array in da]
+        self._overflow_raises = without_warnings(overflow="raise")
         self.dW = [np.empty(shape, dtype) for shape in shapes]
         self.db = [
             np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)
@@ -121,28 +126,28 @@ class Workspace:
     def step(self, parameters: Sequence[Dense], x: Array, y: Array, store: Store | None) -> Any:
         """The loss; the gradients are in `dW` and `db` then."""
         a = self._forward(parameters, x, self._kept, store)
-        loss = self._loss.value(a[-1], y, self._spare)
-        da = self._loss.backward(a[-1], y, self._passing[-1].out)
-        self._backward(parameters, a, da, store)
+        r = np.subtract(a[-1], y, self._passing[-1].out)
+        loss = self._loss.value(r, self._spare)
+        self._backward(parameters, a, self._loss.backward(r, self._passing[-1].out), store)
         return loss
 
     def loss(self, parameters: Sequence[Dense], x: Array, y: Array, store: Store | None) -> Any:
         """The loss alone; the two shared arrays hold all activations in turn."""
         a = self._forward(parameters, x, self._passing, store)
-        return self._loss.value(a[-1], y, self._spare)
+        r = np.subtract(a[-1], y, self._spare)
+        return self._loss.value(r, self._spare)
 
     def _forward(
         self, parameters: Sequence[Dense], x: Array, targets: Sequence[_Target], store: Store | None
     ) -> list[Array]:
         """x, and each layer's output."""
         a = [x]
-        for p, rule, target in zip(parameters, self._rules, targets, strict=True):
-            z = np.dot(a[-1], p.W_T, target.product)
-            if p.b_rows is not None:
-                np.add(target.together, p.b_rows, target.together)
-            if store:
-                store("z", len(a), z)
-            a.append(rule.forward(z, target.out))
+        for p, kernel, target in zip(parameters, self._kernels, targets, strict=True):
+            minus_z = _minus_z(a, p, target, store)
+            try:
+                a.append(self._overflow_raises(kernel.from_minus_z, minus_z, target.out))
+            except FloatingPointError:  # perhaps after -z was written over
+                a.append(kernel.forward(-_minus_z(a, p, target, store)))
             if store:
                 store("a", len(a) - 1, a[-1])
         return a
@@ -153,7 +158,7 @@ class Workspace:
             target, dW, db = self._passing[n], self.dW[n], self.db[n]
             if store:
                 store("da", n + 1, da)
-            dz = self._rules[n].backward(da, a[n + 1], target.out, self._kept[n].out)
+            dz = self._kernels[n].backward(da, a[n + 1], target.out, self._kept[n].out)
             if store:
                 store("dz", n + 1, dz)
             np.dot(dz.T, a[n], dW)
@@ -165,3 +170,17 @@ class Workspace:
                     store("db", n + 1, db)
             if n:
                 da = np.dot(dz, parameters[n].W, self._passing[n - 1].product)
+
+
+def _minus_z(a: Sequence[Array], p: Dense, target: _Target, store: Store | None) -> Array:
+    """``-z = -b - a_prev @ W.T``, as exact as z, for a's last entry: the sigmoid wants -z."""
+    minus_z = np.dot(a[-1], p.W_T, target.product)
+    if p.minus_b is None:
+        np.negative(minus_z, minus_z)
+    else:
+        np.subtract(p.minus_b, target.together, target.together)
+    if store:
+        z = -minus_z
+        store("z", len(a), z)
+        np.negative(z, minus_z)
+    return minus_z

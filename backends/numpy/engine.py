@@ -4,7 +4,6 @@ float16 and bfloat16 have no arithmetic of their own in NumPy's matrix
 products: the engine computes in float32 and rounds each stored quantity.
 """
 
-import contextvars
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +28,7 @@ from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
 from .losses import LOSSES
 from .products import NumpyProducts
+from .scalars import without_warnings
 
 NATIVE = ("float32", "float64")
 DTYPES = ("float16", "bfloat16", *NATIVE)
@@ -89,9 +89,7 @@ class NumpyProgram(Program):
         self._learning_rate = np.array(case.learning_rate, self._arithmetic)
         self._workspace = self._new_workspace()
         self._store: Store | None = self._round_stored if self._narrow else None
-        # What np.errstate does, for a twentieth of its microsecond: these settings live in the context.
-        self._quiet = contextvars.copy_context()
-        self._quiet.run(np.seterr, over="ignore", invalid="ignore")
+        self._quietly = without_warnings(overflow="ignore")
 
     def put(self, parameters: Parameters, batch: Batch) -> _Values:
         layers = (self._dense(self._frozen(W), None if b is None else self._frozen(b)) for W, b in parameters)
@@ -99,27 +97,28 @@ class NumpyProgram(Program):
 
     def step(self, values: _Values) -> tuple[Workspace, Any]:
         work = self._workspace
-        return work, self._quiet.run(work.step, values.parameters, values.x, values.y, self._store)
+        return work, self._quietly(work.step, values.parameters, values.x, values.y, self._store)
 
     def gradients(self, result: tuple[Workspace, Any]) -> dict[str, Array]:
         work, loss = result
         return self._stored({"loss": loss} | numbered("dW", work.dW) | numbered("db", work.db))
 
     def forward(self, values: _Values) -> Any:
-        return self._quiet.run(self._workspace.loss, values.parameters, values.x, values.y, self._store)
+        return self._quietly(self._workspace.loss, values.parameters, values.x, values.y, self._store)
 
     def loss(self, result: Any) -> Array:
         return np.array(result, self._storage)
 
     def update(self, values: _Values, result: tuple[Workspace, Any]) -> _New:
-        return self._quiet.run(self._update, values, result[0], self._updates)
+        new: _New = self._quietly(self._update, values, result[0], self._updates)
+        return new
 
     def updated(self, parameters: _New) -> dict[str, Array]:
         W, b = zip(*parameters, strict=True)
         return self._stored(numbered("W_new", W) | numbered("b_new", b))
 
     def trace(self, values: _Values) -> Trace:
-        return Trace(self._quiet.run(self._trace, values))
+        return Trace(self._quietly(self._trace, values))
 
     def _trace(self, values: _Values) -> dict[str, Array]:
         """Run a step in arrays of its own, and copy each quantity before the next is written over it."""
