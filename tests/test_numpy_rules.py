@@ -1,14 +1,19 @@
 """The hand-derived rules at their edges."""
 
+from dataclasses import replace
 from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
 
-from crossgrad.backends.numpy.activations import sigmoid, sigmoid_backward
+from crossgrad.backends.numpy.activations import ACTIVATIONS, Sigmoid
 from crossgrad.backends.numpy.losses import LOSSES
+from crossgrad.networks.batches import Batch
+from crossgrad.networks.parameters import DenseParameters
 
 from .conftest import load_or_skip, make_case
+
+sigmoid, sigmoid_backward = ACTIVATIONS["sigmoid"].forward, ACTIVATIONS["sigmoid"].backward
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -46,32 +51,50 @@ def test_losses_differ_by_their_stated_factors() -> None:
     np.testing.assert_allclose(sums, 8 * half)
 
 
-@pytest.mark.parametrize("z", [[-3.0, 0.0, 2.0], [-1000.0, -90.0, 40.0], [np.nan, -1000.0, 1.0]], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rules_write_where_they_are_told_and_nowhere_else(z: list[float], dtype: type) -> None:
+def test_kernels_write_where_they_are_told_and_nowhere_else(dtype: type) -> None:
     """In place, as the engine calls them, they give the bits that they give in new arrays."""
-    before, da = np.array(z, dtype), np.array([1.0, -2.0, 0.5], dtype)
-    a = sigmoid(before)
-    np.testing.assert_array_equal(before, np.array(z, dtype))
-    dz = sigmoid_backward(da, a)
-    np.testing.assert_array_equal(a, sigmoid(before))
-    in_place, gradient = before.copy(), da.copy()
-    assert sigmoid(in_place, in_place) is in_place
+    z, da = np.array([-3.0, 0.0, 2.0], dtype), np.array([1.0, -2.0, 0.5], dtype)
+    a, dz = sigmoid(z), sigmoid_backward(da, sigmoid(z))
+    np.testing.assert_array_equal(z, np.array([-3.0, 0.0, 2.0], dtype))
+    kernel, in_place, gradient = Sigmoid(z.dtype), -z, da.copy()
+    assert kernel.from_minus_z(in_place, in_place) is in_place
     np.testing.assert_array_equal(in_place, a)
-    assert sigmoid_backward(gradient, in_place, gradient, in_place) is gradient
+    assert kernel.backward(gradient, in_place, gradient, in_place) is gradient
     np.testing.assert_array_equal(gradient, dz)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("z", [[-90.0, 1.0], [-1000.0, 40.0], [-3.0, 2.0]], ids=str)
+def test_a_layer_whose_exponential_overflows_is_taken_again(z: list[float], dtype: str) -> None:
+    """Step, forward and trace alike hold what the rule gives for any z, whatever the caller has set."""
+    layer = DenseParameters(np.array(z)[:, np.newaxis], np.zeros(2))
+    case = replace(
+        make_case("1-2", dtype), parameters=(layer,), batch=Batch(np.ones((1, 1)), np.ones((1, 2)))
+    )
+    program = load_or_skip("numpy").prepare(case, "manual", "cpu")
+    values = program.put(case.parameters, case.batch)
+    with np.errstate(all="raise"):
+        step = program.gradients(program.step(values))
+        traced = program.trace(values).quantities
+        loss = program.loss(program.forward(values))
+    a = sigmoid(traced["z.1"].astype(np.promote_types(traced["z.1"].dtype, np.float32)))
+    np.testing.assert_array_equal(traced["z.1"], np.array([z], traced["z.1"].dtype))
+    np.testing.assert_array_equal(traced["a.1"], a.astype(traced["a.1"].dtype))
+    np.testing.assert_array_equal(step["dW.1"], traced["dW.1"])
+    assert loss == step["loss"] == traced["loss"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_write_where_they_are_told_and_nowhere_else(loss: str) -> None:
     rng = np.random.default_rng(0)
     a, y = rng.random((4, 3)), rng.random((4, 3))
-    kept, rule, out = (a.copy(), y.copy()), LOSSES[loss], np.empty_like(a)
-    value, da = rule.value(a, y), rule.backward(a, y)
-    assert rule.value(a, y, out) == value
-    assert rule.backward(a, y, out) is out
-    np.testing.assert_array_equal(out, da)
-    np.testing.assert_array_equal((a, y), kept)
+    rule, r = LOSSES[loss], a - y
+    kernel, kept, spare = rule.kernel(a.shape, a.dtype), r.copy(), np.empty_like(r)
+    assert kernel.value(r, spare) == rule.value(a, y)
+    np.testing.assert_array_equal(r, kept)
+    assert kernel.backward(r, r) is r
+    np.testing.assert_array_equal(r, rule.backward(a, y))
 
 
 def test_a_bias_in_long_rows_is_the_bias_of_each_sample() -> None:
