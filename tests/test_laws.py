@@ -269,12 +269,15 @@ def test_a_new_activation_needs_only_its_rules(monkeypatch: pytest.MonkeyPatch) 
     from crossgrad.backends.jax import activations as jax_rules
     from crossgrad.backends.torch import activations as torch_rules
 
-    def square_root_backward(da, a, out=None, spare=None):
-        return np.divide(da, np.multiply(2, a, spare), out)
+    class SquareRoot(numpy_rules.Kernel):
+        def forward(self, z):
+            return np.sqrt(z)
+
+        def backward(self, da, a, out=None, spare=None):
+            return np.divide(da, np.multiply(2, a, spare), out)
 
     monkeypatch.setitem(ACTIVATIONS, "root", Activation("root", "a = sqrt(z)"))
-    rule = numpy_rules.ActivationRule(np.sqrt, square_root_backward)
-    monkeypatch.setitem(numpy_rules.ACTIVATIONS, "root", rule)
+    monkeypatch.setitem(numpy_rules.ACTIVATIONS, "root", numpy_rules.ActivationRule(SquareRoot))
     monkeypatch.setitem(torch_rules.ACTIVATIONS, "root", lambda z: z.sqrt())
     monkeypatch.setitem(jax_rules.ACTIVATIONS, "root", lambda z: z**0.5)
     network = crossgrad.Network(2, (crossgrad.Dense(3), crossgrad.Dense(2, activation="root")))

@@ -9,8 +9,9 @@ allocates memory, and each pass over an array finds it where the pass before lef
 it, in the cache.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +19,17 @@ from ...networks.dtypes import Array
 from .scalars import scalar
 
 
-class Kernel(Protocol):
+class Kernel(ABC):
     """Both directions of an elementwise f on arrays ``(B, O)`` of one dtype.
 
     The arrays to write to are given to NumPy's functions as they came, None included: an
     input that is also one of them is read for the last time by the function that writes there.
     """
 
-    def __init__(self, dtype: Any) -> None: ...
+    def __init__(self, dtype: Any) -> None:
+        self.one = scalar(1, dtype)
 
+    @abstractmethod
     def forward(self, z: Array) -> Array:
         """``a = f(z)``, for any z."""
 
@@ -35,7 +38,9 @@ class Kernel(Protocol):
 
         Where z is none that this is safe for, NumPy notes an overflow.
         """
+        return self.forward(np.negative(minus_z, out))
 
+    @abstractmethod
     def backward(self, da: Array, a: Array, out: Array | None = None, spare: Array | None = None) -> Array:
         """``dz = da f'(z)``, with f' written in terms of a; `out` may be `da`, and `spare` `a`.
 
@@ -43,11 +48,8 @@ class Kernel(Protocol):
         """
 
 
-class Sigmoid:
+class Sigmoid(Kernel):
     """``a = 1 / (1 + exp(-z))``."""
-
-    def __init__(self, dtype: Any) -> None:
-        self._one = scalar(1, dtype)
 
     def forward(self, z: Array) -> Array:
         """For z < 0, numerator and denominator times exp(z): ``a = exp(z) / (1 + exp(z))``.
@@ -60,7 +62,7 @@ class Sigmoid:
                 return self.from_minus_z(np.negative(z))
         except FloatingPointError:
             e = np.exp(-np.abs(z))
-            a: Array = np.divide(np.where(z < 0, e, self._one), 1 + e)
+            a: Array = np.divide(np.where(z < 0, e, self.one), 1 + e)
             return a
 
     def from_minus_z(self, minus_z: Array, out: Array | None = None) -> Array:
@@ -72,7 +74,7 @@ class Sigmoid:
         have it raised costs no pass over z.
         """
         e = np.exp(minus_z, out)
-        return np.divide(self._one, np.add(e, self._one, out), out)
+        return np.divide(self.one, np.add(e, self.one, out), out)
 
     def backward(self, da: Array, a: Array, out: Array | None = None, spare: Array | None = None) -> Array:
         """``dz = da * a * (1 - a)``.
@@ -83,7 +85,7 @@ class Sigmoid:
         ``da*a - da*a*a`` would need no spare array, and cancel where a is near 1.
         """
         dz = np.multiply(da, a, out)
-        return np.multiply(dz, np.subtract(self._one, a, spare), out)
+        return np.multiply(dz, np.subtract(self.one, a, spare), out)
 
 
 @dataclass(frozen=True)
