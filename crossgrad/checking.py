@@ -16,6 +16,7 @@ from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
 from .networks.spec import Network
+from .pythons import as_pythons
 from .workers.limits import Limits
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def check(
     progress: Progress | None = None,
     isolate: bool = False,
     limits: Limits | None = None,
+    pythons: Mapping[str, str | Path] | None = None,
     allow_large: bool = False,
 ) -> "Report":
     """Run every case on every engine and compare every quantity.
@@ -90,6 +92,9 @@ def check(
         Candidates that are functions run in this process all the same.
     limits
         Seconds for import, compilation and run, and memory, of an isolated engine.
+    pythons
+        Other Pythons by name, as paths of interpreters or virtual environments: with ``{"old": path}``
+        the backend ``"old/torch"`` is the torch that is installed there. Needs `isolate`.
     allow_large
         Take networks and batches that would run for hours too; what does not fit into memory is refused.
 
@@ -123,7 +128,7 @@ def check(
     mine = candidates_on(candidate_backend, candidates)
     places = None if devices is None else _sequence("devices", devices)
     traces = len(wanted or installed_backends()) + len(mine)
-    with open_executor(wanted, places, mine, isolate, limits) as executor:
+    with open_executor(wanted, places, mine, isolate, limits, pythons=as_pythons(pythons)) as executor:
         from .oracle import require_oracle  # heavy, like the numbers below: meanwhile engines start
 
         for name in names:
@@ -144,6 +149,7 @@ def check_cases(
     progress: Progress | None = None,
     isolate: bool = False,
     limits: Limits | None = None,
+    pythons: Mapping[str, str | Path] | None = None,
 ) -> "Report":
     """As `check`, of cases that are there already."""
     from .oracle import require_oracle
@@ -152,7 +158,7 @@ def check_cases(
     for case in cases:
         require_oracle(oracle, case.dtype)
     mine = candidates_on(candidate_backend, candidates)
-    with open_executor(backends, devices, mine, isolate, limits) as executor:
+    with open_executor(backends, devices, mine, isolate, limits, pythons=as_pythons(pythons)) as executor:
         return _report(cases, executor, oracle, notes, progress, started)
 
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from .backends.base import Backend, BackendUnavailable, device_name
 from .backends.registry import find_listing, listings, load
 from .networks.errors import InvalidInput, unknown
+from .pythons import HERE, Pythons, require_used, split
 
 
 @dataclass(frozen=True)
 class EngineId:
-    """What runs a case: a backend in a variant on a device. As text: ``torch:eager@cpu``."""
+    """What runs a case: a backend in a variant on a device. As text: ``torch:eager@cpu``.
+
+    The backend of another Python has that one's name before its own: ``old/torch:eager@cpu``.
+    """
 
     backend: str
     variant: str
@@ -63,10 +67,10 @@ class Selection:
     import_seconds: dict[str, float]
 
 
-def parse_backend(text: str) -> tuple[str, str | None]:
-    """Split ``NAME[:VARIANT]``; raise `InvalidInput` if no engine has the name. Imports nothing."""
+def parse_backend(text: str, pythons: Pythons = HERE) -> tuple[str, str | None]:
+    """Split ``[PYTHON/]NAME[:VARIANT]``; raise `InvalidInput` if no engine has the name. Imports nothing."""
     name, _, variant = text.partition(":")
-    find_listing(name)
+    find_listing(split(name, pythons)[1])
     return name, variant or None
 
 
@@ -84,7 +88,10 @@ def see_here(name: str) -> Seen:
 
 
 def select_engines(
-    backends: Sequence[str] | None, devices: Sequence[str] | None, see: Callable[[str], Seen] = see_here
+    backends: Sequence[str] | None,
+    devices: Sequence[str] | None,
+    see: Callable[[str], Seen] = see_here,
+    pythons: Pythons = HERE,
 ) -> Selection:
     """Find the engines asked for: by default every installed one, on every device that it sees.
 
@@ -92,6 +99,8 @@ def select_engines(
     ----------
     see
         Loads a backend by name, here or in a process of its own, and says what there is of it.
+    pythons
+        Those that names of backends may begin with.
 
     Raises
     ------
@@ -99,7 +108,7 @@ def select_engines(
         If a backend, variant or device has an unknown name. Engines that are
         known but cannot be loaded are in the selection, with the problem.
     """
-    wanted = wanted_backends(backends)
+    wanted = wanted_backends(backends, pythons)
     places = None if devices is None else list(dict.fromkeys(device_name(text) for text in devices))
     seconds: dict[str, float] = {}
     engines: dict[EngineId, Engine] = {}
@@ -111,17 +120,18 @@ def select_engines(
         seconds.setdefault(name, time.perf_counter() - start if seen.seconds is None else seen.seconds)
     return Selection(
         tuple(engines.values()),
-        named_backends=tuple(_label(*parse_backend(text), engines) for text in backends or ()),
+        named_backends=tuple(_label(*parse_backend(text, pythons), engines) for text in backends or ()),
         named_devices=tuple(places or ()),
         import_seconds=seconds,
     )
 
 
-def wanted_backends(backends: Sequence[str] | None) -> list[tuple[str, str | None]]:
+def wanted_backends(backends: Sequence[str] | None, pythons: Pythons = HERE) -> list[tuple[str, str | None]]:
     """Name and variant of each backend asked for; by default those that are installed."""
     if backends is not None and not backends:
         raise InvalidInput("no backend given: name at least one, or leave the option out for all")
-    return [parse_backend(text) for text in backends or installed_backends()]
+    require_used(backends or (), pythons)
+    return [parse_backend(text, pythons) for text in backends or installed_backends()]
 
 
 def installed_backends() -> list[str]:

@@ -17,6 +17,7 @@ from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
+from .pythons import HERE, Pythons, loads
 from .run import Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
@@ -122,12 +123,14 @@ class Isolated:
         candidates: Given,
         limits: Limits,
         jobs: int = 1,
+        pythons: Pythons = HERE,
     ) -> None:
-        wanted = wanted_backends(backends)
+        wanted = wanted_backends(backends, pythons)
         places = [device_name(text) for text in devices or ()] or [""]
         self.ahead = 4 * jobs
         _require_free(candidates, [name for name, _ in wanted])
         self._wanted, self._candidates = (backends, devices), dict(candidates)
+        self._pythons = pythons
         self._variant_named = any(variant for _, variant in wanted)
         self._selection: Selection | None = None
         self._lanes: dict[EngineId, Lane] = {}
@@ -138,19 +141,15 @@ class Isolated:
             self._open(EngineId(name, variant or "", place))
         for name, found in candidates.items():
             if isinstance(found, CandidateFile):
-                loads = {
-                    "name": name,
-                    "file": str(found.file),
-                    "function": found.function,
-                    "arrays": found.backend,
-                }
-                self._lanes[candidate_id(name)] = self._pool.open(**loads)
+                self._lanes[candidate_id(name)] = self._pool.open(
+                    name=name, file=str(found.file), function=found.function, arrays=found.backend
+                )
 
     @property
     def selection(self) -> Selection:
         """The engines; waits until their processes have said what they see."""
         if self._selection is None:
-            selection = select_engines(*self._wanted, self._see)
+            selection = select_engines(*self._wanted, self._see, self._pythons)
             for engine in selection.engines:
                 self._lane_of[engine.id] = self._lane_for(engine.id)
             self._used = {*self._lane_of.values(), *map(candidate_id, self._candidates)}
@@ -199,7 +198,7 @@ class Isolated:
 
     def _open(self, at: EngineId) -> None:
         if at not in self._lanes:
-            self._lanes[at] = self._pool.open(backend=at.backend)
+            self._lanes[at] = self._pool.open(**loads(at.backend, self._pythons))
 
     def _submit(self, at: EngineId, case: PackedCase) -> "Future[Run]":
         lane = self._lanes[at]
@@ -231,6 +230,7 @@ def open_executor(
     isolate: bool,
     limits: Limits | None = None,
     jobs: int = 1,
+    pythons: Pythons = HERE,
 ) -> Executor:
     """The executor asked for, with its engines on the way.
 
@@ -241,9 +241,11 @@ def open_executor(
     """
     if isolate and os.name != "posix":
         raise InvalidInput("engines in processes of their own need Linux or macOS: use --no-isolate")
+    if pythons and not isolate:
+        raise InvalidInput("engines of another Python need processes of their own: isolate them")
     if not isolate:
         return InProcess(backends, devices, candidates)
-    return Isolated(backends, devices, candidates, limits or Limits(), jobs)
+    return Isolated(backends, devices, candidates, limits or Limits(), jobs, pythons)
 
 
 def candidate_id(name: str) -> EngineId:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
+from ..pythons import HERE, Pythons, loads
 from ..run import MISSING, Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
@@ -43,6 +44,8 @@ class Lanes:
     ----------
     cores
         How many each may use; all if None.
+    pythons
+        Those that names of backends may begin with.
 
     Raises
     ------
@@ -56,12 +59,13 @@ class Lanes:
         devices: Sequence[str] | None,
         limits: Limits,
         cores: int | None = None,
+        pythons: Pythons = HERE,
     ) -> None:
-        self._cores = cores
+        self._cores, self._pythons = cores, pythons
         self._first: dict[str, Lane] = {}
         self._pool = Pool(limits)
         try:
-            self.selection: Selection = select_engines(backends, devices, self._see)
+            self.selection: Selection = select_engines(backends, devices, self._see, pythons)
             self.engines = tuple(self._engines())
         except BaseException:
             self._pool.close()
@@ -114,7 +118,7 @@ class Lanes:
         return Seen(found.variants, found.devices, found.problem, seconds=found.seconds)
 
     def _open(self, name: str) -> Lane:
-        lane = self._pool.open(backend=name, cores=self._cores)
+        lane = self._pool.open(**loads(name, self._pythons), cores=self._cores)
         lane.description.result()
         return lane
 

@@ -1,8 +1,9 @@
 """``crossgrad bench``: how fast the engines are, beside what this machine could do at best."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,9 @@ from .output import deliver, error, note, say, write
 from .progress import doing
 
 if TYPE_CHECKING:
+    from ..bench.lanes import Lanes
     from ..bench.plan import Item
     from ..bench.results import Results, Settings
-    from ..workers.limits import Limits
 
 
 MOST_SECONDS = 86_400
@@ -39,6 +40,7 @@ def bench(
     ] = None,
     backend: options.Backends = None,
     device: options.Devices = None,
+    python: options.Pythons = None,
     dtype: Annotated[
         list[str] | None, typer.Option("--dtype", metavar="NAME", help="Repeatable. Default: float32.")
     ] = None,
@@ -109,15 +111,17 @@ def bench(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No tables on the screen.")] = False,
 ) -> None:
     """Time the engines' forward and backward core, checked first, against this machine's limit."""
+    from ..bench.lanes import Lanes
     from ..bench.plan import make_plan
     from ..bench.results import Settings
     from ..environment import usable_cores
     from ..networks.errors import InvalidInput
+    from ..pythons import parse_pythons
     from .inputs import limits_from, numbers_from
 
     measuring = {
         "NETWORK": networks, "--widths": widths, "--batches": batches, "--batch-size": batch_size,
-        "--dtype": dtype, "-b": backend, "-d": device, "--save": save,
+        "--dtype": dtype, "-b": backend, "-d": device, "--python": python, "--save": save,
     }  # fmt: skip
     if compare is not None:
         _require_alone("--compare", {**measuring, "--load": load, "--plot": plot})
@@ -147,9 +151,11 @@ def bench(
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     _require_writable(save, plot)
-    limits = limits_from(timeout, memory_limit)
+    engines = partial(
+        Lanes, backend, device, limits_from(timeout, memory_limit), threads, parse_pythons(python or ())
+    )
     tables = form is Form.text and not quiet and output is None
-    found, interrupted, lacks = _measure(plan, settings, backend, device, limits, tables)
+    found, interrupted, lacks = _measure(plan, settings, engines, tables)
     code = _finish(found, interrupted, form, output, save, plot)
     raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
 
@@ -157,9 +163,7 @@ def bench(
 def _measure(
     plan: "tuple[Item, ...]",
     settings: "Settings",
-    backends: list[str] | None,
-    devices: list[str] | None,
-    limits: "Limits",
+    engines: "Callable[[], Lanes]",
     tables: bool,
 ) -> "tuple[Results | None, bool, bool]":
     """Measure, with a table on the screen as soon as it is finished.
@@ -169,13 +173,12 @@ def _measure(
     results, interrupted, lacks
         What there is; whether it was interrupted; whether an engine or device that was named has no rows.
     """
-    from ..bench.lanes import Lanes
     from ..bench.session import Session
     from ..bench.text import results_text
 
     session = None
     try:
-        with doing() as status, Lanes(backends, devices, limits, settings.threads) as lanes:
+        with doing() as status, engines() as lanes:
             session = Session(plan, lanes, settings)
             for line in session.notes if tables else ():
                 note(f"note: {line}")

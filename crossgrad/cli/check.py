@@ -39,6 +39,7 @@ def check(
     allow_large: options.AllowLarge = False,
     candidate: options.Candidates = None,
     candidate_backend: options.CandidateBackend = None,
+    python: options.Pythons = None,
     isolate: options.Isolate = True,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
@@ -57,9 +58,11 @@ def check(
     from ..checking import DEFAULT_DTYPES, check_cases
     from ..checking import check as run_check
     from ..engines import wanted_backends
+    from ..pythons import parse_pythons
     from .inputs import candidates_from, cases_from, default_networks, limits_from, parameters_from
 
     require_deliverable(form, output)
+    pythons = parse_pythons(python or ())
     engines: dict[str, Any] = {
         "backends": backend,
         "devices": device,
@@ -67,13 +70,14 @@ def check(
         "oracle": oracle,
         "isolate": isolate,
         "limits": limits_from(timeout, memory_limit),
+        "pythons": pythons,
     }
     if case:
         others = {
             "NETWORK": networks, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
             "--learning-rate": learning_rate, "--seed": seed, "--mnist": mnist, "--params": params,
         }  # fmt: skip
-        traces = len(wanted_backends(backend)) + len(candidate or ())
+        traces = len(wanted_backends(backend, pythons)) + len(candidate or ())
         cases = cases_from(case, traces, allow_large, others)
         with progress_bar(quiet) as progress:
             report = check_cases(cases, progress=progress, **engines)

@@ -32,6 +32,14 @@ Backends = Annotated[
         "-b", "--backend", metavar="NAME[:VARIANT]", help="Engine to run; repeatable. Default: all installed."
     ),
 ]
+Pythons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--python",
+        metavar="NAME=PATH",
+        help="Another Python or venv, whose packages -b NAME/torch uses; repeatable.",
+    ),
+]
 Devices = Annotated[
     list[str] | None,
     typer.Option(

@@ -96,6 +96,7 @@ class Pool:
         """Start a process that loads an engine (``backend=``), or a candidate.
 
         That is ``file= function= name= arrays=``, the last for the framework whose arrays it takes.
+        ``python=`` is the interpreter of an engine that another Python has.
         ``cores=`` says how many of the cores the process may use, where that is not all of them.
         """
         lane = Lane(loads, [_Place() for _ in range(self._jobs)])

@@ -8,6 +8,7 @@ phase that it is at.
 
 import faulthandler
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -158,6 +159,8 @@ class _EngineWorker(_Worker):
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)
+            if self._message.get("python"):
+                environment = {"python": platform.python_version()} | environment
         except Exception as error:
             problem = f"{backend.name} cannot say which devices it sees: {summary_of(error)}"
             return {"status": "missing", "problem": problem}

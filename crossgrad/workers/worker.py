@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +35,19 @@ IDLE = "idle"
 _FRAME = re.compile(r'Current thread [^\n]*\n +File "([^"\n]+)", line (\d+) in ([^\n]+)')
 """The innermost frame in what faulthandler writes."""
 
-_START = "import sys; sys.path[:] = {path!r}; from crossgrad.workers.process import main; main({descriptors})"
+_HERE = "import sys; sys.path[:] = {path!r}"
+"""A process of this Python finds what this one finds."""
+
+_ELSEWHERE = """\
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+spec = PathFinder.find_spec("crossgrad", [{root!r}])
+sys.modules["crossgrad"] = crossgrad = module_from_spec(spec)
+spec.loader.exec_module(crossgrad)"""
+"""A process of another Python finds what that one finds, and this crossgrad, whether it has one or not."""
+
+_START = "{found}\nfrom crossgrad.workers.process import main\nmain({descriptors})"
 
 
 @dataclass(frozen=True)
@@ -84,10 +96,8 @@ class Worker:
             life, self._life = self._pipe(theirs, 0)
             errors, self.stderr = self._pipe(theirs, 1)
             passed = [inbound, outbound, life, self._case_file, self.result_file, phase_file]
-            path = [entry for entry in sys.path if isinstance(entry, str)]  # others Python ignores too
-            command = _START.format(path=path, descriptors=", ".join(map(str, passed)))
             self._process = subprocess.Popen(
-                [sys.executable, "-c", command],
+                _command(loads.get("python"), passed),
                 env=os.environ | {VARIABLE: self.mark},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
@@ -276,6 +286,17 @@ class Worker:
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _command(python: str | None, descriptors: Sequence[int]) -> list[str]:
+    """What starts a worker's process, of this Python or of another."""
+    if python is None:
+        path = [entry for entry in sys.path if isinstance(entry, str)]  # others Python ignores too
+        start, found = [sys.executable], _HERE.format(path=path)
+    else:
+        # Neither the variables that are meant for this Python, nor the directory it was started in.
+        start, found = [python, "-E", "-P"], _ELSEWHERE.format(root=str(Path(__file__).parents[2]))
+    return [*start, "-c", _START.format(found=found, descriptors=", ".join(map(str, descriptors)))]
 
 
 def _drained(descriptor: int) -> tuple[bytes, bool]:

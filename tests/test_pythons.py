@@ -1,0 +1,180 @@
+"""Engines with the packages of another Python: two versions in one run, and none mistaken for the other."""
+
+import json
+import os
+import sys
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import crossgrad
+from crossgrad.bench.schemas import PLACE
+from crossgrad.cli.app import run
+from crossgrad.networks.errors import InvalidInput
+from crossgrad.pythons import OLDEST, as_pythons, parse_pythons, split
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of engines need Linux or macOS")
+
+RISING = (
+    "import numpy\n\ntrue = numpy.exp\nnumpy.exp = lambda x, out=None: numpy.multiply(true(x), 1.001, out)\n"
+)
+"""A NumPy whose exponential is a thousandth too large."""
+
+
+def make_python(folder: Path, at_start: str = "") -> Path:
+    """A virtual environment with this one's packages, and a crossgrad that breaks."""
+    venv.create(folder, symlinks=True)
+    place = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "these.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (place / "crossgrad.py").write_text("raise RuntimeError('not this crossgrad')\n")
+    (place / "sitecustomize.py").write_text(at_start)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_python(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_python(tmp_path_factory.mktemp("wrong"), RISING)
+
+
+def check(*backends: str, **pythons: Path) -> Any:
+    return crossgrad.check(
+        "article", backends=backends, dtypes=["float64"], pythons=pythons, isolate=True, devices=["cpu"]
+    )
+
+
+def test_two_pythons_agree_in_one_check(other: Path) -> None:
+    report = check("numpy", "other/numpy", other=other)
+    report.raise_if_disagree()
+    told = json.loads(report.to_json())
+    assert [run.engine.backend for run in report.cases[0].runs] == ["numpy", "other/numpy"]
+    described = told["environment"]["backends"]["other/numpy"]
+    assert described["python"].split(".")[:2] == [str(number) for number in sys.version_info[:2]]
+
+
+def test_a_framework_that_computes_otherwise_there_is_found(wrong: Path) -> None:
+    report = check("numpy", "wrong/numpy", wrong=wrong)
+    assert report.verdict == "disagree"
+    with pytest.raises(AssertionError, match=r"wrong/numpy:manual@cpu is wrong; the error enters at a\.1"):
+        report.raise_if_disagree()
+
+
+def test_variables_meant_for_this_python_do_not_reach_the_other(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not this NumPy')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    check("other/numpy", other=other).raise_if_disagree()
+
+
+def test_check_takes_them_on_the_command_line(
+    other: Path, valid_report: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["check", "article", "--dtype", "float64", "-d", "cpu", "--format", "json",
+                "--python", f"other={other}", "-b", "numpy", "-b", "other/numpy:manual"])  # fmt: skip
+    assert code == 0
+    report = valid_report(capsys.readouterr().out)
+    assert {"numpy", "other/numpy"} == report["environment"]["backends"].keys()
+
+
+def bench(name: str, python: Path, processes: int, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+    quick = ["--min-time", "0.02", "--rounds", "3", "--processes", str(processes), "--format", "json"]
+    engines = ["--python", f"{name}={python}", "-b", "numpy", "-b", f"{name}/numpy", "-d", "cpu"]
+    code = run(["bench", "6-5-4", *quick, *engines])
+    found = json.loads(capsys.readouterr().out)
+    jsonschema.validate(found, json.loads(PLACE.read_text()))
+    return code, found
+
+
+def test_bench_takes_turns_between_them(other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = bench("other", other, 2, capsys)
+    assert code == 0
+    steps = [row["backend"] for row in found["rows"] if row["phase"] == "step"]
+    assert sorted(steps) == ["numpy", "other/numpy"]
+    assert {"numpy", "other/numpy"} == found["environment"]["backends"].keys()
+
+
+def test_bench_does_not_time_one_that_is_wrong(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = bench("wrong", wrong, 1, capsys)
+    assert code == 1
+    assert {row["backend"] for row in found["rows"]} == {"numpy"}
+    assert [problem["backend"] for problem in found["problems"]] == ["wrong/numpy"]
+
+
+def test_a_package_that_is_not_there_costs_its_own_row(tmp_path: Path) -> None:
+    blocks = "import sys\nsys.modules['numpy'] = None\n"
+    folder = make_python(tmp_path / "bare")
+    pythons = as_pythons({"bare": folder})
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    (site / "sitecustomize.py").write_text(blocks)  # after it was looked at
+    report = crossgrad.check(
+        "article", backends=["numpy", "bare/numpy"], dtypes=["float64"], pythons=pythons, isolate=True
+    )
+    states = {run.engine.backend: run.status for case in report.cases for run in case.runs}
+    assert states["numpy"] == "ok"
+    assert states["bare/numpy"] != "ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        "no-path": ("old", "expected NAME=PATH, as in old=/path/to/a/venv"),
+        "no-name": ("=/usr", "expected a name of letters"),
+        "a-path-for-a-name": ("a/b=/usr", "expected a name of letters"),
+        "nothing-there": ("old=/no/such/place", "there is no interpreter /no/such/place"),
+        "no-environment": ("old=/", "there is no interpreter /bin/python"),
+        "no-python": ("old=/bin/ls", "/bin/ls is no Python"),
+        "no-program": (f"old={__file__}", "cannot be run"),
+    }.values(),
+    ids=lambda value: None,
+)
+def test_what_is_no_python_is_said(text: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        parse_pythons([text])
+
+
+def test_a_python_that_is_too_old_is_said(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho '[[3, 9], true]'\n")
+    old.chmod(0o755)
+    with pytest.raises(InvalidInput, match=r"is Python 3\.9, and crossgrad needs 3\.11 or newer"):
+        as_pythons({"old": old})
+
+
+def test_a_python_without_numpy_is_said(tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", symlinks=True)
+    with pytest.raises(InvalidInput, match="NumPy is not installed for"):
+        as_pythons({"bare": tmp_path / "bare"})
+
+
+def test_names_that_fit_no_python_are_said(other: Path) -> None:
+    pythons = as_pythons({"other": other})
+    with pytest.raises(InvalidInput, match="unknown python 'othr': did you mean other"):
+        split("othr/numpy", pythons)
+    with pytest.raises(InvalidInput, match="no Python is called 'old'; say which, as in old="):
+        split("old/numpy", {})
+    with pytest.raises(InvalidInput, match="two Pythons are called 'other'"):
+        parse_pythons([f"other={other}", f"other={other}"])
+    with pytest.raises(InvalidInput, match="no engine of it is asked for; add one, as in other/torch"):
+        check("numpy", other=other)
+    with pytest.raises(InvalidInput, match="unknown backend 'nump'"):
+        check("other/nump", other=other)
+    with pytest.raises(InvalidInput, match="need processes of their own"):
+        crossgrad.check("article", backends=["other/numpy"], pythons={"other": other})
+
+
+def test_the_oldest_python_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=" + ".".join(map(str, OLDEST))
