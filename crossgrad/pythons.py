@@ -75,7 +75,7 @@ def split(name: str, pythons: Pythons) -> tuple[Path | None, str]:
         return None, name
     if not pythons:
         raise InvalidInput(
-            f"backend {name!r}: no Python is called {place!r}; say which, as in {place}=/path/to/a/venv"
+            f"backend {name!r}: no Python is called {place!r}; check and bench take --python {place}=PATH"
         )
     if place not in pythons:
         raise unknown("python", place, pythons)

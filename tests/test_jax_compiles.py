@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from crossgrad.networks.cases import Case
@@ -48,6 +49,26 @@ def test_a_step_compiles_when_it_is_prepared_only(
     assert when_prepared == at_first + 1
     assert count() == when_prepared
     assert prepared.gradients(result)["loss"].dtype == case.format.storage
+
+
+@pytest.mark.parametrize("output_too", [False, True], ids=["loss", "loss-and-output"])
+@pytest.mark.parametrize("variant", ["jit", "nojit"])
+def test_a_forward_pass_gives_the_loss_of_the_step(
+    variant: str, output_too: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load_or_skip("jax")
+    from crossgrad.backends.jax import program
+
+    case = make_case("3-5-2", "float64", batch_size=4)
+    monkeypatch.setattr(program, "OUTPUT_TOO_FROM", 8 if output_too else 9)
+    prepared = backend.prepare(case, variant, "cpu")
+    values = prepared.put(case.parameters, case.batch)
+    found = prepared.forward(values)
+    assert isinstance(found, tuple) == output_too
+    if output_too:
+        np.testing.assert_allclose(found[1], prepared.trace(values).quantities["a.2"], rtol=1e-15)
+    loss = prepared.gradients(prepared.step(values))["loss"]
+    np.testing.assert_allclose(prepared.loss(found), loss, rtol=1e-15)
 
 
 @pytest.fixture

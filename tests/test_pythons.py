@@ -163,7 +163,9 @@ def test_names_that_fit_no_python_are_said(other: Path) -> None:
     pythons = as_pythons({"other": other})
     with pytest.raises(InvalidInput, match="unknown python 'othr': did you mean other"):
         split("othr/numpy", pythons)
-    with pytest.raises(InvalidInput, match="no Python is called 'old'; say which, as in old="):
+    with pytest.raises(
+        InvalidInput, match="no Python is called 'old'; check and bench take --python old=PATH"
+    ):
         split("old/numpy", {})
     with pytest.raises(InvalidInput, match="two Pythons are called 'other'"):
         parse_pythons([f"other={other}", f"other={other}"])

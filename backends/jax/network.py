@@ -22,10 +22,15 @@ class JaxNetwork:
         self._value_and_grad = value_and_grad
 
     def loss(self, layers: Sequence[Layer], x: jax.Array, y: jax.Array) -> jax.Array:
+        return self.loss_and_output(layers, x, y)[0]
+
+    def loss_and_output(
+        self, layers: Sequence[Layer], x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         a = x
         for (W, b), activation in zip(layers, self._activations, strict=True):
             a = activation(_affine(a, W, b))
-        return self._loss(a, y)
+        return self._loss(a, y), a
 
     def step(self, layers: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
         """The loss and its gradients."""

@@ -26,6 +26,15 @@ for every 4 KiB. Below, it would only cost memory: XLA keeps nothing else where
 gradients will be.
 """
 
+OUTPUT_TOO_FROM = 2**14
+"""Elements of the network's output from which the forward pass returns it beside the loss.
+
+XLA for the CPU, as of jaxlib 0.10.2, otherwise makes all products and the loss's sum one
+call of YNNPACK (``__ynn_fusion`` in its HLO), which takes nine times as long: in
+``crossgrad bench 1024-1024-1024-1024 --batch-size 32 -b jax``, with and without. Small outputs
+lose nothing to it, but a microsecond to a second result.
+"""
+
 
 class JaxProgram(OnDevice, Program):
     """The phases of a training step; all but `step` are compiled when they are first called."""
@@ -37,6 +46,8 @@ class JaxProgram(OnDevice, Program):
         self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
+        output_too = case.batch_size * case.network.widths[-1] >= OUTPUT_TOO_FROM
+        self._forward = self._network.loss_and_output if output_too else self._network.loss
         shapes = self._shapes(case)
         largest = max(W.size for W, _ in case.parameters) * self._storage.itemsize
         self._gives_away = self._compiles and largest >= GIVEN_AWAY_FROM
@@ -79,10 +90,10 @@ class JaxProgram(OnDevice, Program):
         return Trace(quantities)
 
     def forward(self, values: Values) -> Any:
-        return self._run("forward", self._network.loss, *values)
+        return self._run("forward", self._forward, *values)
 
-    def loss(self, result: jax.Array) -> Array:
-        return self._array(result)
+    def loss(self, result: Any) -> Array:
+        return self._array(result[0] if isinstance(result, tuple) else result)
 
     def update(self, values: Values, result: Any) -> Any:
         return self._run("update", self._network.update, values[0], result[1])
