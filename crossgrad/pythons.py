@@ -9,11 +9,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .networks.errors import InvalidInput, shortened, unknown
+from .networks.files import is_there
 
 OLDEST = (3, 11)
 """The oldest Python that runs crossgrad's code; pyproject.toml says it too."""
@@ -75,7 +77,8 @@ def split(name: str, pythons: Pythons) -> tuple[Path | None, str]:
         return None, name
     if not pythons:
         raise InvalidInput(
-            f"backend {name!r}: no Python is called {place!r}; check and bench take --python {place}=PATH"
+            f"backend {name!r}: no Python is called {place!r}; "
+            f"check and bench take --python {place}=PATH (pythons= in Python)"
         )
     if place not in pythons:
         raise unknown("python", place, pythons)
@@ -101,16 +104,18 @@ def _interpreter(name: str, path: Path) -> Path:
         raise InvalidInput(
             f"python {shortened(repr(name))}: expected a name of letters, digits, '_', '.' and '-'"
         )
-    file = path / "bin" / "python" if path.is_dir() else path
-    if not file.is_file():
+    with suppress(RuntimeError):  # there may be no such user
+        path = path.expanduser()
+    file = (path / "bin" / "python" if is_there(path, Path.is_dir) else path).absolute()
+    if not is_there(file, Path.is_file):
         raise InvalidInput(f"python {name}: there is no interpreter {file}")
-    version, numpy = _probed(name, file.absolute())
+    version, numpy = _probed(name, file)
     if version < OLDEST:
         found, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
         raise InvalidInput(f"python {name}: {file} is Python {found}, and crossgrad needs {oldest} or newer")
     if not numpy:
         raise InvalidInput(f"python {name}: NumPy is not installed for {file}, and every engine needs it")
-    return file.absolute()
+    return file
 
 
 @cache

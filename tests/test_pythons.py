@@ -19,6 +19,9 @@ from crossgrad.cli.app import run
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.pythons import OLDEST, as_pythons, parse_pythons, split
 
+from .conftest import table
+from .test_plugins import add_distribution
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of engines need Linux or macOS")
 
 RISING = (
@@ -124,11 +127,27 @@ def test_a_package_that_is_not_there_costs_its_own_row(tmp_path: Path) -> None:
     )
     states = {run.engine.backend: run.status for case in report.cases for run in case.runs}
     assert states["numpy"] == "ok"
-    assert states["bare/numpy"] != "ok"
+    assert states["bare/numpy"] == "crashed"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
+def test_an_engine_that_the_other_python_lacks_is_missing_there(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_distribution(tmp_path, "mine", {"mine": "mine:Mine"}, {"mine": ""})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = check("numpy", "other/mine", other=other)
+    (_, missing) = report.cases[0].runs
+    assert missing.status == "missing"
+    assert "unknown backend 'mine'" in missing.message
+    assert missing.message.endswith(f", for {other}/bin/python")
+
+
+def test_a_home_directory_is_found(other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(other.parent))
+    assert parse_pythons([f"other=~/{other.name}"]) == {"other": other / "bin" / "python"}
+
+
+@table(
     {
         "no-path": ("old", "expected NAME=PATH, as in old=/path/to/a/venv"),
         "no-name": ("=/usr", "expected a name of letters"),
@@ -137,12 +156,13 @@ def test_a_package_that_is_not_there_costs_its_own_row(tmp_path: Path) -> None:
         "no-environment": ("old=/", "there is no interpreter /bin/python"),
         "no-python": ("old=/bin/ls", "/bin/ls is no Python"),
         "no-program": (f"old={__file__}", "cannot be run"),
-    }.values(),
-    ids=lambda value: None,
+        "no-name-of-a-file": ("old=" + "a" * 5000, "File name too long"),
+        "no-user": ("old=~nobody-of-that-name/venv", "there is no interpreter"),
+    }
 )
-def test_what_is_no_python_is_said(text: str, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said):
-        parse_pythons([text])
+def test_what_is_no_python_is_said(given: str, said: tuple[str]) -> None:
+    with pytest.raises(InvalidInput, match=said[0]):
+        parse_pythons([given])
 
 
 def test_a_python_that_is_too_old_is_said(tmp_path: Path) -> None:

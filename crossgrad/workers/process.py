@@ -145,21 +145,23 @@ class _EngineWorker(_Worker):
         from ..backends.base import BackendUnavailable
         from ..backends.registry import load
         from ..environment import describe
+        from ..networks.errors import InvalidInput
         from ..run import summary_of
 
+        python = self._message.get("python")
         self._programs: dict[Any, Any] = {}
         self._held: Any = None
         self._backend: Any = None
         try:
             backend = load(self._message["backend"])
-        except BackendUnavailable as error:
-            return {"status": "missing", "problem": str(error)}
+        except (BackendUnavailable, InvalidInput) as error:  # a plugin may be known to the parent only
+            return {"status": "missing", "problem": f"{error}{f', for {python}' if python else ''}"}
         try:
             backend.own_process()
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)
-            if self._message.get("python"):
+            if python:
                 environment = {"python": platform.python_version()} | environment
         except Exception as error:
             problem = f"{backend.name} cannot say which devices it sees: {summary_of(error)}"
