@@ -16,7 +16,7 @@ from .networks.dtypes import find_dtype
 from .networks.errors import InvalidInput
 from .networks.memory import require_memory
 from .networks.spec import Network
-from .pythons import as_pythons
+from .pythons import as_pythons, told
 from .workers.limits import Limits
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def _report(
     reports = tuple(judge_all(cases, executor, oracle, announce))
     imports = {f"import {name}": spent for name, spent in executor.selection.import_seconds.items()}
     surroundings = environment(executor.environment())
-    return Report(reports, surroundings, imports | {"total": time.perf_counter() - started}, tuple(notes))
+    remarks = (*notes, *told(surroundings["backends"]))
+    return Report(reports, surroundings, imports | {"total": time.perf_counter() - started}, remarks)
 
 
 def plan_case(

@@ -130,8 +130,9 @@ def wanted_backends(backends: Sequence[str] | None, pythons: Pythons = HERE) -> 
     """Name and variant of each backend asked for; by default those that are installed."""
     if backends is not None and not backends:
         raise InvalidInput("no backend given: name at least one, or leave the option out for all")
-    require_used(backends or (), pythons)
-    return [parse_backend(text, pythons) for text in backends or installed_backends()]
+    wanted = [parse_backend(text, pythons) for text in backends or installed_backends()]
+    require_used([name for name, _ in wanted], pythons)
+    return wanted
 
 
 def installed_backends() -> list[str]:

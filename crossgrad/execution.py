@@ -17,7 +17,7 @@ from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
-from .pythons import HERE, Pythons, loads
+from .pythons import HERE, Pythons, to_load
 from .run import Run, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
@@ -198,7 +198,7 @@ class Isolated:
 
     def _open(self, at: EngineId) -> None:
         if at not in self._lanes:
-            self._lanes[at] = self._pool.open(**loads(at.backend, self._pythons))
+            self._lanes[at] = self._pool.open(**to_load(at.backend, self._pythons))
 
     def _submit(self, at: EngineId, case: PackedCase) -> "Future[Run]":
         lane = self._lanes[at]
@@ -242,7 +242,9 @@ def open_executor(
     if isolate and os.name != "posix":
         raise InvalidInput("engines in processes of their own need Linux or macOS: use --no-isolate")
     if pythons and not isolate:
-        raise InvalidInput("engines of another Python need processes of their own: isolate them")
+        raise InvalidInput(
+            "engines of another Python need processes of their own: isolate=True, or no --no-isolate"
+        )
     if not isolate:
         return InProcess(backends, devices, candidates)
     return Isolated(backends, devices, candidates, limits or Limits(), jobs, pythons)

@@ -5,10 +5,8 @@ process of the Python that is called ``old``, with the torch that is installed
 there. So whatever differs between ``torch`` and ``old/torch`` is the framework's.
 """
 
-import json
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,6 +17,9 @@ from .networks.files import is_there
 
 OLDEST = (3, 11)
 """The oldest Python that runs crossgrad's code; pyproject.toml says it too."""
+
+OLDEST_NUMPY = 2
+"""The oldest NumPy: its floating-point settings are a context's from there on."""
 
 Pythons = Mapping[str, Path]
 """Interpreters by the name that the user gave them."""
@@ -31,11 +32,14 @@ HERE: Pythons = {}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PROBE = """
-import json, sys
-from importlib.util import find_spec
-print(json.dumps([list(sys.version_info[:2]), find_spec("numpy") is not None]))
+import sys
+sys.path[:] = [place for place in sys.path if place]  # not the directory that this was started in
+print("\\nPython", *sys.version_info[:2], flush=True)
+import numpy
+print("\\nNumPy", numpy.__version__, flush=True)
 """
-_PROBE_SECONDS = 60
+_VERSION, _NUMPY = re.compile(r"^Python (\d+) (\d+)$", re.M), re.compile(r"^NumPy (\d+\.\S+)$", re.M)
+_PROBE_SECONDS = 30
 
 
 def parse_pythons(texts: Iterable[str]) -> dict[str, Path]:
@@ -53,14 +57,19 @@ def parse_pythons(texts: Iterable[str]) -> dict[str, Path]:
     return as_pythons(found)
 
 
-def as_pythons(given: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, Path]:
+def as_pythons(given: Mapping[str, str | Path] | None) -> dict[str, Path]:
     """Interpreters by name, of paths to them or to virtual environments.
 
     Raises
     ------
     InvalidInput
-        If a name cannot be told from a path, or there is no Python that can run crossgrad's engines.
+        If a name is none, or there is no Python that can run crossgrad's engines.
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInput(f"pythons is {shortened(repr(given))}: expected a dict of names and paths")
+    for name, path in (given or {}).items():
+        if not isinstance(name, str) or not isinstance(path, str | Path):
+            raise InvalidInput(f"pythons has {name!r}: {shortened(repr(path))}: expected a name and a path")
     return {name: _interpreter(name, Path(path)) for name, path in (given or {}).items()}
 
 
@@ -72,8 +81,8 @@ def split(name: str, pythons: Pythons) -> tuple[Path | None, str]:
     InvalidInput
         If no Python has the name.
     """
-    place, separator, engine = name.rpartition(SEPARATOR)
-    if not separator:
+    place, _, engine = name.rpartition(SEPARATOR)
+    if not place:
         return None, name
     if not pythons:
         raise InvalidInput(
@@ -85,18 +94,31 @@ def split(name: str, pythons: Pythons) -> tuple[Path | None, str]:
     return pythons[place], engine
 
 
-def loads(name: str, pythons: Pythons) -> dict[str, Any]:
+def to_load(name: str, pythons: Pythons) -> dict[str, Any]:
     """What a worker's process is to load for an engine, as `Pool.open` takes it."""
     python, engine = split(name, pythons)
     return {"backend": engine} | ({} if python is None else {"python": str(python)})
 
 
-def require_used(backends: Iterable[str], pythons: Pythons) -> None:
+def require_used(names: Iterable[str], pythons: Pythons) -> None:
     """Raise `InvalidInput` if a Python was given of which no engine is asked for."""
-    used = {text.partition(SEPARATOR)[0] for text in backends if SEPARATOR in text}
-    for name in pythons:
-        if name not in used:
-            raise InvalidInput(f"python {name!r}: no engine of it is asked for; add one, as in {name}/torch")
+    used = {name.rpartition(SEPARATOR)[0] for name in names}
+    for python in pythons:
+        if python not in used:
+            raise InvalidInput(
+                f"python {python!r}: no engine of it is asked for; add one, as in {python}/torch"
+            )
+
+
+def told(backends: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say of each engine of another Python what it is: versions, and where from."""
+    for name, found in backends.items():
+        engine = name.rpartition(SEPARATOR)[2]
+        if engine != name:
+            here = backends.get(engine, {}).get("version")
+            beside = f" beside {here}" if here else ""
+            python = f"Python {found.get('python')}, {found.get('interpreter')}"
+            yield f"{name}: {engine} {found.get('version')}{beside}, of {python}"
 
 
 def _interpreter(name: str, path: Path) -> Path:
@@ -109,28 +131,39 @@ def _interpreter(name: str, path: Path) -> Path:
     file = (path / "bin" / "python" if is_there(path, Path.is_dir) else path).absolute()
     if not is_there(file, Path.is_file):
         raise InvalidInput(f"python {name}: there is no interpreter {file}")
-    version, numpy = _probed(name, file)
+    version, numpy = _probed(file)
     if version < OLDEST:
         found, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
         raise InvalidInput(f"python {name}: {file} is Python {found}, and crossgrad needs {oldest} or newer")
-    if not numpy:
-        raise InvalidInput(f"python {name}: NumPy is not installed for {file}, and every engine needs it")
+    if int(numpy.partition(".")[0]) < OLDEST_NUMPY:
+        raise InvalidInput(
+            f"python {name}: {file} has NumPy {numpy}, and crossgrad needs {OLDEST_NUMPY}.0 or newer"
+        )
     return file
 
 
 @cache
-def _probed(name: str, file: Path) -> tuple[tuple[int, int], bool]:
-    """Version of an interpreter, and whether it has NumPy."""
+def _probed(file: Path) -> tuple[tuple[int, int], str]:
+    """Version of an interpreter, and of its NumPy, which must be there if it is new enough."""
     import subprocess  # which takes longer to import than all of this
 
     try:
-        told = subprocess.run(
-            [file, "-E", "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
+        done = subprocess.run(
+            [file, "-E", "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=False,
         )
-        (major, minor), numpy = json.loads(told.stdout)
-        return (int(major), int(minor)), bool(numpy)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InvalidInput(f"python {name}: {file} cannot be run: {error}") from None
-    except (ValueError, TypeError):
-        lines = told.stderr.strip().splitlines() or [f"exit code {told.returncode}"]
-        raise InvalidInput(f"python {name}: {file} is no Python: {shortened(lines[-1])}") from None
+        raise InvalidInput(f"{file} cannot be run: {error}") from None
+    version, numpy = _VERSION.search(done.stdout), _NUMPY.search(done.stdout)
+    last = shortened((done.stderr.strip().splitlines() or ["it says nothing of itself"])[-1])
+    if version is None:
+        raise InvalidInput(f"{file} is no Python: {last}")
+    found = int(version[1]), int(version[2])
+    if numpy is None and found >= OLDEST:
+        raise InvalidInput(f"{file} has no NumPy that can be imported, and every engine needs it: {last}")
+    return found, numpy[1] if numpy else ""

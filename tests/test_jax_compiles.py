@@ -60,7 +60,7 @@ def test_a_forward_pass_gives_the_loss_of_the_step(
     from crossgrad.backends.jax import program
 
     case = make_case("3-5-2", "float64", batch_size=4)
-    monkeypatch.setattr(program, "OUTPUT_TOO_FROM", 8 if output_too else 9)
+    monkeypatch.setattr(program, "OUTPUT_TOO_FROM", 200 if output_too else 201)  # 2 * 4 * (15 + 10)
     prepared = backend.prepare(case, variant, "cpu")
     values = prepared.put(case.parameters, case.batch)
     found = prepared.forward(values)

@@ -17,7 +17,7 @@ import crossgrad
 from crossgrad.bench.schemas import PLACE
 from crossgrad.cli.app import run
 from crossgrad.networks.errors import InvalidInput
-from crossgrad.pythons import OLDEST, as_pythons, parse_pythons, split
+from crossgrad.pythons import OLDEST, OLDEST_NUMPY, as_pythons, parse_pythons
 
 from .conftest import table
 from .test_plugins import add_distribution
@@ -64,6 +64,12 @@ def test_two_pythons_agree_in_one_check(other: Path) -> None:
     assert [run.engine.backend for run in report.cases[0].runs] == ["numpy", "other/numpy"]
     described = told["environment"]["backends"]["other/numpy"]
     assert described["python"].split(".")[:2] == [str(number) for number in sys.version_info[:2]]
+    assert described["interpreter"] == f"{other}/bin/python"
+    version = described["version"]
+    (note,) = told["notes"]
+    assert note.startswith(
+        f"other/numpy: numpy {version} beside {version}, of Python {described['python']}, "
+    )
 
 
 def test_a_framework_that_computes_otherwise_there_is_found(wrong: Path) -> None:
@@ -139,7 +145,6 @@ def test_an_engine_that_the_other_python_lacks_is_missing_there(
     (_, missing) = report.cases[0].runs
     assert missing.status == "missing"
     assert "unknown backend 'mine'" in missing.message
-    assert missing.message.endswith(f", for {other}/bin/python")
 
 
 def test_a_home_directory_is_found(other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +172,7 @@ def test_what_is_no_python_is_said(given: str, said: tuple[str]) -> None:
 
 def test_a_python_that_is_too_old_is_said(tmp_path: Path) -> None:
     old = tmp_path / "python"
-    old.write_text("#!/bin/sh\necho '[[3, 9], true]'\n")
+    old.write_text("#!/bin/sh\necho Python 3 9\n")
     old.chmod(0o755)
     with pytest.raises(InvalidInput, match=r"is Python 3\.9, and crossgrad needs 3\.11 or newer"):
         as_pythons({"old": old})
@@ -175,28 +180,78 @@ def test_a_python_that_is_too_old_is_said(tmp_path: Path) -> None:
 
 def test_a_python_without_numpy_is_said(tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=True)
-    with pytest.raises(InvalidInput, match="NumPy is not installed for"):
+    with pytest.raises(InvalidInput, match=r"no NumPy that can be imported.*No module named 'numpy'"):
         as_pythons({"bare": tmp_path / "bare"})
 
 
-def test_names_that_fit_no_python_are_said(other: Path) -> None:
-    pythons = as_pythons({"other": other})
-    with pytest.raises(InvalidInput, match="unknown python 'othr': did you mean other"):
-        split("othr/numpy", pythons)
+def test_a_numpy_that_is_too_old_is_said(tmp_path: Path) -> None:
+    """Its floating-point settings are not a context's: overflow would go unseen."""
+    folder = make_python(tmp_path / "old", "import numpy\nnumpy.__version__ = '1.26.4'\n")
+    with pytest.raises(InvalidInput, match=r"has NumPy 1\.26\.4, and crossgrad needs 2\.0 or newer"):
+        as_pythons({"old": folder})
+
+
+@pytest.mark.parametrize("at_start", ["print('hello')", r"import sys; sys.stdout.buffer.write(b'\xff\xfe')"])
+def test_a_python_that_prints_at_its_start_is_one(
+    at_start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does what lies in the directory that crossgrad was started in matter."""
+    (tmp_path / "re.py").write_text("raise RuntimeError('not this re')\n")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not this NumPy')\n")
+    noisy = make_python(tmp_path / "noisy", at_start + "\n")
+    monkeypatch.chdir(tmp_path)
+    check("noisy/numpy", noisy=noisy).raise_if_disagree()
+
+
+def test_a_dtype_that_the_other_python_lacks_costs_its_own_row(tmp_path: Path) -> None:
+    poor = make_python(tmp_path / "poor", "import sys\nsys.modules['ml_dtypes'] = None\n")
+    options: dict[str, Any] = {"pythons": {"poor": poor}, "isolate": True, "devices": ["cpu"]}
+    report = crossgrad.check("article", backends=["numpy", "poor/numpy"], dtypes=["bfloat16"], **options)
+    here, there = report.cases[0].runs
+    assert (here.status, there.status) == ("ok", "unsupported")
+    assert "bfloat16 needs the package ml_dtypes" in there.message
+
+
+def test_a_package_that_is_to_be_installed_there_is_said(tmp_path: Path) -> None:
+    bare = make_python(tmp_path / "bare", "import sys\nsys.modules['flint'] = None\n")
+    (row,) = check("bare/arb", bare=bare).cases[0].runs
+    assert row.status == "missing"
+    assert row.message == f"arb is not installed: {bare}/bin/python -m pip install python-flint"
+
+
+@table(
+    {
+        "misspelt": ("othr/numpy", "unknown python 'othr': did you mean other"),
+        "of-another": ("a/other/numpy", "unknown python 'a/other'"),
+        "unknown-engine": ("other/nump", "unknown backend 'nump'"),
+        "unused": ("numpy", "python 'other': no engine of it is asked for; add one, as in other/torch"),
+    }
+)
+def test_engines_that_no_python_has_are_said(given: str, said: tuple[str], other: Path) -> None:
+    with pytest.raises(InvalidInput, match=said[0]):
+        check(given, other=other)
+
+
+def test_engines_of_a_python_that_was_not_given_are_said() -> None:
     with pytest.raises(
         InvalidInput, match="no Python is called 'old'; check and bench take --python old=PATH"
     ):
-        split("old/numpy", {})
+        check("old/numpy")
+    with pytest.raises(InvalidInput, match="unknown backend '/numpy'"):
+        check("/numpy")
+
+
+def test_pythons_that_are_no_table_of_paths_are_said(other: Path) -> None:
     with pytest.raises(InvalidInput, match="two Pythons are called 'other'"):
         parse_pythons([f"other={other}", f"other={other}"])
-    with pytest.raises(InvalidInput, match="no engine of it is asked for; add one, as in other/torch"):
-        check("numpy", other=other)
-    with pytest.raises(InvalidInput, match="unknown backend 'nump'"):
-        check("other/nump", other=other)
-    with pytest.raises(InvalidInput, match="need processes of their own"):
+    for given in ("other=/x", ["other"], {1: other}, {"other": None}):
+        with pytest.raises(InvalidInput, match=r"pythons (is|has)"):
+            crossgrad.check("article", backends=["other/numpy"], pythons=given, isolate=True)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="need processes of their own: isolate=True"):
         crossgrad.check("article", backends=["other/numpy"], pythons={"other": other})
 
 
 def test_the_oldest_python_is_that_of_the_project() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=" + ".".join(map(str, OLDEST))
+    assert f"numpy>={OLDEST_NUMPY}.0" in project["dependencies"]

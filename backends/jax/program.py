@@ -10,6 +10,7 @@ from ...networks.batches import Batch
 from ...networks.cases import Case
 from ...networks.dtypes import Array
 from ...networks.parameters import Parameters
+from ...networks.work import forward_work
 from ..base import Program, Trace, numbered
 from .network import JaxNetwork, Layer, forward_mode
 from .scope import OnDevice, Ready
@@ -26,13 +27,13 @@ for every 4 KiB. Below, it would only cost memory: XLA keeps nothing else where
 gradients will be.
 """
 
-OUTPUT_TOO_FROM = 2**14
-"""Elements of the network's output from which the forward pass returns it beside the loss.
+OUTPUT_TOO_FROM = 10**7
+"""FLOPs of a forward pass on the CPU from which it returns the network's output beside the loss.
 
-XLA for the CPU, as of jaxlib 0.10.2, otherwise makes all products and the loss's sum one
-call of YNNPACK (``__ynn_fusion`` in its HLO), which takes nine times as long: in
-``crossgrad bench 1024-1024-1024-1024 --batch-size 32 -b jax``, with and without. Small outputs
-lose nothing to it, but a microsecond to a second result.
+XLA for the CPU, as of jaxlib 0.10.2, otherwise makes products and the loss's sum one call of
+YNNPACK (``__ynn_fusion`` in its HLO), which can take ten times as long: in
+``crossgrad bench 1024-1024-1024-1024 --batch-size 32 -b jax``, with and without. A second
+result costs a microsecond, which short passes would feel.
 """
 
 
@@ -46,7 +47,8 @@ class JaxProgram(OnDevice, Program):
         self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
-        output_too = case.batch_size * case.network.widths[-1] >= OUTPUT_TOO_FROM
+        flops = forward_work(case.network, case.batch_size, case.dtype).flops
+        output_too = device == "cpu" and flops >= OUTPUT_TOO_FROM
         self._forward = self._network.loss_and_output if output_too else self._network.loss
         shapes = self._shapes(case)
         largest = max(W.size for W, _ in case.parameters) * self._storage.itemsize

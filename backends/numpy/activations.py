@@ -36,7 +36,8 @@ class Kernel(ABC):
     def from_minus_z(self, minus_z: Array, out: Array | None = None) -> Array:
         """``a = f(z)`` from -z, which a layer has as soon as z; `out` may be `minus_z`.
 
-        Where z is none that this is safe for, NumPy notes an overflow.
+        Where z is none that this is safe for, NumPy notes an overflow; then the result is of no
+        use, `minus_z` may be overwritten, and `forward` is to be asked.
         """
         return self.forward(np.negative(minus_z, out))
 

@@ -20,7 +20,8 @@ def without_warnings(overflow: Literal["ignore", "raise"]) -> Callable[..., Any]
     """A function ``run(f, *args)`` that calls f with NumPy's floating-point warnings off.
 
     What `np.errstate` does, for a fiftieth of its microsecond: the settings live in a
-    context variable, and are made once. As a context, it is entered by one call at a time.
+    context variable (in NumPy 2 and later), and are made once. As a context, it is entered by one
+    call at a time.
     """
     context = contextvars.copy_context()
     context.run(np.seterr, divide="ignore", invalid="ignore", under="ignore", over=overflow)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crossgrad import checking, engines, execution, judging, selftest, traces
+from crossgrad import checking, engines, execution, judging, pythons, selftest, traces
 from crossgrad.cli.app import run
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.networks.errors import InvalidInput
@@ -59,7 +59,9 @@ def _pretend(name: str) -> engines.Seen:
     return engines.Seen(problem=f"{name} is not run by the fuzzer")
 
 
-def _in_process(backends: Any, devices: Any, candidates: Any, *more: Any) -> execution.Executor:
+def _in_process(
+    backends: Any, devices: Any, candidates: Any, *more: Any, **others: Any
+) -> execution.Executor:
     return execution.InProcess(backends, devices, candidates)
 
 
@@ -77,6 +79,7 @@ def _no_engine_runs() -> AbstractContextManager[Any]:
     return replacing(
         *((home, "select_engines", select) for home in (engines, execution, traces)),
         (checking, "open_executor", _in_process),
+        (pythons, "_probed", lambda file: (pythons.OLDEST, "2.0")),  # it would be run
         (judging, "judge_all", lambda *given: ()),
         (selftest, "random_case", _stop_selftest),
         (sessions, "_executor", _stop_sweep),
@@ -101,6 +104,7 @@ COMMANDS = Target(
         "sweep plan.toml --cases 9 --depth 1..3 --width 1..8 --batch 2 --weight-scale 0.5..2 --shard 1/2",
         "sweep --resume run --fail-fast --jobs 2 --timeout 9 --memory-limit 2G -q",
         "check --case 3-2_b4_float32_mse_w1_s7 --candidate mine=file.py:gradients --no-isolate",
+        "check 2-3 --python old=. -b old/numpy -b numpy",
         "new-candidate mine.py",
         "new-candidate lr=1:2.py --candidate-backend torch",
         "show run",

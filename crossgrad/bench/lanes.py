@@ -6,7 +6,7 @@ from typing import Any
 
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
-from ..pythons import HERE, Pythons, loads
+from ..pythons import HERE, Pythons, to_load
 from ..run import MISSING, Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
@@ -118,7 +118,7 @@ class Lanes:
         return Seen(found.variants, found.devices, found.problem, seconds=found.seconds)
 
     def _open(self, name: str) -> Lane:
-        lane = self._pool.open(**loads(name, self._pythons), cores=self._cores)
+        lane = self._pool.open(**to_load(name, self._pythons), cores=self._cores)
         lane.description.result()
         return lane
 

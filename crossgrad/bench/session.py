@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ..environment import environment, usable_cores
+from ..pythons import told
 from .lanes import Lanes
 from .plan import Item
 from .results import Results, Settings
@@ -35,7 +36,7 @@ class Session:
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._environment = environment(lanes.environment())
         self._measured: list[Measured] = []
-        self.notes = tuple(_busy_at_start())
+        self.notes = (*_busy_at_start(), *told(self._environment["backends"]))
 
     def run(self, say: Say = lambda words: None) -> Iterator[Results]:
         """Measure; yield what was found for each item as it is finished."""

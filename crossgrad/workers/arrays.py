@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.dtypes import Array
+from ..networks.dtypes import Array, find_dtype
+from ..networks.errors import InvalidInput
 from .protocol import ProtocolError
 
 KINDS = "biufc"
@@ -93,6 +94,8 @@ def read_arrays(file: int, layout: Any) -> dict[str, Array]:
     ------
     ProtocolError
         If the layout is malformed, or names what the file does not hold.
+    InvalidInput
+        If it has bfloat16 arrays, and ml_dtypes is not installed.
     """
     try:
         places = {str(name): (_dtype(dtype), tuple(shape), offset) for name, dtype, shape, offset in layout}
@@ -103,6 +106,8 @@ def read_arrays(file: int, layout: Any) -> dict[str, Array]:
         return {
             name: np.ndarray(shape, dtype, content, offset) for name, (dtype, shape, offset) in places.items()
         }
+    except InvalidInput:  # a ValueError too
+        raise
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ProtocolError(f"a layout of arrays that makes no sense: {error}") from None
 
@@ -137,9 +142,7 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
 
 def _dtype(name: str) -> np.dtype[Any]:
     if name == BFLOAT16:
-        import ml_dtypes
-
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = find_dtype(BFLOAT16).storage
         return bfloat16
     dtype = np.dtype(name)
     if dtype.kind not in KINDS:

@@ -128,9 +128,13 @@ class _Worker:
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run the case that the message describes, and describe what came of it."""
+        from ..networks.errors import InvalidInput
         from .wire import read_case, run_message
 
-        case = read_case(message["case"], self._case_file)
+        try:
+            case = read_case(message["case"], self._case_file)
+        except InvalidInput as error:
+            return {"is": "ran", "ticket": message["ticket"], **_not_here(error)}
         run = self._run(case, message)
         return {"is": "ran", "ticket": message["ticket"], **run_message(run, self._result_file)}
 
@@ -143,26 +147,30 @@ class _EngineWorker(_Worker):
 
     def describe(self) -> dict[str, Any]:
         from ..backends.base import BackendUnavailable
-        from ..backends.registry import load
+        from ..backends.registry import find_listing, load
         from ..environment import describe
         from ..networks.errors import InvalidInput
         from ..run import summary_of
 
-        python = self._message.get("python")
+        name, python = self._message["backend"], self._message.get("python")
         self._programs: dict[Any, Any] = {}
         self._held: Any = None
         self._backend: Any = None
         try:
-            backend = load(self._message["backend"])
+            if python and not (listing := find_listing(name)).installed:
+                raise BackendUnavailable(
+                    f"{name} is not installed: {python} -m pip install {listing.distribution}"
+                )
+            backend = load(name)
         except (BackendUnavailable, InvalidInput) as error:  # a plugin may be known to the parent only
-            return {"status": "missing", "problem": f"{error}{f', for {python}' if python else ''}"}
+            return {"status": "missing", "problem": str(error)}
         try:
             backend.own_process()
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)
             if python:
-                environment = {"python": platform.python_version()} | environment
+                environment |= {"python": platform.python_version(), "interpreter": python}
         except Exception as error:
             problem = f"{backend.name} cannot say which devices it sees: {summary_of(error)}"
             return {"status": "missing", "problem": problem}
@@ -179,11 +187,15 @@ class _EngineWorker(_Worker):
     def _hold(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run a case, and keep its program to be timed; let go of what was held before."""
         from ..bench.held import Held
+        from ..networks.errors import InvalidInput
         from .wire import read_case, run_message
 
         self._held = None
         self._backend.forget()
-        case = read_case(message["case"], self._case_file)
+        try:
+            case = read_case(message["case"], self._case_file)
+        except InvalidInput as error:
+            return {"is": "ran", **_not_here(error), "found": {}}
         os.ftruncate(self._case_file, 0)
         self._programs.clear()  # of other settings
         self._backend.settle(case)
@@ -231,6 +243,11 @@ class _EngineWorker(_Worker):
                 backend.forget()
             self._programs[key] = backend.prepare(case, variant, device)
         return self._programs[key]
+
+
+def _not_here(error: Exception) -> dict[str, Any]:
+    """The run of a case that another Python cannot hold: of a dtype that a package brings."""
+    return {"status": "unsupported", "seconds": {}, "message": str(error), "partial": False, "arrays": None}
 
 
 class _CandidateWorker(_Worker):
