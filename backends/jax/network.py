@@ -27,6 +27,7 @@ class JaxNetwork:
     def loss_and_output(
         self, layers: Sequence[Layer], x: jax.Array, y: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
+        """The loss, and the last layer's a."""
         a = x
         for (W, b), activation in zip(layers, self._activations, strict=True):
             a = activation(_affine(a, W, b))

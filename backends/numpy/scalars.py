@@ -19,8 +19,8 @@ def scalar(value: float, dtype: Any) -> Array:
 def without_warnings(overflow: Literal["ignore", "raise"]) -> Callable[..., Any]:
     """A function ``run(f, *args)`` that calls f with NumPy's floating-point warnings off.
 
-    What `np.errstate` does, for a fiftieth of its microsecond: the settings live in a
-    context variable (in NumPy 2 and later), and are made once. As a context, it is entered by one
+    What `np.errstate` does, without its work in each call: the settings live in a context
+    variable (in NumPy 2 and later), and are made once. As a context, it is entered by one
     call at a time.
     """
     context = contextvars.copy_context()
