@@ -25,6 +25,15 @@ def test_sigmoid_warns_nowhere(dtype: type) -> None:
     np.testing.assert_array_equal(a[[0, 1, 2, 4, 6, 7, 8]], np.array([0, 0, 0, 0.5, 1, 1, 1], dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("low", [-1.0, -1000.0], ids=["safe", "overflows"])
+def test_sigmoid_leaves_z_as_it_is_and_nan_where_it_was(low: float, dtype: type) -> None:
+    z = np.array([np.nan, low, 1.0], dtype)
+    kept = z.copy()
+    np.testing.assert_array_equal(np.isnan(sigmoid(z)), [True, False, False])
+    np.testing.assert_array_equal(z, kept)
+
+
 @pytest.mark.parametrize("z", ["-700", "-100", "-36.5", "-1", "-1e-8", "0.3", "5", "40"])
 def test_sigmoid_has_full_relative_accuracy(z: str) -> None:
     with localcontext(prec=50):
