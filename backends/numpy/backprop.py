@@ -70,9 +70,24 @@ def _rows_together(batch: int, outputs: int) -> int:
     return rows if rows * outputs <= 8 * 8192 else 1
 
 
+OVERWRITES_FROM = 2**17
+"""Bytes of a product from which `np.matmul` is faster than `np.dot`, on two cores of a Zen 4.
+
+Before BLAS overwrites an array that is given, `np.dot` sets it to zero, a pass over memory;
+`np.matmul` does not, and takes 0.4 us longer to find out what it is given.
+"""
+
+Product = Callable[[Array, Array, Array], Array]
+
+
+def _product_into(out: Array) -> Product:
+    return np.matmul if out.nbytes >= OVERWRITES_FROM else np.dot
+
+
 class _Target(NamedTuple):
     """An array for a layer's rows, as products and as elementwise functions take it."""
 
+    multiply: Product
     product: Array
     out: Array | None
     """The same array, or None where a new one is faster."""
@@ -84,7 +99,7 @@ class _Target(NamedTuple):
     def of(cls, array: Array) -> "_Target":
         rows = _rows_together(*array.shape)
         together = array.reshape(len(array) // rows, -1)
-        return cls(array, array if array.size > 1 else None, together)
+        return cls(_product_into(array), array, array if array.size > 1 else None, together)
 
 
 class Workspace:
@@ -119,6 +134,7 @@ class Workspace:
         self._passing = [_Target.of(array) for array in da]
         self._overflow_raises = without_warnings(overflow="raise")
         self.dW = [np.empty(shape, dtype) for shape in shapes]
+        self._multiply = [_product_into(dW) for dW in self.dW]
         self.db = [
             np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)
         ]
@@ -161,7 +177,7 @@ class Workspace:
             dz = self._kernels[n].backward(da, a[n + 1], target.out, self._kept[n].out)
             if store:
                 store("dz", n + 1, dz)
-            np.dot(dz.T, a[n], dW)
+            self._multiply[n](dz.T, a[n], dW)
             if store:
                 store("dW", n + 1, dW)
             if db is not None:
@@ -169,12 +185,13 @@ class Workspace:
                 if store:
                     store("db", n + 1, db)
             if n:
-                da = np.dot(dz, parameters[n].W, self._passing[n - 1].product)
+                below = self._passing[n - 1]
+                da = below.multiply(dz, parameters[n].W, below.product)
 
 
 def _minus_z(a: Sequence[Array], p: Dense, target: _Target, store: Store | None) -> Array:
     """``-z = -b - a_prev @ W.T``, as exact as z, for a's last entry: the sigmoid wants -z."""
-    minus_z = np.dot(a[-1], p.W_T, target.product)
+    minus_z = target.multiply(a[-1], p.W_T, target.product)
     if p.minus_b is None:
         np.negative(minus_z, minus_z)
     else:
