@@ -7,7 +7,7 @@ Every subject has a process of its own, kept warm, and only one works at a
 time: the engines of crossgrad in their default variants, raw code in each
 framework (``peers/raw``), and the pure matrix products in NumPy, PyTorch and JAX.
 A round gives each subject one turn, of as many calls as it was calibrated to;
-rounds begin with another subject each time. What stays with a process, as where its
+in rounds each comes right after every other equally often. What stays with a process, as where its
 arrays lie, no round shows: so there are five processes of each, one after the other. A
 ratio is the median over the processes of the median over their rounds of the ratio
 within a round; its interval is that of the median of five processes, which are the
@@ -32,6 +32,8 @@ from typing import Any
 
 from peers.raw.subject import ENGINES, subjects_on
 from recorded import command_of
+
+from crossgrad.bench.turns import turn_order
 
 RESULT = Path(__file__).parent / "results" / "cores.json"
 SHAPES = {
@@ -161,8 +163,8 @@ def measure_once(
             subject.calibrate()
         samples: dict[str, list[float]] = {subject.name: [] for subject in subjects}
         for number in range(rounds):
-            first = number % len(subjects)
-            for subject in subjects[first:] + subjects[:first]:
+            for place in turn_order(number, len(subjects)):
+                subject = subjects[place]
                 time.sleep(PAUSE)
                 samples[subject.name].append(subject.ask(calls=subject.calls)["seconds"] / subject.calls)
         peaks = {subject.name: subject.ask(memory=True)["peak"] for subject in subjects}

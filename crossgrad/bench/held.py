@@ -67,15 +67,18 @@ class Held:
         }
 
     def seconds(self, what: str, calls: int) -> float:
-        """Time so many calls of a phase or of the products, after one that is not timed."""
+        """Time so many calls of a phase or of the products, after one that is not timed.
+
+        That one comes after the collection, which looks through the caches.
+        """
         timed, made = self._calls[what]
         self._say("step")
         call = made()
-        call()
-        timed.synchronize()
         gc.collect()
         gc.disable()
         try:
+            call()
+            timed.synchronize()
             return timed.seconds(call, calls)
         finally:
             gc.enable()

@@ -17,6 +17,7 @@ from .lanes import Engine, Lanes
 from .plan import Item
 from .results import REPEATED, Limit, Problem, Row, Settings
 from .rows import Timing, about_engine, repeated_row, roofline, single_rows
+from .turns import turn_order
 
 LONG_ENOUGH = 0.25
 """Share of a round from which a trial is long enough to tell how many calls a round takes."""
@@ -166,15 +167,15 @@ class _Measurement:
             calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
     def _time(self, process: int) -> None:
-        """Rounds that take turns, so that the machine's moods hit all alike; each begins with another."""
+        """Rounds that take turns, so that the machine's moods hit all alike."""
         rounds = ceil(self._rounds / self._processes)
         for timing in self._timings():
             timing.rounds.append([])
         for number in range(rounds):
             which = f"process {process} of {self._processes}, " if self._processes > 1 else ""
             self._say(f"{which}round {number + 1} of {rounds}")
-            first = number % max(1, len(self._held))
-            for held in self._held[first:] + self._held[:first]:
+            for place in turn_order((process - 1) * rounds + number, len(self._held)):
+                held = self._held[place]
                 for what in list(held.timings):
                     self._time_once(held, what)
                 if self._settings.threads != 1:
