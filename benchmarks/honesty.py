@@ -95,7 +95,7 @@ def within_runs(wanted: argparse.Namespace) -> dict[str, Any]:
         steps = {row.variant: row for row in found.rows if row.phase == "step"}
         for variant, kept in (("again-0", same), ("slower-5", slower)):
             ratio = paired(steps[variant], steps["slower-0"])
-            kept.append({"ratio": ratio.ratio, "slower": ratio.is_slower})
+            kept.append({"ratio": ratio.ratio, "slower": ratio.verdict() == "slower"})
     return {"same": told(same), "slower": told(slower)}
 
 

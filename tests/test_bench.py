@@ -139,7 +139,7 @@ def test_after_a_crash_the_next_network_is_measured_again(paced: None) -> None:
 
 
 def test_rounds_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A B, B A, ...: each round of a phase begins with another engine."""
+    """A B, B A, B A, ...: see `turn_order`."""
     order: list[tuple[str, str]] = []
     right = Lanes.seconds
 
@@ -151,7 +151,7 @@ def test_rounds_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner._Measurement, "_call_seconds", lambda self, engine, what: 1e-3)
     bench("numpy", "torch")
     steps = [backend for backend, what in order if what == "step"]
-    assert steps == ["numpy", "torch", "torch", "numpy", "numpy", "torch"]
+    assert steps == ["numpy", "torch", "torch", "numpy", "torch", "numpy"]
 
 
 def test_the_yardstick_is_there_and_is_not_shown() -> None:
@@ -257,7 +257,7 @@ def test_what_is_in_a_plan() -> None:
         (["no-such"], "unknown network 'no-such'"),
         (["3-2", "-b", "nonesuch"], "nonesuch"),
         (["3-2", "-d", "tpu"], "tpu"),
-        (["3-2", "--fail-if", "median>5%"], "goes with --compare"),
+        (["3-2", "--fail-if", "median>5%"], "Add --baseline ENGINE, or --compare A B"),
         (["3-2", "--compare", "a", "b"], "leave out NETWORK"),
         (["3-2", "--load", "a"], "leave out NETWORK"),
         (["--load", "no-such-result"], "no-such-result"),

@@ -136,9 +136,9 @@ def test_ratios_of_one_run_are_taken_round_by_round() -> None:
     found = paired(slow, fast)
     assert found is not None
     assert found.low < 1.05 < found.high < 1.07
-    assert found.is_slower
+    assert found.verdict() == "slower"
     again = paired(row([mood * source.gauss(1, 0.01) for mood in moods]), fast)
     assert again is not None
-    assert not again.is_slower
+    assert again.verdict() != "slower"
     assert paired(row([1.0]), row([1.0, 2.0])) is None
     assert fastest([slow, fast]) is fast

@@ -1,10 +1,8 @@
 """Is B slower than A? Rows of two benchmarks side by side, with verdicts that noise does not make."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,62 +11,16 @@ from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..text import render_table
 from .ratios import Machine, exp, ratio_of
-from .results import REPEATED, Phase, Results, Row, Subject
+from .results import REPEATED, Phase, Results, Row, Subject, Verdict
+from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
 from .text import seconds_text
-
-Verdict = Literal["faster", "slower", "same", "unsure", "once"]
-"""``once``: of what happens once in a process nothing can be told."""
-
-BEYOND = 0.02
-"""What no rule says otherwise is slower from here: smaller changes come of where code lies in memory."""
-
-SAME = 0.05
-"""An interval this near to 1 on both sides is called the same: a larger change would have been seen."""
 
 NAMED = 3
 """Of the rows that a rule could not decide, so many are named."""
 
 LARGEST = 1e300
 """Of a ratio: JSON has no infinity."""
-
-RULE = re.compile(r"(?:(?P<phase>[a-z]{1,20}):)?median>(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What counts as a regression: a median longer by more than a share, of one phase or of any."""
-
-    beyond: float
-    phase: Phase | None = None
-
-    def covers(self, phase: Phase) -> bool:
-        return phase in REPEATED and self.phase in (None, phase)
-
-    def __str__(self) -> str:
-        return f"{self.phase + ':' if self.phase else ''}median>{100 * self.beyond:.6g}%"
-
-
-def parse_rule(text: str) -> Rule:
-    """Read ``median>5%`` or ``step:median>5%``.
-
-    Raises
-    ------
-    InvalidInput
-        If it is neither, or of a phase that happens only once.
-    """
-    found = RULE.fullmatch("".join(text.split()))
-    if found is None:
-        raise InvalidInput(
-            f"rule {shortened(repr(text))}: expected as in median>5%, or of one phase, as in step:median>5%"
-        )
-    phase = next((known for known in REPEATED if known == found["phase"]), None)
-    if found["phase"] and phase is None:
-        raise InvalidInput(
-            f"rule {shortened(repr(text))}: expected a phase that is timed more than once: "
-            f"{', '.join(REPEATED)}"
-        )
-    return Rule(float(found["percent"]) / 100, phase)
 
 
 class _Record(BaseModel):
@@ -171,24 +123,13 @@ def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
     ratio = ratio_of(a, b, machine)
     if ratio is None or seconds is None:
         return found.model_copy(update={"verdict": "unsure"})
-    applies = rule is not None and rule.covers(a.phase)
-    beyond = rule.beyond if rule is not None and applies else BEYOND
-    verdict = _verdict(ratio.ratio, ratio.low, ratio.high, seconds, beyond)
+    verdict = judge(ratio.ratio, ratio.low, ratio.high, seconds, beyond_of(rule, a.phase))
     return found.model_copy(
         update={
             "ratio": ratio.ratio, "low": ratio.low, "high": ratio.high, "verdict": verdict,
-            "regression": applies and verdict == "slower",
+            "regression": rule is not None and rule.covers(a.phase) and verdict == "slower",
         }
     )  # fmt: skip
-
-
-def _verdict(ratio: float, low: float, high: float, seconds: float, beyond: float) -> Verdict:
-    if low > 1 and ratio > 1 + beyond and seconds > 1:
-        return "slower"
-    if high < 1 and ratio < 1 / (1 + beyond) and seconds < 1:
-        return "faster"
-    near = 1 + max(SAME, beyond)
-    return "same" if all(1 / near <= value <= near for value in (low, high, seconds)) else "unsure"
 
 
 def _machine_changes(machine: Machine) -> Iterator[MachineChange]:

@@ -82,6 +82,12 @@ class Lanes:
         told = {engine.id.backend: engine.lane.description.result().environment for engine in self.engines}
         return {name: dict(environment) for name, environment in told.items() if environment is not None}
 
+    @property
+    def defaults(self) -> dict[str, str]:
+        """Each backend's default variant, the first."""
+        seen = {name: lane.description.result().variants for name, lane in self._first.items()}
+        return {name: variants[0] for name, variants in seen.items() if variants}
+
     def hold(self, engine: Engine, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
         """Have a case compiled, run and kept; see `held.Held.begin`."""
         found: tuple[Run, dict[str, Any]] = self._pool.submit(

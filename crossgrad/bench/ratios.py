@@ -97,9 +97,13 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
         return None
     middle = math.log(b.median) - math.log(a.median) - (machine.change(a) or 0.0)
     spread = _variance(a, before) + _variance(b, after) + machine.scatter.get(a.device, 0.0) ** 2
-    freedom = min(len(before) + len(after) - 2, len(STUDENT))
-    half = STUDENT[freedom - 1] * math.sqrt(spread)
+    half = student(len(before) + len(after) - 2) * math.sqrt(spread)
     return Ratio(exp(middle), exp(middle - half), exp(middle + half))
+
+
+def student(freedom: int) -> float:
+    """How many standard errors a 99 % interval reaches to each side, from 1 degree of freedom on."""
+    return STUDENT[min(freedom, len(STUDENT)) - 1]
 
 
 def exp(log: float) -> float:

@@ -18,6 +18,9 @@ PHASES: tuple[Phase, ...] = ("import", "compile", "first", "forward", "step", "u
 REPEATED: tuple[Phase, ...] = ("forward", "step", "update", "transfer")
 """Phases that are timed again and again; the others happen once in a process."""
 
+Verdict = Literal["faster", "slower", "same", "unsure", "once"]
+"""``once``: of what happens once in a process nothing can be told."""
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0)]
@@ -96,6 +99,34 @@ class Limit(Subject):
     bandwidth: Annotated[Rate, Field(description="Bytes a second of a copy of the step's size.")]
 
 
+class Ratio(Subject):
+    """One phase of one engine over that of the baseline, in the same rounds."""
+
+    backend: str
+    variant: str
+    device: str
+    phase: Phase
+    ratio: Annotated[Rate | None, Field(description="Median over rounds; null if rounds are missing.")] = None
+    low: Annotated[Rate | None, Field(description="99 % interval, without a process astray.")] = None
+    high: Rate | None = None
+    verdict: Verdict
+    regression: Annotated[bool, Field(description="Whether it is slower by more than the rule allows.")] = (
+        False
+    )
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}:{self.variant}@{self.device}"
+
+
+class OverBaseline(_Record):
+    """All other engines over one of the same run."""
+
+    engine: Annotated[str, Field(description="The baseline: NAME:VARIANT, or NAME:VARIANT@DEVICE.")]
+    rule: Annotated[str | None, Field(description="What was to be a regression.")] = None
+    rows: tuple[Ratio, ...]
+
+
 class Problem(Subject):
     """An engine, or a phase of one, that has no timing, and why."""
 
@@ -135,6 +166,7 @@ class Results(_Record):
     rows: tuple[Row, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: Annotated[tuple[str, ...], Field(description="Warnings, in words.")] = ()
+    baseline: Annotated[OverBaseline | None, Field(description="If one was named.")] = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
@@ -160,7 +192,7 @@ def read_results(content: bytes | str, source: str) -> Results:
 def _known(location: tuple[int | str, ...]) -> list[str]:
     """Keys that a table may have, by where it is."""
     tables: dict[int | str, type[BaseModel]] = {
-        "rows": Row, "limits": Limit, "problems": Problem, "settings": Settings,
+        "rows": Row, "limits": Limit, "problems": Problem, "settings": Settings, "baseline": OverBaseline,
     }  # fmt: skip
     model = tables.get(location[0], Results) if len(location) > 1 else Results
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from .. import escape
 from ..text import render_table
 from .paired import fastest, paired
-from .results import Limit, Problem, Results, Row, subjects
+from .results import REPEATED, Limit, Problem, Ratio, Results, Row, subjects
+from .rules import parse_rule
 
 Rows = dict[str, Row]
 """An engine's rows by phase."""
@@ -25,13 +26,15 @@ CSV_COLUMNS = (
 
 
 def results_text(results: Results) -> str:
-    """Two tables for each network, batch size and dtype; then what has no timing, and the notes."""
+    """Tables for each network, batch size and dtype; then what has no timing, and the notes."""
     parts = []
     for key, engines in _engines(results).items():
         tables = "".join(
             render_table(title, *_table(engines, cells))
             for title, cells in zip((_title(key), ""), TABLES, strict=True)
         )
+        if over := _over_baseline(results, key):
+            tables += render_table("", *over)
         below = "".join(f"{escape.terminal(line)}\n" for line in _below(results, key))
         parts.append((tables if engines else f"{escape.terminal(_title(key))}\n") + below)
     notes = [f"note: {note}\n" for note in results.notes]
@@ -45,7 +48,9 @@ def results_markdown(results: Results) -> str:
         lines += [f"### {escape.markdown(_title(key))}", ""]
         for cells in TABLES if engines else ():
             columns, rows = _table(engines, cells)
-            lines += [_line(columns), f"| --- |{' ---: |' * (len(columns) - 1)}", *map(_line, rows), ""]
+            lines += _markdown_table(columns, rows)
+        if over := _over_baseline(results, key):
+            lines += _markdown_table(*over)
         lines += [*(f"- {escape.markdown(line)}" for line in _below(results, key)), ""]
     return "\n".join([*lines, *(f"> {escape.markdown(note)}" for note in results.notes)]) + "\n"
 
@@ -151,12 +156,54 @@ def _engines(results: Results) -> dict[Key, dict[str, Rows]]:
 
 
 def _table(engines: dict[str, Rows], cells: dict[str, Cell]) -> tuple[list[str], list[list[str]]]:
-    """Column names and lines; a column in which nothing is known is left out."""
+    """Column names and lines of cells."""
     everyone = list(engines.values())
     lines = [[label, *(cell(rows, everyone) for cell in cells.values())] for label, rows in engines.items()]
-    columns = ["engine", *cells]
+    return _known(["engine", *cells], lines)
+
+
+def _known(columns: list[str], lines: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out each column in which nothing is known."""
     known = [n for n in range(len(columns)) if any(line[n] != "-" for line in lines)]
     return [columns[n] for n in known], [[line[n] for n in known] for line in lines]
+
+
+def _over_baseline(results: Results, key: Key) -> tuple[list[str], list[list[str]]] | None:
+    """Column names and lines of the other engines' phases over the baseline's; None if there are none."""
+    lines: dict[str, list[str]] = {}
+    for row in _ratios_of(results, key):
+        cells = lines.setdefault(row.label, [row.label, *("-" for _ in REPEATED)])
+        cells[1 + REPEATED.index(row.phase)] = _ratio_text(row)
+    if results.baseline is None or not lines:
+        return None
+    return _known([f"over {results.baseline.engine}", *REPEATED], list(lines.values()))
+
+
+def _ratios_of(results: Results, key: Key) -> list[Ratio]:
+    rows = () if results.baseline is None else results.baseline.rows
+    return [row for row in rows if (row.network, row.batch_size, row.dtype) == key]
+
+
+def _ratio_text(row: Ratio) -> str:
+    if row.ratio is None:
+        return "rounds are missing"
+    return f"{row.ratio:.3g} ({row.low:.3g} to {row.high:.3g}) {row.verdict}"
+
+
+def _rule_line(results: Results, key: Key) -> str | None:
+    """What became of the rule, where there is one."""
+    if results.baseline is None or results.baseline.rule is None:
+        return None
+    told = f"rule {results.baseline.rule} over {results.baseline.engine}"
+    rule = parse_rule(results.baseline.rule)
+    covered = [row for row in _ratios_of(results, key) if rule.covers(row.phase)]
+    slower = [f"{row.label} {row.phase}" for row in covered if row.regression]
+    unsure = [f"{row.label} {row.phase}" for row in covered if row.verdict == "unsure"]
+    if slower:
+        return f"{told}: REGRESSION: {', '.join(slower)}"
+    if unsure:
+        return f"{told}: no regression is certain, and none is excluded for {', '.join(unsure)}"
+    return f"{told}: {'no regression' if covered else 'nothing that it could be held to'}"
 
 
 def _title(key: Key) -> str:
@@ -165,10 +212,11 @@ def _title(key: Key) -> str:
 
 
 def _below(results: Results, key: Key) -> list[str]:
-    """What stands below a table: the limit of each device, and what has no timing."""
+    """What stands below a table: the limit of each device, what has no timing, and the rule's outcome."""
     limits = [limit for limit in results.limits if (limit.network, limit.batch_size, limit.dtype) == key]
     problems = [p for p in results.problems if (p.network, p.batch_size, p.dtype) == key]
-    return [*map(_limit_line, limits), *map(_problem_line, problems)]
+    rule = _rule_line(results, key)
+    return [*map(_limit_line, limits), *map(_problem_line, problems), *([rule] if rule else [])]
 
 
 def _limit_line(limit: Limit) -> str:
@@ -182,6 +230,10 @@ def _limit_line(limit: Limit) -> str:
 def _problem_line(problem: Problem) -> str:
     phase = f" {problem.phase}" if problem.phase else ""
     return f"{problem.label}{phase}: {problem.status}: {problem.message}"
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_line(columns), f"| --- |{' ---: |' * (len(columns) - 1)}", *map(_line, rows), ""]
 
 
 def _line(cells: Sequence[str]) -> str:

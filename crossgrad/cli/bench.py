@@ -1,7 +1,7 @@
 """``crossgrad bench``: how fast the engines are, beside what this machine could do at best."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..bench.lanes import Lanes
     from ..bench.plan import Item
     from ..bench.results import Results, Settings
+    from ..engines import EngineId
+
+    Holder = Callable[[Iterable[EngineId], Mapping[str, str]], Callable[[Results], Results]]
 
 
 MOST_SECONDS = 86_400
@@ -92,9 +95,21 @@ def bench(
         tuple[str, str] | None,
         typer.Option("--compare", metavar="A B", help="Is B slower than A? Saved results, by name or file."),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="ENGINE",
+            help="Hold the others against this one, round by round, as in torch, or old/jax.",
+        ),
+    ] = None,
     fail_if: Annotated[
         str | None,
-        typer.Option("--fail-if", metavar="RULE", help='With --compare: exit code 4, as in "median>5%".'),
+        typer.Option(
+            "--fail-if",
+            metavar="RULE",
+            help='With --baseline or --compare: exit code 4 if one is slower, as in "step:median>5%".',
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw to this .svg, .png or .html file.")
@@ -124,13 +139,12 @@ def bench(
         "--dtype": dtype, "-b": backend, "-d": device, "--python": python, "--save": save,
     }  # fmt: skip
     if compare is not None:
-        _require_alone("--compare", {**measuring, "--load": load, "--plot": plot})
+        _require_alone("--compare", {**measuring, "--load": load, "--plot": plot, "--baseline": baseline})
         raise typer.Exit(_compare(*compare, fail_if, form, output))
-    if fail_if is not None:
-        raise InvalidInput(f"--fail-if {fail_if}: it goes with --compare A B")
+    hold = _holder(baseline, fail_if)
     if load is not None:
         _require_alone("--load", measuring)
-        raise typer.Exit(_load(load, form, output, plot))
+        raise typer.Exit(_load(load, hold, form, output, plot))
     if batches is not None and batch_size is not None:
         raise InvalidInput(f"--batch-size {batch_size} and --batches {batches}: give one of them")
     plan = make_plan(
@@ -155,7 +169,7 @@ def bench(
         Lanes, backend, device, limits_from(timeout, memory_limit), threads, parse_pythons(python or ())
     )
     tables = form is Form.text and not quiet and output is None
-    found, interrupted, lacks = _measure(plan, settings, engines, tables)
+    found, interrupted, lacks = _measure(plan, settings, engines, hold, tables)
     code = _finish(found, interrupted, form, output, save, plot)
     raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
 
@@ -164,6 +178,7 @@ def _measure(
     plan: "tuple[Item, ...]",
     settings: "Settings",
     engines: "Callable[[], Lanes]",
+    hold: "Holder",
     tables: bool,
 ) -> "tuple[Results | None, bool, bool]":
     """Measure, with a table on the screen as soon as it is finished.
@@ -179,15 +194,34 @@ def _measure(
     session = None
     try:
         with doing() as status, engines() as lanes:
+            held = hold([engine.id for engine in lanes.engines if engine.asked_for], lanes.defaults)
             session = Session(plan, lanes, settings)
             for line in session.notes if tables else ():
                 note(f"note: {line}")
             for finished in session.run(status):
                 if tables:
-                    write(results_text(finished) + "\n")
+                    write(results_text(held(finished)) + "\n")
     except KeyboardInterrupt:
-        return None if session is None else session.results, True, False
-    return session.results, False, session.lacks
+        return None if session is None else held(session.results), True, False
+    return held(session.results), False, session.lacks
+
+
+def _holder(baseline: str | None, fail_if: str | None) -> "Holder":
+    """What holds results to the baseline and the rule that were given, once it knows the engines."""
+    from ..bench.baseline import choose_baseline, over_baseline
+    from ..bench.rules import parse_rule
+    from ..networks.errors import InvalidInput
+
+    if fail_if is not None and baseline is None:
+        raise InvalidInput(f"--fail-if {fail_if}: slower than what? Add --baseline ENGINE, or --compare A B")
+    rule = None if fail_if is None else parse_rule(fail_if)
+
+    def hold(engines: "Iterable[EngineId]", defaults: Mapping[str, str]) -> "Callable[[Results], Results]":
+        if baseline is None:
+            return lambda results: results
+        return partial(over_baseline, baseline=choose_baseline(baseline, engines, defaults), rule=rule)
+
+    return hold
 
 
 def _finish(
@@ -224,22 +258,40 @@ def _code_of(found: "Results") -> int:
     states = {problem.status for problem in found.problems}
     if MISMATCH in states:
         return exits.DISAGREE
-    return exits.ENGINE_FAILED if states - {"unsupported", "missing"} or not found.rows else exits.OK
+    if states - {"unsupported", "missing"} or not found.rows:
+        return exits.ENGINE_FAILED
+    return _code_of_rule(found)
 
 
-def _load(name: str, form: Form, output: Path | None, plot: Path | None) -> int:
+def _code_of_rule(found: "Results") -> int:
+    from ..bench.rules import parse_rule
+
+    if found.baseline is None or found.baseline.rule is None:
+        return exits.OK
+    rule = parse_rule(found.baseline.rule)
+    held = [row for row in found.baseline.rows if rule.covers(row.phase)]
+    if any(row.regression for row in held):
+        return exits.SLOWER
+    return exits.OK if held else exits.ENGINE_FAILED
+
+
+def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path | None) -> int:
+    from ..bench.baseline import taking_part
     from ..bench.plot import plot_results
     from ..bench.saved import load_results
 
-    found = load_results(name)
+    saved = load_results(name)
+    found = hold(taking_part(saved), {})(saved)
+    code = exits.OK if found is saved else _code_of_rule(found)
     if plot is not None:
         plot_results(found, plot)
-        return exits.OK
-    return deliver(_formatted(found, form), output)
+        return code
+    return deliver(_formatted(found, form), output) or code
 
 
 def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path | None) -> int:
-    from ..bench.compare import compare, comparison_json, comparison_text, parse_rule
+    from ..bench.compare import compare, comparison_json, comparison_text
+    from ..bench.rules import parse_rule
     from ..bench.saved import load_results
     from ..networks.errors import InvalidInput
 

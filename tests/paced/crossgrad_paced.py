@@ -34,7 +34,7 @@ VICES: dict[str, Callable[[], object]] = {
     "late-failure": lambda: 1 / 0,
     "late-out-of-memory": out_of_memory,
 }
-SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05}
+SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05, "slower-400": 4.0}
 WRONG = ("wrong-forward", "wrong-update", "wrong-step")
 
 

@@ -1,0 +1,233 @@
+"""One engine of a run as the baseline: who is slower is found, and what cannot be said is not."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from crossgrad import InvalidInput
+from crossgrad.bench.baseline import Baseline, choose_baseline, over_baseline, taking_part
+from crossgrad.bench.results import Problem, Ratio, Results, Row, read_results
+from crossgrad.bench.rules import parse_rule
+from crossgrad.bench.schemas import PLACE
+from crossgrad.bench.text import results_markdown, results_text
+from crossgrad.cli.app import run
+from crossgrad.engines import EngineId
+
+from .test_bench import FAST, paced, paced_folder  # noqa: F401 - fixtures
+from .test_bench_compare import about, results, row
+
+EAGER, COMPILED, HERE, OLD = (
+    EngineId("torch", "eager", "cpu"),
+    EngineId("torch", "compile", "cpu"),
+    EngineId("jax", "jit", "cpu"),
+    EngineId("old/jax", "jit", "cpu"),
+)
+BASELINE = Baseline("numpy", "manual", None)
+
+
+def beside(factor: float, rule: str | None = None, phase: str = "step") -> Ratio:
+    """JAX, so many times as slow as NumPy, on quiet rounds."""
+    found = held(about(1), about(factor), rule=rule, phase=phase)
+    assert found.baseline is not None
+    (ratio,) = found.baseline.rows
+    return ratio
+
+
+def held(base: Sequence[float], other: Sequence[float], rule: str | None = None, **fields: Any) -> Results:
+    both = results(row(base, **fields), row(other, backend="jax", variant="jit", **fields))
+    return over_baseline(both, BASELINE, None if rule is None else parse_rule(rule))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("old/jax", "old/jax:jit"),
+        ("jax", "jax:jit"),
+        ("torch:compile", "torch:compile"),
+        ("torch:eager@cpu", "torch:eager@cpu"),
+    ],
+)
+def test_an_engine_is_named_as_far_as_it_must_be(text: str, found: str) -> None:
+    assert str(choose_baseline(text, [EAGER, COMPILED, HERE, OLD])) == found
+
+
+def test_a_name_alone_means_the_default_variant() -> None:
+    defaults = {"torch": "eager", "jax": "jit"}
+    assert str(choose_baseline("torch", [COMPILED, EAGER], defaults)) == "torch:eager"
+    assert str(choose_baseline("torch:compile", [COMPILED, EAGER], defaults)) == "torch:compile"
+    assert str(choose_baseline("torch", [COMPILED, HERE], defaults)) == "torch:compile"
+
+
+@pytest.mark.parametrize(
+    ("text", "engines", "said"),
+    [
+        ("torch", [EAGER, COMPILED], "more than one of the engines that take part"),
+        (
+            "numpy",
+            [EAGER, HERE],
+            "none of the engines that take part, which are torch:eager@cpu, jax:jit@cpu",
+        ),
+        ("torch:func", [EAGER, HERE], "none of the engines"),
+        ("torch@cuda", [EAGER, HERE], "none of the engines"),
+        ("", [EAGER, HERE], "none of the engines"),
+        ("jax", [HERE], "no other engine takes part"),
+        ("jax", [HERE, EngineId("jax", "jit", "cuda")], "no other engine takes part"),
+        ("x" * 10_000, [], "which are none"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(text: str, engines: list[EngineId], said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        choose_baseline(text, engines)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"),
+    [(1.0, "same"), (1.015, "same"), (1.06, "slower"), (2.0, "slower"), (0.9, "faster")],
+)
+def test_verdicts_of_quiet_rounds(factor: float, verdict: str) -> None:
+    ratio = beside(factor)
+    assert (ratio.verdict, ratio.regression) == (verdict, False)
+    assert ratio.ratio == pytest.approx(factor, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("factor", "rule", "regression"),
+    [
+        (1.06, "median>5%", True),
+        (1.06, "step:median>5%", True),
+        (1.06, "forward:median>5%", False),
+        (1.06, "median>10%", False),
+        (0.9, "median>5%", False),
+    ],
+)
+def test_a_rule_decides_what_is_a_regression(factor: float, rule: str, regression: bool) -> None:
+    assert beside(factor, rule).regression == regression
+
+
+def test_the_machines_moods_hit_both_and_divide_out() -> None:
+    moods = [1 + n for n in range(15)]
+    found = held(moods, [1.06 * mood for mood in moods], "median>5%")
+    assert found.baseline is not None
+    assert found.baseline.rows[0].regression
+
+
+def test_missing_rounds_decide_nothing() -> None:
+    found = held([1.0] * 15, [2.0] * 14, "median>5%")
+    assert found.baseline is not None
+    (ratio,) = found.baseline.rows
+    assert (ratio.ratio, ratio.verdict, ratio.regression) == (None, "unsure", False)
+    text = results_text(found)
+    assert "rounds are missing" in text
+    assert "no regression is certain, and none is excluded for jax:jit@cpu step" in text
+
+
+def test_times_beyond_all_bounds_are_still_json() -> None:
+    found = held([1e-300] * 15, [1e300] * 15)
+    assert read_results(found.to_json(), "here") == found
+
+
+def test_each_device_has_a_baseline_of_its_own() -> None:
+    rows = [
+        row(about(seconds), backend=backend, device=device)
+        for device, factor in (("cpu", 1.0), ("cuda", 0.1))
+        for backend, seconds in (("numpy", factor), ("jax", 2 * factor))
+    ]
+    found = over_baseline(results(*rows), BASELINE)
+    assert found.baseline is not None
+    assert [ratio.ratio for ratio in found.baseline.rows] == [pytest.approx(2)] * 2
+    on_cpu = over_baseline(results(*rows), Baseline("numpy", "manual", "cpu"))
+    assert on_cpu.baseline is not None
+    ratios = {f"{ratio.backend}@{ratio.device}": ratio.ratio for ratio in on_cpu.baseline.rows}
+    assert ratios == pytest.approx({"jax@cpu": 2, "numpy@cuda": 0.1, "jax@cuda": 0.2}, rel=0.01)
+
+
+def test_what_happens_once_has_no_ratio() -> None:
+    found = held([1.0], [3.0], "median>5%", phase="compile")
+    assert found.baseline is not None
+    assert not found.baseline.rows
+    assert "nothing that it could be held to" in results_text(found)
+
+
+@pytest.mark.parametrize("form", [results_text, results_markdown])
+def test_tables_show_every_phase_and_the_rules_outcome(form: Any) -> None:
+    for factor, said in ((2.0, "REGRESSION: jax:jit@cpu step"), (1.0, "no regression")):
+        shown = form(held(about(1), about(factor), "step:median>5%")).replace("\\", "")
+        assert "over numpy:manual" in shown
+        assert f"{factor:.3g} (" in shown
+        assert said in shown
+        assert "transfer" not in shown
+
+
+def test_a_network_without_the_baseline_is_said() -> None:
+    gone = {"network": "3-2", "batch_size": 1, "dtype": "float32", "status": "crashed", "message": "gone"}
+    problem = Problem(backend="numpy", variant="manual", device="cpu", **gone)
+    found = results(row(backend="jax", variant="jit", network="3-2", batch_size=1), problems=(problem,))
+    assert taking_part(found) == [HERE, EngineId("numpy", "manual", "cpu")]
+    shown = results_text(over_baseline(found, BASELINE, parse_rule("median>5%")))
+    assert "rule median>5% over numpy:manual: nothing that it could be held to" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["3-2", "-b", "numpy", "--baseline", "numpy"], "no other engine takes part"),
+        (["3-2", "-b", "numpy", "-b", "jax", "--baseline", "torch"], "none of the engines that take part"),
+        (["3-2", "--fail-if", "step:median>5%"], "slower than what? Add --baseline ENGINE"),
+        (["3-2", "--baseline", "jax", "--fail-if", "mean>5%"], "expected as in median>5%"),
+        (["--compare", "a", "b", "--baseline", "numpy"], "leave out --baseline"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(["bench", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.usefixtures("paced")
+def test_the_command_line_as_a_gate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engines = ["-b", "paced:slower-0", "-b", "paced:slower-400", "--save", "kept"]
+    gate = ["--baseline", "paced:slower-0", "--fail-if", "step:median>50%"]
+    assert run(["bench", "3-2", *engines, *FAST, *gate]) == 4
+    assert "rule step:median>50% over paced:slower-0: REGRESSION: paced:slower-400@cpu step" in (
+        capsys.readouterr().out
+    )
+    other_way = ["--baseline", "paced:slower-400", "--fail-if", "step:median>50%"]
+    assert run(["bench", "--load", "kept", *other_way, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads(PLACE.read_text()), jsonschema.Draft202012Validator)
+    assert document["baseline"]["engine"] == "paced:slower-400"
+    verdicts = {ratio["phase"]: ratio["verdict"] for ratio in document["baseline"]["rows"]}
+    assert verdicts["step"] == "faster"
+    assert run(["bench", "--load", "kept", *gate, "--format", "csv"]) == 4
+    capsys.readouterr()
+    assert run(["bench", "--load", "kept", "--format", "csv"]) == 0
+
+
+def test_a_rule_that_nothing_can_be_held_to_is_no_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lone = results(
+        Row(**row().model_dump()),
+        problems=(
+            Problem(
+                network="784-100-10", batch_size=32, dtype="float32", status="missing", message="none",
+                backend="jax", variant="jit", device="cpu",
+            ),
+        ),
+    )  # fmt: skip
+    Path("lone.json").write_text(lone.to_json())
+    assert run(["bench", "--load", "lone.json", "--baseline", "jax", "--fail-if", "median>5%"]) == 3
+    assert "nothing that it could be held to" in capsys.readouterr().out
