@@ -132,6 +132,17 @@ def test_times_beyond_all_bounds_are_still_json() -> None:
     assert read_results(found.to_json(), "here") == found
 
 
+def test_ratios_of_a_file_may_lack_anything() -> None:
+    found = held(about(1), about(2), "median>5%")
+    assert found.baseline is not None
+    (ratio,) = found.baseline.rows
+    odd = [{"low": None}, {"ratio": None}, {"phase": "import"}, {"network": "9-9"}]
+    rows = tuple(ratio.model_copy(update=update) for update in odd)
+    given = found.model_copy(update={"baseline": found.baseline.model_copy(update={"rows": rows})})
+    for show in (results_text, results_markdown):
+        assert "rounds are missing" in show(given)
+
+
 def test_each_device_has_a_baseline_of_its_own() -> None:
     rows = [
         row(about(seconds), backend=backend, device=device)

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from crossgrad.bench.baseline import Baseline, over_baseline
 from crossgrad.bench.compare import compare, comparison_json, comparison_text
 from crossgrad.bench.curves import curves_of
 from crossgrad.bench.results import Limit, Problem, Results, Row, Settings, read_results
+from crossgrad.bench.rules import Rule
 from crossgrad.bench.saved import SIZE_LIMIT
 from crossgrad.bench.statistics import noise_notes
 from crossgrad.bench.text import results_csv, results_markdown, results_text
@@ -34,6 +36,21 @@ RESULTS = Results(
 )  # fmt: skip
 
 
+BASELINE = Baseline("numpy", "manual", None)
+HELD = over_baseline(
+    RESULTS.model_copy(
+        update={
+            "rows": (
+                *RESULTS.rows,
+                RESULTS.rows[1].model_copy(update={"backend": "numpy", "variant": "manual"}),
+            )
+        }
+    ),
+    BASELINE,
+    Rule(0.05),
+)
+
+
 def _results(data: bytes, folder: Path) -> bool:
     (emptied(folder) / "results.json").write_bytes(data)
     return not refuses(_read, folder)
@@ -45,6 +62,9 @@ def _read(folder: Path) -> None:
     again = read_results(found.to_json(), "what was read")  # without an environment's NaN and infinities
     assert (again.rows, again.limits, again.problems) == (found.rows, found.limits, found.problems)
     assert read_results(again.to_json(), "what was read again") == again
+    held = over_baseline(found, BASELINE, Rule(0.05))
+    assert read_results(held.to_json(), "what was held").baseline == held.baseline
+    assert_harmless(results_text(held))
     for note in noise_notes(found.rows):
         assert note
     for shown in (results_text(found), results_markdown(found), results_csv(found)):
@@ -59,8 +79,11 @@ BENCHES = Target(
     _results,
     seeds=(
         RESULTS.to_json().encode(),
+        HELD.to_json().encode(),
         RESULTS.model_copy(update={"rows": RESULTS.rows[1:], "problems": ()}).to_json().encode(),
     ),
     words=words('"samples": "median": "limit_share": "environment": {"a": [] null true NaN 1e308 1e400 -1')
-    + words("5e-324 0 \\u0000 \\ud800 \\u001b[2J crossgrad.bench/1 step update 1-1 rounds"),
+    + words(
+        "5e-324 0 \\u0000 \\ud800 \\u001b[2J crossgrad.bench/1 step update 1-1 rounds baseline median>5%"
+    ),
 )

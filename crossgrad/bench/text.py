@@ -181,11 +181,11 @@ def _over_baseline(results: Results, key: Key) -> tuple[list[str], list[list[str
 
 def _ratios_of(results: Results, key: Key) -> list[Ratio]:
     rows = () if results.baseline is None else results.baseline.rows
-    return [row for row in rows if (row.network, row.batch_size, row.dtype) == key]
+    return [row for row in rows if (row.network, row.batch_size, row.dtype) == key and row.phase in REPEATED]
 
 
 def _ratio_text(row: Ratio) -> str:
-    if row.ratio is None:
+    if row.ratio is None or row.low is None or row.high is None:
         return "rounds are missing"
     return f"{row.ratio:.3g} ({row.low:.3g} to {row.high:.3g}) {row.verdict}"
 
