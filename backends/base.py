@@ -186,10 +186,7 @@ class Backend(ABC):
     def forget(self) -> None:  # noqa: B027 - most frameworks keep nothing of a program that is gone
         """Let go of what was kept for programs that are no longer in use; called between cases."""
 
-    def own_process(self) -> None:  # noqa: B027 - for those that have something to set
-        """Set what belongs to the process; called first, where the process is this engine's alone."""
-
-    def settle(self, case: Case) -> None:  # noqa: B027 - most frameworks have no switch for a dtype
+    def settle(self, case: Case) -> None:  # noqa: B027 - for those that have something to set
         """Set what belongs to the process for a case that it holds alone from now on; before `prepare`."""
 
     def give_back(self) -> None:  # noqa: B027 - for those that keep some

@@ -25,8 +25,8 @@ from crossgrad.backends.registry import load
 from crossgrad.networks.catalogue import build_case, find_entry
 
 backend = load({{backend!r}})
-backend.own_process()
 case = build_case(find_entry("{WIDTH}-{WIDTH}"), dtype="float32", batch_size=1)
+backend.settle(case)
 program = backend.prepare(case, {{variant!r}}, "cpu")
 values = program.put(case.parameters, case.batch)
 

@@ -34,6 +34,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from .activations import ActivationRule
 from .losses import LossRule
+from .multiply import Product, product_into
 from .scalars import without_warnings
 
 Store = Callable[[str, int, Array], None]
@@ -70,20 +71,6 @@ def _rows_together(batch: int, outputs: int) -> int:
     return rows if rows * outputs <= 8 * 8192 else 1
 
 
-OVERWRITES_FROM = 2**17
-"""Bytes of a product from which `np.matmul` is faster than `np.dot`, on two cores of a Zen 4.
-
-Before BLAS overwrites an array that is given, `np.dot` sets it to zero, a pass over memory;
-`np.matmul` does not, and takes 0.4 us longer to find out what it is given.
-"""
-
-Product = Callable[[Array, Array, Array], Array]
-
-
-def _product_into(out: Array) -> Product:
-    return np.matmul if out.nbytes >= OVERWRITES_FROM else np.dot
-
-
 class _Target(NamedTuple):
     """An array for a layer's rows, as products and as elementwise functions take it."""
 
@@ -99,7 +86,7 @@ class _Target(NamedTuple):
     def of(cls, array: Array) -> "_Target":
         rows = _rows_together(*array.shape)
         together = array.reshape(len(array) // rows, -1)
-        return cls(_product_into(array), array, array if array.size > 1 else None, together)
+        return cls(product_into(array), array, array if array.size > 1 else None, together)
 
 
 class Workspace:
@@ -134,7 +121,7 @@ class Workspace:
         self._passing = [_Target.of(array) for array in da]
         self._overflow_raises = without_warnings(overflow="raise")
         self.dW = [np.empty(shape, dtype) for shape in shapes]
-        self._multiply = [_product_into(dW) for dW in self.dW]
+        self._multiply = [product_into(dW) for dW in self.dW]
         self.db = [
             np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)
         ]

@@ -27,6 +27,14 @@ PROGRAMS: dict[str, type[TorchProgram]] = {
     "cudagraph": GraphProgram,
 }
 
+KEEPS_FROM = 2**24
+"""Bytes of a parameter from which the process that holds the case keeps what is freed.
+
+glibc gives the end of its heap back as soon as that is twice the largest array it has ever mapped,
+and maps what is larger than 32 MiB anew each time: the fresh pages of the gradients then take longer
+than the memory is worth that a heap with holes holds on to. Smaller arrays it keeps by itself.
+"""
+
 
 class TorchBackend(Backend):
     """PyTorch on the CPU and on every CUDA device that it sees."""
@@ -52,10 +60,9 @@ class TorchBackend(Backend):
         self._require(case, device)
         return TorchProducts(case, device)
 
-    def own_process(self) -> None:
-        keep_freed_memory()
-
     def settle(self, case: Case) -> None:
+        if max(W.nbytes for W, _ in case.parameters) >= KEEPS_FROM:
+            keep_freed_memory()
         settle_precision(case.dtype)
         self._settled_for = case.dtype
 

@@ -165,7 +165,6 @@ class _EngineWorker(_Worker):
         except (BackendUnavailable, InvalidInput) as error:  # a plugin may be known to the parent only
             return {"status": "missing", "problem": str(error)}
         try:
-            backend.own_process()
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
             devices, environment = backend.devices(), describe(backend)

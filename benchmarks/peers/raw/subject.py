@@ -41,7 +41,6 @@ def build(name, case, device):
     if name in RAW:
         return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch, device)
     backend = load(name)
-    backend.own_process()
     backend.settle(case)
     program = backend.prepare(case, backend.variants[0], device)
     values = program.put(case.parameters, case.batch)
