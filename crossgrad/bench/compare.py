@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..text import render_table
-from .ratios import Machine, exp, ratio_of
+from .ratios import Machine, ratio_of
 from .results import REPEATED, Phase, Results, Row, Subject, Verdict
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
@@ -89,7 +89,7 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
 
     A row is slower if, relative to the machine's own change, it takes longer by more than
     `BEYOND` (or the rule's share, where it applies), the whole interval is above 1, and it takes
-    longer in seconds as well: so that neither a slower machine nor a faster limit makes a
+    longer in seconds as well: so that neither a slower machine nor a faster yardstick makes a
     regression alone. See `ratios` for the interval.
 
     Raises
@@ -133,10 +133,8 @@ def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
 
 
 def _machine_changes(machine: Machine) -> Iterator[MachineChange]:
-    for (network, batch_size, dtype, device), log in machine.changes.items():
-        yield MachineChange(
-            network=network, batch_size=batch_size, dtype=dtype, device=device, ratio=exp(log)
-        )
+    for (network, batch_size, dtype, device), ratio in machine.changes().items():
+        yield MachineChange(network=network, batch_size=batch_size, dtype=dtype, device=device, ratio=ratio)
 
 
 def environment_differences(a: Results, b: Results) -> list[str]:

@@ -5,9 +5,10 @@ machine the medians of two runs differ by ten times what a bootstrap of their
 rounds allows (docs/decisions/0005-slower-than-the-machine.md has the figures).
 So two things are looked at besides.
 
-The machine: each run times pure matrix products and a copy, which no engine's
-code is part of. What they all changed by, the machine changed by; and as far
-as they changed unlike each other, so may an engine without a cause of its own.
+The machine: each run times pure matrix products and a copy, its yardsticks, which no
+engine's code is part of, in the same rounds as the engines. A round is divided by what the
+yardstick took in it: what the machine did meanwhile, both had. As far as two
+yardsticks disagree on what the machine changed by, so may an engine without a cause of its own.
 
 The blocks: a run in five pieces, in the order of time, or its processes. Their medians
 spread by sigma / sqrt(rounds a block) if rounds are independent, and by as much as runs
@@ -16,11 +17,12 @@ do if the machine's moods are long; those of processes by what stays with a proc
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from .results import Limit, Results, Row
-from .statistics import median, parts_of
+from .results import Phase, Results, Row, Yardstick
+from .statistics import median, middles_of, parts_of
 
 BLOCKS = 5
 LONGEST_LOG = 700.0
@@ -32,43 +34,60 @@ STUDENT = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36)
 More count as 8. Of 99 %, not 95: a comparison has dozens of rows, and each is a chance to be wrong.
 """
 
+Kind = Literal["forward", "step", "copied"]
+EVERY_KIND: tuple[Kind, ...] = get_args(Kind)
+"""What a yardstick timed."""
+
+KINDS: Mapping[Phase, tuple[Kind, Kind]] = {
+    "forward": ("forward", "step"),
+    "step": ("step", "forward"),
+    "update": ("copied", "step"),
+    "transfer": ("copied", "step"),
+}
+"""Of each phase what its rounds are divided by, as it does the like, and what that is held against."""
+
 Place = tuple[str, int, str, str]
-"""Network, batch size, dtype and device: where a limit was measured."""
+"""Network, batch size, dtype and device: where a yardstick was timed."""
+
+Pair = tuple[Yardstick, Yardstick]
+"""The same yardstick in two runs, before and after."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What became of the machine between two runs.
+    """The yardsticks that two runs share, by place."""
 
-    Attributes
-    ----------
-    changes
-        Logarithm of its time over its time before, the mean of what was measured at each place.
-    scatter
-        On each device the standard deviation of all logarithms: by how much they disagree.
-    """
-
-    changes: Mapping[Place, float]
-    scatter: Mapping[str, float]
+    pairs: Mapping[Place, Sequence[Pair]]
 
     @classmethod
     def of(cls, a: Results, b: Results) -> "Machine":
-        before, after = _limits(a), _limits(b)
-        found = {
-            place: logs for place in before if place in after and (logs := _logs(before[place], after[place]))
-        }
-        devices = dict.fromkeys(place[3] for place in found)
-        everything = {
-            device: [log for place, logs in found.items() if place[3] == device for log in logs]
-            for device in devices
-        }
-        return cls(
-            {place: statistics.fmean(logs) for place, logs in found.items()},
-            {device: statistics.stdev(logs) for device, logs in everything.items() if len(logs) > 1},
+        before, after = (
+            {(_place(found), found.engine): found for found in results.yardsticks if _usable(found)}
+            for results in (a, b)
         )
+        found: dict[Place, list[Pair]] = {}
+        for (place, engine), yardstick in before.items():
+            if (place, engine) in after:
+                found.setdefault(place, []).append((yardstick, after[place, engine]))
+        return cls(found)
 
-    def change(self, row: Row) -> float | None:
-        return self.changes.get((row.network, row.batch_size, row.dtype, row.device))
+    def at(self, row: Row) -> Sequence[Pair]:
+        """The yardsticks of a row's place."""
+        return self.pairs.get(_place(row), ())
+
+    def changes(self) -> dict[Place, float]:
+        """How many times longer the machine's own products and copies took in the second run."""
+        return {
+            place: exp(statistics.fmean(_changes(pairs, EVERY_KIND))) for place, pairs in self.pairs.items()
+        }
+
+    def variance(self, row: Row) -> float:
+        """Of what yardsticks at one place say that the machine changed by: pooled over the row's device."""
+        told = [
+            _changes(pairs, KINDS[row.phase]) for place, pairs in self.pairs.items() if place[3] == row.device
+        ]
+        freedom = sum(len(changes) - 1 for changes in told)
+        return sum((len(changes) - 1) * statistics.variance(changes) for changes in told) / max(1, freedom)
 
 
 @dataclass(frozen=True)
@@ -83,22 +102,59 @@ class Ratio:
 def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     """How many times longer `b` takes, relative to the machine; None without rounds to tell.
 
-    With l the logarithm of the ratio of medians, m the machine's change and s its scatter,
+    With l the logarithm of a run's rounds over their yardsticks', in the middle, and s**2 the variance
+    of what the yardsticks changed by,
 
-        l - m  +-  t * sqrt(v_a + v_b + s**2),
+        l_b - l_a  +-  t * sqrt(v_a + v_b + s**2),
 
     v the variance of a run's middle and t Student's for as many degrees of freedom as the blocks
-    have. With V the variance of the logarithms of the block medians, v = V for blocks of one process:
+    have. With V the variance of the block medians, v = V for blocks of one process:
     not divided by their number, because such a run is taken for one draw of the machine's moods.
     n processes are as many draws of what differs between them: v = pi/2 V/n, that of a median of n.
     """
-    before, after = _blocks(a), _blocks(b)
-    if len(before) < 2 or len(after) < 2 or not (a.median > 0 and b.median > 0):
+    pairs = machine.at(a)
+    if not all(len(row.samples) > 1 and min(row.samples) > 0 for row in (a, b)):
         return None
-    middle = math.log(b.median) - math.log(a.median) - (machine.change(a) or 0.0)
-    spread = _variance(a, before) + _variance(b, after) + machine.scatter.get(a.device, 0.0) ** 2
-    half = student(len(before) + len(after) - 2) * math.sqrt(spread)
+    like, _ = KINDS[a.phase]
+    before = _Run.of(a, [old for old, _ in pairs], like)
+    after = _Run.of(b, [new for _, new in pairs], like)
+    middle = after.middle - before.middle
+    freedom = len(before.blocks) + len(after.blocks) - 2
+    half = student(freedom) * math.sqrt(before.variance + after.variance + machine.variance(a))
     return Ratio(exp(middle), exp(middle - half), exp(middle + half))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A row of one run: the logarithms of its rounds over their yardsticks'."""
+
+    levels: Sequence[float]
+    processes: int
+
+    @classmethod
+    def of(cls, row: Row, yardsticks: Sequence[Yardstick], kind: Kind) -> "_Run":
+        machine = [_levels_of(yardstick, kind, row) for yardstick in yardsticks]
+        levels = [
+            math.log(sample) - (statistics.fmean(at_once) if at_once else 0.0)
+            for sample, *at_once in zip(row.samples, *machine, strict=True)
+        ]
+        return cls(levels, row.processes)
+
+    @property
+    def middle(self) -> float:
+        return median(middles_of(self.levels, self.processes))
+
+    @property
+    def blocks(self) -> list[float]:
+        """Medians of the processes, or of consecutive pieces of the only one."""
+        count = self.processes if self.processes > 1 else BLOCKS
+        return [median(part) for part in parts_of(self.levels, count)]
+
+    @property
+    def variance(self) -> float:
+        """Of `middle`; see `ratio_of`."""
+        variance = statistics.variance(self.blocks)
+        return variance if self.processes == 1 else math.pi / 2 * variance / self.processes
 
 
 def student(freedom: int) -> float:
@@ -111,27 +167,36 @@ def exp(log: float) -> float:
     return math.exp(max(-LONGEST_LOG, min(LONGEST_LOG, log)))
 
 
-def _blocks(row: Row) -> list[float]:
-    """Logarithms of the medians of consecutive pieces; nothing if one took no time."""
-    count = row.processes if row.processes > 1 else BLOCKS
-    middles = [median(part) for part in parts_of(row.samples, count)]
-    return [math.log(middle) for middle in middles] if all(middle > 0 for middle in middles) else []
+def _levels_of(yardstick: Yardstick, kind: Kind, row: Row) -> list[float]:
+    """Logarithms of what the yardstick took in each of the row's rounds.
+
+    In the middle of all where it lacks some: then a process ended too soon.
+    """
+    samples = _samples(yardstick, kind)
+    if (len(samples), yardstick.processes) == (len(row.samples), row.processes):
+        return [math.log(sample) for sample in samples]
+    return [_middle(yardstick, kind)] * len(row.samples)
 
 
-def _variance(row: Row, blocks: list[float]) -> float:
-    """Of the logarithm of a run's middle; see `ratio_of`."""
-    variance = statistics.variance(blocks)
-    return variance if row.processes == 1 else math.pi / 2 * variance / row.processes
+def _changes(pairs: Sequence[Pair], kinds: Sequence[Kind]) -> list[float]:
+    """Logarithms of how many times longer each yardstick took in the second run."""
+    return [_middle(new, kind) - _middle(old, kind) for old, new in pairs for kind in kinds]
 
 
-def _limits(results: Results) -> dict[Place, Limit]:
-    return {(limit.network, limit.batch_size, limit.dtype, limit.device): limit for limit in results.limits}
+def _middle(yardstick: Yardstick, kind: Kind) -> float:
+    logs = [math.log(sample) for sample in _samples(yardstick, kind)]
+    return median(middles_of(logs, yardstick.processes))
 
 
-def _logs(before: Limit, after: Limit) -> list[float]:
-    """How much longer each of the machine's own measures takes, as logarithms."""
-    logs = [math.log(before.bandwidth) - math.log(after.bandwidth)]
-    for old, new in ((before.step, after.step), (before.forward, after.forward)):
-        if old > 0 and new > 0:
-            logs.append(math.log(new) - math.log(old))
-    return logs
+def _samples(yardstick: Yardstick, kind: Kind) -> tuple[float, ...]:
+    samples: tuple[float, ...] = getattr(yardstick, kind)
+    return samples
+
+
+def _usable(yardstick: Yardstick) -> bool:
+    """Whether every round took some time."""
+    return all(min(_samples(yardstick, kind), default=0) > 0 for kind in EVERY_KIND)
+
+
+def _place(about: Row | Yardstick) -> Place:
+    return (about.network, about.batch_size, about.dtype, about.device)

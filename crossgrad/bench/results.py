@@ -99,6 +99,17 @@ class Limit(Subject):
     bandwidth: Annotated[Rate, Field(description="Bytes a second of a copy of the step's size.")]
 
 
+class Yardstick(Subject):
+    """What no engine's code is part of, timed by an engine's process in the same rounds as its phases."""
+
+    device: str
+    engine: Annotated[str, Field(description="Whose matrix products they are, and whose copy.")]
+    processes: Annotated[int, Field(ge=1, description="As of a row.")] = 1
+    forward: Annotated[tuple[Seconds, ...], Field(description="Seconds of the forward products, each round.")]
+    step: Annotated[tuple[Seconds, ...], Field(description="Seconds of all products of a step.")]
+    copied: Annotated[tuple[Seconds, ...], Field(description="Seconds of a copy of the step's size.")]
+
+
 class Ratio(Subject):
     """One phase of one engine over that of the baseline, in the same rounds."""
 
@@ -163,6 +174,7 @@ class Results(_Record):
     environment: dict[str, Any]
     settings: Settings
     limits: tuple[Limit, ...] = ()
+    yardsticks: tuple[Yardstick, ...] = ()
     rows: tuple[Row, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: Annotated[tuple[str, ...], Field(description="Warnings, in words.")] = ()
@@ -192,7 +204,8 @@ def read_results(content: bytes | str, source: str) -> Results:
 def _known(location: tuple[int | str, ...]) -> list[str]:
     """Keys that a table may have, by where it is."""
     tables: dict[int | str, type[BaseModel]] = {
-        "rows": Row, "limits": Limit, "problems": Problem, "settings": Settings, "baseline": OverBaseline,
+        "rows": Row, "limits": Limit, "yardsticks": Yardstick, "problems": Problem, "settings": Settings,
+        "baseline": OverBaseline,
     }  # fmt: skip
     model = tables.get(location[0], Results) if len(location) > 1 else Results
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,6 +1,6 @@
 """From seconds to rows: medians with their intervals, rates, and shares of the machine's limit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,13 @@ from ..run import Run
 from .held import PRODUCTS
 from .lanes import Engine
 from .plan import Item
-from .results import Limit, Phase, Row
+from .results import Limit, Phase, Row, Yardstick
 from .statistics import iqr, median, median_interval, middles_of
 
 FORWARD, STEP, COPY = PRODUCTS
+Timed = tuple[EngineId, Mapping[str, Any], Mapping[str, "Timing"]]
+"""An engine, what was found as its case was held, and what it was timed at."""
+
 SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
 """Phases that happen once, and what a run calls the seconds that they took."""
 
@@ -82,19 +85,42 @@ def repeated_row(
     )
 
 
-def roofline(
-    item: Item, measured: Sequence[tuple[EngineId, Mapping[str, Any], Mapping[str, Timing]]]
-) -> dict[str, Limit]:
-    """The limit of each device: the fastest products of anyone there, and the fastest copy."""
+def with_products(measured: Iterable[Timed]) -> list[Timed]:
+    """Those that timed all of the bare products and the copy, in every process as many rounds."""
+
+    def rounds(timings: Mapping[str, Timing], what: str) -> list[int]:
+        return [len(process) for process in timings[what].processes] if what in timings else []
+
+    def whole(timings: Mapping[str, Timing]) -> bool:
+        return rounds(timings, FORWARD) == rounds(timings, STEP) == rounds(timings, COPY) != []
+
+    return [(engine, told, timings) for engine, told, timings in measured if whole(timings)]
+
+
+def yardstick(item: Item, engine: EngineId, timings: Mapping[str, Timing]) -> Yardstick:
+    """Every round of the products and the copy, of one of `with_products`."""
+    return Yardstick(
+        **item.subject.model_dump(),
+        device=engine.device,
+        engine=str(engine),
+        processes=len(timings[STEP].processes),
+        forward=tuple(timings[FORWARD].samples),
+        step=tuple(timings[STEP].samples),
+        copied=tuple(timings[COPY].samples),
+    )
+
+
+def roofline(item: Item, timed: Sequence[Timed]) -> dict[str, Limit]:
+    """The limit of each device: the fastest products of anyone there, and the fastest copy.
+
+    Parameters
+    ----------
+    timed
+        As `with_products` gives them.
+    """
     found: dict[str, Limit] = {}
-    for device in dict.fromkeys(engine.device for engine, _, _ in measured):
-        there = [
-            (engine, told, timings)
-            for engine, told, timings in measured
-            if engine.device == device and all(timings.get(what, Timing(1)).samples for what in PRODUCTS)
-        ]
-        if not there:
-            continue
+    for device in dict.fromkeys(engine.device for engine, _, _ in timed):
+        there = [entry for entry in timed if entry[0].device == device]
         fastest, _, _ = min(there, key=lambda entry: median(entry[2][STEP].samples))
         found[device] = Limit(
             **item.subject.model_dump(),

@@ -15,8 +15,16 @@ from .gate import hold_before, oracle_for
 from .held import PRODUCTS
 from .lanes import Engine, Lanes
 from .plan import Item
-from .results import REPEATED, Limit, Problem, Row, Settings
-from .rows import Timing, about_engine, repeated_row, roofline, single_rows
+from .results import REPEATED, Limit, Problem, Row, Settings, Yardstick
+from .rows import (
+    Timing,
+    about_engine,
+    repeated_row,
+    roofline,
+    single_rows,
+    with_products,
+    yardstick,
+)
 from .turns import turn_order
 
 LONG_ENOUGH = 0.25
@@ -49,6 +57,7 @@ class Measured:
 
     rows: tuple[Row, ...] = ()
     limits: tuple[Limit, ...] = ()
+    yardsticks: tuple[Yardstick, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -95,11 +104,13 @@ class _Measurement:
         for held in self._held:
             self._say(f"{held.engine.id}, memory of a step")
             held.memory = self._tried(held, "step", partial(self._lanes.memory, held.engine)) or {}
-        limits = roofline(self._item, [(held.engine.id, held.found, held.timings) for held in self._held])
+        timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
+        limits = roofline(self._item, timed)
         rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
         for held in self._held:
             self._tried(held, None, partial(self._lanes.release, held.engine))
-        return Measured(rows, tuple(limits.values()), tuple(self._problems))
+        yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
+        return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems))
 
     def _check_all(self, case: Case, oracle: Oracle) -> None:
         with_products: set[tuple[str, str]] = set()

@@ -74,6 +74,7 @@ class Session:
             environment=self._environment,
             settings=self._settings,
             limits=tuple(limit for found in measured for limit in found.limits),
+            yardsticks=tuple(yardstick for found in measured for yardstick in found.yardsticks),
             rows=tuple(row for found in measured for row in found.rows),
             problems=tuple(problem for found in measured for problem in found.problems),
             notes=tuple(notes),
