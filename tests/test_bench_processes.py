@@ -15,7 +15,7 @@ from crossgrad.bench.compare import compare
 from crossgrad.bench.held import Held
 from crossgrad.bench.lanes import YARDSTICK, Engine, Lanes
 from crossgrad.bench.paired import Paired, paired
-from crossgrad.bench.results import REPEATED, Limit, Results, Row, Settings
+from crossgrad.bench.results import REPEATED, Results, Row, Settings
 from crossgrad.bench.rows import Timing
 from crossgrad.bench.statistics import median, median_interval, middles_of, noise_notes, parts_of
 from crossgrad.run import CRASHED, Run
@@ -227,11 +227,10 @@ def test_one_process_alone_would_call_equal_engines_slower() -> None:
 def test_between_runs_processes_widen_the_interval() -> None:
     machine = Machine(place=0.02, astray=0.0, seed=2)
     settings, environment = Settings(min_time=1), {"machine": "simulated"}
-    limit = Limit(**ABOUT, device="cpu", products="numpy:manual@cpu", forward=1, step=1, bandwidth=1)
 
     def results(level: float) -> Results:
         rows = (machine.row(level),)
-        return Results(began="-", environment=environment, settings=settings, rows=rows, limits=(limit,))
+        return Results(began="-", environment=environment, settings=settings, rows=rows)
 
     def verdicts(level: float) -> Counter[str]:
         found = [compare(results(1), results(level)).rows[0].verdict for _ in range(300)]

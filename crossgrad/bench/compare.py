@@ -244,5 +244,5 @@ def closing_line(found: Comparison) -> str:
     return (
         f"{rows}; rule {found.rule}: no regression is certain, and none is excluded for "
         f"{', '.join(open_[:NAMED])}{f' and {len(open_) - NAMED} more' * (len(open_) > NAMED)}: "
-        "more --rounds and --processes, and a quieter machine, decide more"
+        "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
     )

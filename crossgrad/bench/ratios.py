@@ -81,14 +81,6 @@ class Machine:
             place: exp(statistics.fmean(_changes(pairs, EVERY_KIND))) for place, pairs in self.pairs.items()
         }
 
-    def variance(self, row: Row) -> float:
-        """Of what yardsticks at one place say that the machine changed by: pooled over the row's device."""
-        told = [
-            _changes(pairs, KINDS[row.phase]) for place, pairs in self.pairs.items() if place[3] == row.device
-        ]
-        freedom = sum(len(changes) - 1 for changes in told)
-        return sum((len(changes) - 1) * statistics.variance(changes) for changes in told) / max(1, freedom)
-
 
 @dataclass(frozen=True)
 class Ratio:
@@ -102,25 +94,32 @@ class Ratio:
 def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     """How many times longer `b` takes, relative to the machine; None without rounds to tell.
 
-    With l the logarithm of a run's rounds over their yardsticks', in the middle, and s**2 the variance
-    of what the yardsticks changed by,
+    With l the logarithm of a run's rounds over their yardsticks', in the middle, and s the standard
+    deviation of what ``l_b - l_a`` is by each yardstick alone,
 
         l_b - l_a  +-  t * sqrt(v_a + v_b + s**2),
 
     v the variance of a run's middle and t Student's for as many degrees of freedom as the blocks
     have. With V the variance of the block medians, v = V for blocks of one process:
     not divided by their number, because such a run is taken for one draw of the machine's moods.
-    n processes are as many draws of what differs between them: v = pi/2 V/n, that of a median of n.
+    n processes are as many draws of what differs between them: their mean is the middle, and v = V/n. One
+    that lies astray makes V so large that nothing is decided, rather than the ratio wrong.
     """
     pairs = machine.at(a)
     if not all(len(row.samples) > 1 and min(row.samples) > 0 for row in (a, b)):
         return None
-    like, _ = KINDS[a.phase]
+    like, other = KINDS[a.phase]
     before = _Run.of(a, [old for old, _ in pairs], like)
     after = _Run.of(b, [new for _, new in pairs], like)
+    told = [
+        _Run.of(b, [new], kind).middle - _Run.of(a, [old], kind).middle
+        for old, new in pairs
+        for kind in (like, other)
+    ]
+    scatter = statistics.variance(told) if told else 0.0
     middle = after.middle - before.middle
     freedom = len(before.blocks) + len(after.blocks) - 2
-    half = student(freedom) * math.sqrt(before.variance + after.variance + machine.variance(a))
+    half = student(freedom) * math.sqrt(before.variance + after.variance + scatter)
     return Ratio(exp(middle), exp(middle - half), exp(middle + half))
 
 
@@ -142,7 +141,7 @@ class _Run:
 
     @property
     def middle(self) -> float:
-        return median(middles_of(self.levels, self.processes))
+        return median(self.levels) if self.processes == 1 else statistics.fmean(self.blocks)
 
     @property
     def blocks(self) -> list[float]:
@@ -154,7 +153,7 @@ class _Run:
     def variance(self) -> float:
         """Of `middle`; see `ratio_of`."""
         variance = statistics.variance(self.blocks)
-        return variance if self.processes == 1 else math.pi / 2 * variance / self.processes
+        return variance if self.processes == 1 else variance / self.processes
 
 
 def student(freedom: int) -> float:
