@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--network", default="784-100-10")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--min-time", type=float, default=0.5)
+    parser.add_argument("--min-time", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

@@ -78,7 +78,10 @@ class Machine:
     def changes(self) -> dict[Place, float]:
         """How many times longer the machine's own products and copies took in the second run."""
         return {
-            place: exp(statistics.fmean(_changes(pairs, EVERY_KIND))) for place, pairs in self.pairs.items()
+            place: exp(
+                statistics.fmean(_middle(b, kind) - _middle(a, kind) for a, b in pairs for kind in EVERY_KIND)
+            )
+            for place, pairs in self.pairs.items()
         }
 
 
@@ -175,11 +178,6 @@ def _levels_of(yardstick: Yardstick, kind: Kind, row: Row) -> list[float]:
     if (len(samples), yardstick.processes) == (len(row.samples), row.processes):
         return [math.log(sample) for sample in samples]
     return [_middle(yardstick, kind)] * len(row.samples)
-
-
-def _changes(pairs: Sequence[Pair], kinds: Sequence[Kind]) -> list[float]:
-    """Logarithms of how many times longer each yardstick took in the second run."""
-    return [_middle(new, kind) - _middle(old, kind) for old, new in pairs for kind in kinds]
 
 
 def _middle(yardstick: Yardstick, kind: Kind) -> float:
