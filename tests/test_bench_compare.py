@@ -33,6 +33,10 @@ def row(samples: Sequence[float] = (1.0,) * 15, **fields: Any) -> Row:
     return Row(**{"rounds": len(samples), "samples": tuple(samples), **about})
 
 
+SECONDS = {"forward": 0.2, "step": 0.5, "copied": 1e-3}
+"""What a yardstick takes."""
+
+
 def yardstick(scale: float = 1.0, rounds: int = 15, **fields: Any) -> Yardstick:
     about = {
         "network": "784-100-10",
@@ -41,8 +45,7 @@ def yardstick(scale: float = 1.0, rounds: int = 15, **fields: Any) -> Yardstick:
         "device": "cpu",
         "engine": "numpy",
     }
-    seconds = {"forward": 0.2 * scale, "step": 0.5 * scale, "copied": 1e-3 * scale}
-    timed = {kind: (value,) * rounds for kind, value in seconds.items()}
+    timed = {kind: (scale * value,) * rounds for kind, value in SECONDS.items()}
     return Yardstick(**{**about, **timed, **fields})
 
 

@@ -8,13 +8,13 @@ from itertools import product
 
 import pytest
 
-from crossgrad.bench.compare import compare, parse_rule
+from crossgrad.bench.compare import compare, comparison_text, parse_rule
 from crossgrad.bench.results import Results, read_results
 from crossgrad.bench.statistics import median
 from crossgrad.workers.limits import Limits
 
 from .test_bench import QUICK, bench, paced, paced_folder  # noqa: F401 - fixtures
-from .test_bench_compare import about, results, row, verdict, yardstick
+from .test_bench_compare import SECONDS, about, results, row, verdict, yardstick
 
 ENGINES = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 NETWORKS = ["1-1-1", "784-100-10", "1024-1024-1024"]
@@ -42,6 +42,51 @@ def test_yardsticks_that_disagree_widen_the_interval() -> None:
         (yardstick(copied=(0.1,) * 15), "slower"),  # no product's like: of no weight for a step
     ]:
         assert verdict(a, results(row(about(1.1)), yardsticks=[other])) == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "like", "other"),
+    [
+        ("step", "step", "copied"),
+        ("forward", "forward", "copied"),
+        ("update", "copied", "forward"),
+        ("transfer", "copied", "forward"),
+    ],
+)
+def test_a_phase_is_held_against_its_like(phase: str, like: str, other: str) -> None:
+    """What became slower beside it divides out, or is of no weight at all."""
+    a = results(row(about(1), phase=phase), yardsticks=[yardstick()])
+    alike, unlike = (
+        results(row(about(1.3), phase=phase), yardsticks=[yardstick(**{kind: (1.3 * value,) * 15})])
+        for kind, value in ((like, SECONDS[like]), (other, SECONDS[other]))
+    )
+    (beside_like,), (beside_other,) = compare(a, alike).rows, compare(a, unlike).rows
+    assert beside_like.ratio == pytest.approx(1)
+    assert beside_other.ratio == pytest.approx(1.3)
+    assert beside_other.verdict == "slower"
+
+
+def test_what_crosses_to_a_device_is_held_against_nothing() -> None:
+    a, b = (
+        results(
+            row(about(scale), phase="transfer", device="cuda"), yardsticks=[yardstick(scale, device="cuda")]
+        )
+        for scale in (1, 1.3)
+    )
+    assert compare(a, b).rows[0].ratio == pytest.approx(1.3)
+
+
+def test_a_framework_has_one_yardstick_whatever_the_variant() -> None:
+    a = results(row(about(1)), yardsticks=[yardstick(engine="torch:eager@cpu")])
+    b = results(row(about(1.3)), yardsticks=[yardstick(1.3, engine="torch:compile@cpu")])
+    assert compare(a, b).rows[0].ratio == pytest.approx(1)
+
+
+def test_it_is_said_where_nothing_tells_of_the_machine() -> None:
+    with_it, without = results(row(about(1)), yardsticks=[yardstick()]), results(row(about(1)))
+    for pair in ((with_it, without), (without, with_it), (without, without)):
+        assert "no matrix products on cpu were timed in both at 784-100-10" in comparison_text(compare(*pair))
+    assert "no matrix products" not in comparison_text(compare(with_it, with_it))
 
 
 def test_an_engine_whose_own_products_changed_is_not_the_machine() -> None:

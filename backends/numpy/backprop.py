@@ -83,10 +83,11 @@ class _Target(NamedTuple):
     """The same array, in rows as long as the repeated bias."""
 
     @classmethod
-    def of(cls, array: Array) -> "_Target":
+    def of(cls, array: Array, terms: int) -> "_Target":
+        """`terms` as `product_into` takes them, of the product that has the fewest."""
         rows = _rows_together(*array.shape)
         together = array.reshape(len(array) // rows, -1)
-        return cls(product_into(array), array, array if array.size > 1 else None, together)
+        return cls(product_into(array, terms), array, array if array.size > 1 else None, together)
 
 
 class Workspace:
@@ -117,11 +118,13 @@ class Workspace:
         rows = [(batch, o) for o, _ in shapes]
         da = [shared[n % 2, : batch * o].reshape(batch, o) for n, (_, o) in enumerate(rows)]
         self._spare = shared[len(rows) % 2, : da[-1].size].reshape(da[-1].shape)
-        self._kept = [_Target.of(np.empty(shape, dtype)) for shape in rows]
-        self._passing = [_Target.of(array) for array in da]
+        inputs = [i for _, i in shapes]
+        above = [*(o for o, _ in shapes[1:]), shapes[-1][1]]
+        self._kept = [_Target.of(np.empty(shape, dtype), i) for shape, i in zip(rows, inputs, strict=True)]
+        self._passing = [_Target.of(*both) for both in zip(da, map(min, inputs, above), strict=True)]
         self._overflow_raises = without_warnings(overflow="raise")
         self.dW = [np.empty(shape, dtype) for shape in shapes]
-        self._multiply = [product_into(dW) for dW in self.dW]
+        self._multiply = [product_into(dW, batch) for dW in self.dW]
         self.db = [
             np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)
         ]

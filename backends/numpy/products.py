@@ -51,4 +51,4 @@ class NumpyProducts(Products):
 
 
 def _prepared(left: Array, right: Array, out: Array) -> tuple[Product, Array, Array, Array]:
-    return product_into(out), left, right, out
+    return product_into(out, len(right)), left, right, out

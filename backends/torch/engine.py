@@ -28,11 +28,12 @@ PROGRAMS: dict[str, type[TorchProgram]] = {
 }
 
 KEEPS_FROM = 2**24
-"""Bytes of a parameter from which the process that holds the case keeps what is freed.
+"""Bytes of the largest gradient or output of a layer, from which a process keeps what is freed.
 
-glibc gives the end of its heap back as soon as that is twice the largest array it has ever mapped,
-and maps what is larger than 32 MiB anew each time: the fresh pages of the gradients then take longer
-than the memory is worth that a heap with holes holds on to. Smaller arrays it keeps by itself.
+glibc maps what is larger than 32 MiB anew each time, and gives the end of its heap back as soon as that
+is twice the largest array that it has mapped. What a step then takes longer for its fresh
+pages is worth the memory that a heap with holes holds on to. Below, glibc keeps nearly all by itself,
+and a kept heap is only the larger one.
 """
 
 
@@ -61,8 +62,8 @@ class TorchBackend(Backend):
         return TorchProducts(case, device)
 
     def settle(self, case: Case) -> None:
-        if max(W.nbytes for W, _ in case.parameters) >= KEEPS_FROM:
-            keep_freed_memory()
+        if _largest_bytes(case) >= KEEPS_FROM:
+            keep_freed_memory()  # for the process's later cases too: it cannot be undone
         settle_precision(case.dtype)
         self._settled_for = case.dtype
 
@@ -92,3 +93,9 @@ class TorchBackend(Backend):
         require_dtype(self.name, case.dtype, DTYPES)
         if case.dtype == "tf32" and device == "cpu":
             raise Unsupported("tf32 is a mode of CUDA devices: torch on cpu has none")
+
+
+def _largest_bytes(case: Case) -> int:
+    """Of the arrays that a step makes: a layer's dW, or its z, a and their derivatives."""
+    sizes = [o * max(i, case.batch_size) for o, i in case.network.shapes]
+    return max(sizes) * int(case.format.storage.itemsize)

@@ -5,7 +5,7 @@ from pathlib import Path
 from crossgrad.bench.baseline import Baseline, over_baseline
 from crossgrad.bench.compare import compare, comparison_json, comparison_text
 from crossgrad.bench.curves import curves_of
-from crossgrad.bench.results import Limit, Problem, Results, Row, Settings, read_results
+from crossgrad.bench.results import Limit, Problem, Results, Row, Settings, Yardstick, read_results
 from crossgrad.bench.rules import Rule
 from crossgrad.bench.saved import SIZE_LIMIT
 from crossgrad.bench.statistics import noise_notes
@@ -23,6 +23,11 @@ RESULTS = Results(
     settings=Settings(min_time=1.0, rounds=6, threads=1),
     limits=(
         Limit(**_SUBJECT, device="cpu", products="numpy:manual@cpu", forward=1e-4, step=3e-4, bandwidth=1e9),
+    ),
+    yardsticks=(
+        Yardstick(
+            **_SUBJECT, device="cpu", engine="numpy:manual@cpu", forward=SAMPLES, step=SAMPLES, copied=SAMPLES
+        ),
     ),
     rows=(
         Row(**_SUBJECT, **_ENGINE, phase="compile", median=0.5, parts={"trace": 0.1}),
@@ -60,7 +65,8 @@ def _read(folder: Path) -> None:
     path = folder / "results.json"
     found = read_results(read_whole(path, SIZE_LIMIT, "a benchmark's results"), str(path))
     again = read_results(found.to_json(), "what was read")  # without an environment's NaN and infinities
-    assert (again.rows, again.limits, again.problems) == (found.rows, found.limits, found.problems)
+    for field in ("rows", "limits", "yardsticks", "problems"):
+        assert getattr(again, field) == getattr(found, field)
     assert read_results(again.to_json(), "what was read again") == again
     held = over_baseline(found, BASELINE, Rule(0.05))
     assert read_results(held.to_json(), "what was held").baseline == held.baseline
@@ -84,6 +90,7 @@ BENCHES = Target(
     ),
     words=words('"samples": "median": "limit_share": "environment": {"a": [] null true NaN 1e308 1e400 -1')
     + words(
-        "5e-324 0 \\u0000 \\ud800 \\u001b[2J crossgrad.bench/1 step update 1-1 rounds baseline median>5%"
+        "5e-324 0 yardsticks copied \\u0000 \\ud800 \\u001b[2J crossgrad.bench/1 step update 1-1 rounds "
+        "baseline median>5%"
     ),
 )

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,7 +40,9 @@ class Change(_Record):
     before: Annotated[float, Field(description="Median seconds a call in A.")]
     after: Annotated[float, Field(description="Median seconds a call in B.")]
     seconds: Annotated[float | None, Field(description="B's median over A's.")] = None
-    ratio: Annotated[float | None, Field(description="The same over the machine's own change.")] = None
+    ratio: Annotated[
+        float | None, Field(description="The same, of rounds over the machine's own products in them.")
+    ] = None
     low: Annotated[float | None, Field(description="99 % interval of the ratio.")] = None
     high: float | None = None
     verdict: Verdict
@@ -222,9 +224,21 @@ def _lines(found: Comparison) -> Iterator[str]:
                 f"the machine's own products and copies on {machine.device} took {_ratio(machine.ratio)} "
                 f"times as long in B, at {machine.network} (batch {machine.batch_size}, {machine.dtype})"
             )
+    yield from (
+        f"no matrix products on {device} were timed in both at {network} (batch {batch}, {dtype}): "
+        "seconds alone decide, whatever the machine did meanwhile"
+        for (network, batch, dtype), device in _without_yardstick(found)
+    )
     for side, names in (("A", found.only_a), ("B", found.only_b)):
         yield from (f"only in {side}: {name}" for name in names)
     yield closing_line(found)
+
+
+def _without_yardstick(found: Comparison) -> Iterable[tuple[tuple[str, int, str], str]]:
+    """Where rows were compared, and nothing tells what the machine itself changed by."""
+    known = {(_key(machine), machine.device) for machine in found.machine}
+    compared = [(_key(row), row.device) for row in found.rows if row.ratio is not None]
+    return dict.fromkeys(place for place in compared if place not in known)
 
 
 def closing_line(found: Comparison) -> str:

@@ -44,7 +44,10 @@ KINDS: Mapping[Phase, tuple[Kind, Kind]] = {
     "update": ("copied", "step"),
     "transfer": ("copied", "step"),
 }
-"""Of each phase what its rounds are divided by, as it does the like, and what that is held against."""
+"""Of each phase what its rounds are divided by, as it does the like, and what that is held against.
+
+But what crosses to a CUDA device goes by a road that nothing else is timed on.
+"""
 
 Place = tuple[str, int, str, str]
 """Network, batch size, dtype and device: where a yardstick was timed."""
@@ -62,17 +65,19 @@ class Machine:
     @classmethod
     def of(cls, a: Results, b: Results) -> "Machine":
         before, after = (
-            {(_place(found), found.engine): found for found in results.yardsticks if _usable(found)}
+            {(_place(found), _framework(found)): found for found in results.yardsticks if _usable(found)}
             for results in (a, b)
         )
         found: dict[Place, list[Pair]] = {}
-        for (place, engine), yardstick in before.items():
-            if (place, engine) in after:
-                found.setdefault(place, []).append((yardstick, after[place, engine]))
+        for (place, framework), yardstick in before.items():
+            if (place, framework) in after:
+                found.setdefault(place, []).append((yardstick, after[place, framework]))
         return cls(found)
 
     def at(self, row: Row) -> Sequence[Pair]:
-        """The yardsticks of a row's place."""
+        """The yardsticks of a row's place that tell something of its phase."""
+        if row.phase == "transfer" and row.device != "cpu":
+            return ()
         return self.pairs.get(_place(row), ())
 
     def changes(self) -> dict[Place, float]:
@@ -98,7 +103,7 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     """How many times longer `b` takes, relative to the machine; None without rounds to tell.
 
     With l the logarithm of a run's rounds over their yardsticks', in the middle, and s the standard
-    deviation of what ``l_b - l_a`` is by each yardstick alone,
+    deviation of what ``l_b - l_a`` is by each yardstick and kind (`KINDS`) alone,
 
         l_b - l_a  +-  t * sqrt(v_a + v_b + s**2),
 
@@ -172,7 +177,7 @@ def exp(log: float) -> float:
 def _levels_of(yardstick: Yardstick, kind: Kind, row: Row) -> list[float]:
     """Logarithms of what the yardstick took in each of the row's rounds.
 
-    In the middle of all where it lacks some: then a process ended too soon.
+    In the middle of all where the two are not of the same rounds: then a process ended too soon.
     """
     samples = _samples(yardstick, kind)
     if (len(samples), yardstick.processes) == (len(row.samples), row.processes):
@@ -193,6 +198,11 @@ def _samples(yardstick: Yardstick, kind: Kind) -> tuple[float, ...]:
 def _usable(yardstick: Yardstick) -> bool:
     """Whether every round took some time."""
     return all(min(_samples(yardstick, kind), default=0) > 0 for kind in EVERY_KIND)
+
+
+def _framework(yardstick: Yardstick) -> str:
+    """Whose products they are, whatever the variant whose process timed them."""
+    return yardstick.engine.partition(":")[0]
 
 
 def _place(about: Row | Yardstick) -> Place:
