@@ -3,7 +3,6 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
@@ -135,8 +134,8 @@ class Machine:
     Parameters
     ----------
     noise, level
-        Logarithmic standard deviations: of a round alone, and of a process, for each thing that
-        is timed apart.
+        Logarithmic standard deviations: of a round alone, and of what stays with a process, for each
+        phase of an engine, and for all that a yardstick times.
     mood, common
         The same of what lasts about five rounds, and of a run, for everything in it.
     """
@@ -151,13 +150,12 @@ class Machine:
         for network in NETWORKS:
             moods = [self._moods(15 if processes == 1 else 12, shift) for _ in range(processes)]
 
-            def timed(factor: float = 1.0, moods: list[list[float]] = moods) -> tuple[float, ...]:
-                return tuple(factor * sample for mood in moods for sample in self._rounds(mood))
-
             for (backend, variant), phase in product(ENGINES, ("forward", "step", "update")):
                 about = {"network": network, "backend": backend, "variant": variant, "phase": phase}
-                rows.append(row(timed(1 + planted), processes=processes, **about))
-            kinds = {kind: timed() for kind in ("forward", "step", "copied")}
+                samples = self._rounds(moods, self._levels(processes), 1 + planted)
+                rows.append(row(samples, processes=processes, **about))
+            levels = self._levels(processes)
+            kinds = {kind: self._rounds(moods, levels) for kind in ("forward", "step", "copied")}
             yardsticks.append(yardstick(network=network, processes=processes, **kinds))
         return results(*rows, yardsticks=yardsticks)
 
@@ -167,12 +165,19 @@ class Machine:
             found.append(0.8 * found[-1] + 0.6 * self._source.gauss(0, self._mood))
         return [shift + mood for mood in found]
 
-    def _rounds(self, moods: list[float]) -> Iterator[float]:
-        """One thing in one process; an interruption only takes time."""
-        level = self._source.gauss(0, self._level)
-        for mood in moods:
-            late = self._noise * self._source.paretovariate(2)
-            yield math.exp(level + mood + self._source.gauss(0, self._noise) + late)
+    def _levels(self, processes: int) -> list[float]:
+        return [self._source.gauss(0, self._level) for _ in range(processes)]
+
+    def _rounds(
+        self, moods: list[list[float]], levels: list[float], factor: float = 1.0
+    ) -> tuple[float, ...]:
+        """One thing in each process; an interruption only takes time."""
+        draw, late = self._source.gauss, self._source.paretovariate
+        return tuple(
+            factor * math.exp(level + mood + draw(0, self._noise) + self._noise * late(2))
+            for level, in_process in zip(levels, moods, strict=True)
+            for mood in in_process
+        )
 
 
 QUIET = {"noise": 0.005, "level": 0.003, "mood": 0.002, "common": 0.005}
@@ -184,7 +189,10 @@ in_processes = pytest.mark.parametrize("processes", [1, 5], ids=["one-process", 
 @in_processes
 @pytest.mark.parametrize("machine", [QUIET, DRIFTING, BUSY], ids=["quiet", "drifting", "busy"])
 def test_an_engine_against_itself_is_no_regression(machine: dict[str, float], processes: int) -> None:
-    """Twenty times 27 rows; of a busy machine's no more than a 99 % interval leaves above, one in 200."""
+    """Twenty times 27 rows, of which a 99 % interval leaves one in a hundred outside, on a busy machine alone.
+
+    Two in a hundred of one process: that it is off by a tenth for as long as it lives shows beside others only.
+    """
     simulated = Machine(**machine, seed=1)
     verdicts: Counter[str] = Counter()
     regressions = 0
@@ -195,8 +203,8 @@ def test_an_engine_against_itself_is_no_regression(machine: dict[str, float], pr
         regressions += len(found.regressions)
         if machine is not BUSY:
             assert median([change.ratio for change in found.rows]) == pytest.approx(1, abs=0.02)
-    assert regressions <= (verdicts.total() / 200 if machine is BUSY else 0)
-    assert verdicts["slower"] + verdicts["faster"] <= 0.01 * verdicts.total()
+    assert machine is BUSY or regressions == 0
+    assert verdicts["slower"] + verdicts["faster"] <= (0.02 if processes == 1 else 0.01) * verdicts.total()
 
 
 @pytest.mark.parametrize(

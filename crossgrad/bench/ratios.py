@@ -112,6 +112,10 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     not divided by their number, because such a run is taken for one draw of the machine's moods.
     n processes are as many draws of what differs between them: their mean is the middle, and v = V/n. One
     that lies astray makes V so large that nothing is decided, rather than the ratio wrong.
+
+    That s is an estimate too is left out of account: from two yardsticks it has one degree of freedom,
+    whose t of 64 would decide nothing. How often equal engines are called slower is measured instead,
+    on machines (``benchmarks/honesty.py``) and on simulated ones (``tests/test_bench_yardsticks.py``).
     """
     pairs = machine.at(a)
     if not all(len(row.samples) > 1 and min(row.samples) > 0 for row in (a, b)):
