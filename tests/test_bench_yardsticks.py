@@ -189,9 +189,9 @@ in_processes = pytest.mark.parametrize("processes", [1, 5], ids=["one-process", 
 @in_processes
 @pytest.mark.parametrize("machine", [QUIET, DRIFTING, BUSY], ids=["quiet", "drifting", "busy"])
 def test_an_engine_against_itself_is_no_regression(machine: dict[str, float], processes: int) -> None:
-    """Twenty times 27 rows, of which a 99 % interval leaves one in a hundred outside, on a busy machine alone.
+    """Twenty times 27 rows: a 99 % interval leaves one in a hundred outside, on a busy machine alone.
 
-    Two in a hundred of one process: that it is off by a tenth for as long as it lives shows beside others only.
+    Two in a hundred where one process is all: that it is off by a tenth shows beside others only.
     """
     simulated = Machine(**machine, seed=1)
     verdicts: Counter[str] = Counter()
