@@ -113,15 +113,15 @@ class _Measurement:
         return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems))
 
     def _check_all(self, case: Case, oracle: Oracle) -> None:
-        with_products: set[tuple[str, str]] = set()
+        have_products: set[tuple[str, str]] = set()
         for engine in self._lanes.engines:
             if engine.problem is not None:
                 self._problem(engine, None, engine.status, engine.problem)
                 continue
             place = (engine.id.backend, engine.id.device)
-            held = self._checked(engine, case, oracle, products=place not in with_products)
+            held = self._checked(engine, case, oracle, products=place not in have_products)
             if held is not None:
-                with_products.add(place)
+                have_products.add(place)
                 self._held.append(held)
 
     def _checked(self, engine: Engine, case: Case, oracle: Oracle, products: bool) -> _Held | None:
