@@ -54,6 +54,30 @@ def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_s
         np.testing.assert_array_equal(gradient, theirs[name])
 
 
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.parametrize(
+    ("network", "dtype", "batch_size", "keeps"),
+    [
+        ("2048-2048", "float32", 1, True),
+        ("2048-2047", "float32", 1, False),
+        ("2048-1024", "float64", 1, True),
+        ("8-1024", "float32", 4096, True),
+        ("8-1024", "float32", 4095, False),
+    ],
+)
+def test_torch_keeps_what_large_arrays_free(
+    monkeypatch: pytest.MonkeyPatch, network: str, dtype: str, batch_size: int, keeps: bool
+) -> None:
+    """From 16 MiB on: of smaller ones the heap would only be larger."""
+    backend = type(load_or_skip("torch"))()
+    from crossgrad.backends.torch import engine
+
+    kept: list[bool] = []
+    monkeypatch.setattr(engine, "keep_freed_memory", lambda: kept.append(True))
+    backend.settle(make_case(network, dtype, batch_size=batch_size))
+    assert bool(kept) == keeps
+
+
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
 def test_a_held_process_changes_from_dtype_to_dtype(backend: str) -> None:
     """JAX's x64 is switched for the process: what float64 was held in must not narrow, nor widen float32."""
