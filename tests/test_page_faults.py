@@ -13,7 +13,7 @@ from crossgrad.workers.limits import Limits
 
 from .conftest import engine_grid, load_or_skip, make_case
 
-STEPS = 15
+WARM_UP, STEPS = 20, 20
 WIDTH = 3000
 """Enough for glibc to map an array of its square anew each time, if it is let."""
 
@@ -36,13 +36,13 @@ def step():
     program.synchronize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults = [step() for _ in range({STEPS})]
+faults = [step() for _ in range({WARM_UP + STEPS})][{WARM_UP}:]
 print(json.dumps({{{{"faults": statistics.median(faults), "page": resource.getpagesize()}}}}))
 """
 
 
 def bytes_of_fresh_pages(backend: str, variant: str, network: str, batch_size: int) -> float:
-    """Of the median step: the first grow the heap, and now and then one finds a small block in its gap."""
+    """Of the median step, once the heap has grown: now and then one finds a small block in its gap."""
     load_or_skip(backend)
     code = COUNTED.format(backend=backend, variant=variant, network=network, batch_size=batch_size)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
