@@ -127,7 +127,7 @@ def test_a_yardstick_that_lacks_rounds_counts_by_its_middle() -> None:
 
 
 class Machine:
-    """A machine with a level of its own for each run, moods that pass, and interruptions.
+    """A machine whose processes have levels of their own, with moods that pass, and interruptions.
 
     Rounds are as many as a benchmark takes by default: 15 in one process, 12 in each of five.
 
