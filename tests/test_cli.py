@@ -50,6 +50,14 @@ def test_the_main_job(valid_report) -> None:
             assert len(against) == 18
 
 
+def test_names_are_separated_by_commas_too(capsys) -> None:
+    """As --widths and --batches of bench are; what is wrong among them is named alone."""
+    assert run(["check", "2-1", "-b", "numpy:manual, numpy", "--dtype", "float32,float64", "-d", "cpu"]) == 0
+    assert "2 cases, 1 engine (numpy:manual@cpu)" in capsys.readouterr().out
+    assert run(["check", "2-1", "-b", "numpy", "--dtype", "float32,f8"]) == 2
+    assert "unknown dtype 'f8'" in capsys.readouterr().err
+
+
 def test_text_ends_with_one_line_that_says_everything(capsys) -> None:
     assert run(QUICK) == 0
     *table, closing = capsys.readouterr().out.rstrip().splitlines()

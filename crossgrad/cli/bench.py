@@ -45,7 +45,13 @@ def bench(
     device: options.Devices = None,
     python: options.Pythons = None,
     dtype: Annotated[
-        list[str] | None, typer.Option("--dtype", metavar="NAME", help="Repeatable. Default: float32.")
+        list[str] | None,
+        typer.Option(
+            "--dtype",
+            metavar="NAME",
+            callback=options.separated,
+            help="Repeatable, or with commas. Default: float32.",
+        ),
     ] = None,
     batch_size: options.BatchSize = None,
     widths: Annotated[

@@ -26,7 +26,9 @@ def check(
         typer.Option(
             "--dtype",
             metavar="NAME",
-            help="float16, bfloat16, tf32, float32 or float64; repeatable. Default: float32 float64.",
+            callback=options.separated,
+            help="float16, bfloat16, tf32, float32 or float64; repeatable, or with commas. "
+            "Default: float32 float64.",
         ),
     ] = None,
     loss: options.Loss = None,

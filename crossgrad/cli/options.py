@@ -26,10 +26,19 @@ class Framework(StrEnum):
     jax = "jax"
 
 
+def separated(values: list[str] | None) -> list[str] | None:
+    """What a repeatable option was given, with ``a,b`` for two: none of the names has a comma."""
+    return None if values is None else [name.strip() for value in values for name in value.split(",")]
+
+
 Backends = Annotated[
     list[str] | None,
     typer.Option(
-        "-b", "--backend", metavar="NAME[:VARIANT]", help="Engine to run; repeatable. Default: all installed."
+        "-b",
+        "--backend",
+        metavar="NAME[:VARIANT]",
+        callback=separated,
+        help="Engine to run; repeatable, or with commas. Default: all installed.",
     ),
 ]
 Pythons = Annotated[
@@ -43,7 +52,11 @@ Pythons = Annotated[
 Devices = Annotated[
     list[str] | None,
     typer.Option(
-        "-d", "--device", metavar="NAME", help="cpu, cuda or cuda:N; repeatable. Default: all visible."
+        "-d",
+        "--device",
+        metavar="NAME",
+        callback=separated,
+        help="cpu, cuda or cuda:N; repeatable, or with commas. Default: all visible.",
     ),
 ]
 Loss = Annotated[

@@ -17,7 +17,10 @@ def selftest(
     dtype: Annotated[
         list[str] | None,
         typer.Option(
-            "--dtype", metavar="NAME", help="Repeatable. Default: float64 float32 bfloat16 float16."
+            "--dtype",
+            metavar="NAME",
+            callback=options.separated,
+            help="Repeatable, or with commas. Default: float64 float32 bfloat16 float16.",
         ),
     ] = None,
     backend: options.Backends = None,

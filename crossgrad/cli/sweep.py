@@ -45,11 +45,23 @@ def sweep(
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option("--dtype", metavar="NAME", help="Repeatable. Default: float32.", rich_help_panel="Plan"),
+        typer.Option(
+            "--dtype",
+            metavar="NAME",
+            callback=options.separated,
+            help="Repeatable, or with commas. Default: float32.",
+            rich_help_panel="Plan",
+        ),
     ] = None,
     loss: Annotated[
         list[str] | None,
-        typer.Option("--loss", metavar="NAME", help="Repeatable. Default: mse.", rich_help_panel="Plan"),
+        typer.Option(
+            "--loss",
+            metavar="NAME",
+            callback=options.separated,
+            help="Repeatable, or with commas. Default: mse.",
+            rich_help_panel="Plan",
+        ),
     ] = None,
     weight_scale: Annotated[
         str | None,
