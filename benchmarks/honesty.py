@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Can the timings of ``crossgrad bench`` be believed?
 
-    python benchmarks/honesty.py [--runs 20] [--network 784-100-10] [--threads 1]
+    python benchmarks/honesty.py [--runs 20] [--network 784-100-10] [--threads 1] [--keep DIR]
 
 - A/A: an engine against itself is not called slower.
 - A/B: the same with 5 % of each step added is.
@@ -12,7 +12,9 @@ variants ``slower-0``, ``again-0`` and ``slower-5``. Twice: as engines of one ru
 round by round, as the column ``over fastest`` of ``crossgrad bench`` has them; and as
 runs of their own, A B A B, each compared with the run of A before it by
 ``crossgrad bench --compare``'s own code and default rule, as results of two days
-would be. Writes ``benchmarks/results/honesty.json``.
+would be. There the forward passes, updates and transfers are equal whatever the step is,
+and are counted too. Writes ``benchmarks/results/honesty.json``; with ``--keep DIR`` also every
+run's own results, which ``crossgrad bench --compare`` reads.
 """
 
 import argparse
@@ -20,6 +22,8 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -30,6 +34,9 @@ from recorded import command_of
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "honesty.json"
 PLANTED = 0.05
+
+Judged = tuple[float, str]
+"""A ratio, and the verdict on it."""
 
 
 def main() -> None:
@@ -44,7 +51,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--keep", type=Path, metavar="DIR")
     wanted = parser.parse_args()
+    if wanted.keep is not None:
+        wanted.keep.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
         plant_engine(Path(folder))
         found = measured(wanted)
@@ -89,35 +99,38 @@ def within_runs(wanted: argparse.Namespace) -> dict[str, Any]:
     """Three engines of one run, the first two of them equal."""
     from crossgrad.bench.paired import paired
 
-    same, slower = [], []
+    found: dict[str, list[Judged]] = {"again-0": [], "slower-5": []}
     for _ in range(wanted.runs):
-        found = results(wanted, "slower-0", "again-0", "slower-5")
-        steps = {row.variant: row for row in found.rows if row.phase == "step"}
-        for variant, kept in (("again-0", same), ("slower-5", slower)):
+        rows = results(wanted, "slower-0", *found).rows
+        steps = {row.variant: row for row in rows if row.phase == "step"}
+        for variant, judged in found.items():
             ratio = paired(steps[variant], steps["slower-0"])
-            kept.append({"ratio": ratio.ratio, "slower": ratio.verdict() == "slower"})
-    return {"same": told(same), "slower": told(slower)}
+            judged.append((ratio.ratio, ratio.verdict()))
+    return {"same": told(found["again-0"]), "slower": told(found["slower-5"])}
 
 
 def between_runs(wanted: argparse.Namespace) -> dict[str, Any]:
-    """Runs of one engine each, compared with the one before."""
-    before, same, slower = None, [], []
+    """Runs of one engine each, each compared with the run of A before it."""
+    same, slower = [], []
+    equal_phases: Counter[str] = Counter()
+    before = alone(wanted, "slower-0")
     for _ in range(wanted.runs):
-        one = alone(wanted, "slower-0")
-        if before is not None:
-            same.append(compared(before, one))
-        slower.append(compared(one, alone(wanted, "slower-5")))
-        before = one
-    same.append(compared(before, alone(wanted, "slower-0")))
-    return {"same": told(same), "slower": told(slower)}
+        planted, after = alone(wanted, "slower-5"), alone(wanted, "slower-0")
+        for judged, other in ((slower, planted), (same, after)):
+            changes = compared(before, other)
+            step = changes.pop("step")
+            judged.append((step.ratio, step.verdict))
+            equal_phases.update(change.verdict for change in changes.values() if change.verdict != "once")
+        before = after
+    return {"same": told(same), "slower": told(slower), "equal_phases": dict(equal_phases)}
 
 
-def told(found: list[dict[str, Any]]) -> dict[str, Any]:
+def told(judged: Sequence[Judged]) -> dict[str, Any]:
     return {
-        "runs": len(found),
-        "median_ratio": round(median(entry["ratio"] for entry in found), 4),
-        "ratios": [round(entry["ratio"], 4) for entry in found],
-        "called_slower": sum(entry["slower"] for entry in found),
+        "runs": len(judged),
+        "median_ratio": round(median(ratio for ratio, _ in judged), 4),
+        "ratios": [round(ratio, 4) for ratio, _ in judged],
+        "verdicts": dict(Counter(verdict for _, verdict in judged)),
     }
 
 
@@ -125,7 +138,11 @@ def alone(wanted: argparse.Namespace, variant: str) -> Any:
     """One engine's results, under one name for all variants, so that their rows meet."""
     found = results(wanted, variant)
     rows = tuple(row.model_copy(update={"variant": "either"}) for row in found.rows)
-    return found.model_copy(update={"rows": rows})
+    found = found.model_copy(update={"rows": rows})
+    if wanted.keep is not None:
+        number = len(list(wanted.keep.iterdir()))
+        (wanted.keep / f"{number:03}-{variant}.json").write_text(found.to_json())
+    return found
 
 
 def results(wanted: argparse.Namespace, *variants: str) -> Any:
@@ -148,12 +165,10 @@ def results(wanted: argparse.Namespace, *variants: str) -> Any:
 
 
 def compared(one: Any, other: Any) -> dict[str, Any]:
-    """The ratio of the steps, and whether the step counts as slower."""
+    """What became of each phase."""
     from crossgrad.bench.compare import compare
 
-    found = compare(one, other, None)
-    (step,) = [row for row in found.rows if row.phase == "step"]
-    return {"ratio": step.ratio, "slower": step.verdict == "slower"}
+    return {change.phase: change for change in compare(one, other).rows}
 
 
 def empty_call_seconds(calls: int = 1_000_000) -> float:

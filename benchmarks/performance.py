@@ -12,6 +12,7 @@ draws. A test holds the pages against the figures.
 import json
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -90,18 +91,26 @@ def memory() -> str:
 
 
 def scaling() -> str:
-    """Share of the machine's limit by width."""
+    """Shares of the machine's limit, and of the own library's products, by width."""
     found = results("scaling")
     steps = [row for row in found["rows"] if row["phase"] == "step"]
-    engines = list(dict.fromkeys(f"{row['backend']}:{row['variant']}@{row['device']}" for row in steps))
-    shares: dict[str, dict[str, str]] = {}
+    own = {
+        (products["network"], products["engine"]): median(products["step"])
+        for products in found["yardsticks"]
+    }
+    engines = list(dict.fromkeys(_engine(row) for row in steps))
+    cells: dict[str, dict[str, str]] = {}
     for row in steps:
-        name = f"{row['backend']}:{row['variant']}@{row['device']}"
-        share = "-" if row["limit_share"] is None else f"{100 * row['limit_share']:.0f} %"
+        shares = [row["limit_share"], own.get((row["network"], _engine(row)), 0) / row["median"]]
+        told = [f"{100 * share:.0f} %" if share else "-" for share in shares]
         network = f"{row['network']} @ {row['batch_size']}"
-        shares.setdefault(network, {})[name] = f"{seconds(row['median'])}, {share}"
-    lines = [[network, *(cells.get(name, "-") for name in engines)] for network, cells in shares.items()]
+        cells.setdefault(network, {})[_engine(row)] = ", ".join([seconds(row["median"]), *told])
+    lines = [[network, *(told.get(name, "-") for name in engines)] for network, told in cells.items()]
     return table([["network @ batch", *engines], *lines])
+
+
+def _engine(row: dict[str, Any]) -> str:
+    return f"{row['backend']}:{row['variant']}@{row['device']}"
 
 
 def honesty() -> str:

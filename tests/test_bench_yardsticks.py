@@ -8,8 +8,9 @@ from itertools import product
 import pytest
 
 from crossgrad.bench.compare import compare, comparison_text, parse_rule
-from crossgrad.bench.results import Results, read_results
+from crossgrad.bench.results import Limit, Results, read_results
 from crossgrad.bench.statistics import median
+from crossgrad.bench.text import results_text
 from crossgrad.workers.limits import Limits
 
 from .test_bench import QUICK, bench, paced, paced_folder  # noqa: F401 - fixtures
@@ -31,6 +32,19 @@ def test_the_machines_own_products_are_kept_round_by_round() -> None:
     (limit,) = found.limits
     assert limit.step == min(median(kept.step) for kept in found.yardsticks)
     assert read_results(found.to_json(), "itself").yardsticks == found.yardsticks
+
+
+def test_the_limit_names_the_products_of_the_other_frameworks() -> None:
+    """Of the same network and device alone: so it shows what of a step is the matrix library's."""
+    others = [
+        yardstick(2, engine="torch"),
+        yardstick(3, engine="jax", device="cuda"),
+        yardstick(4, batch_size=1),
+    ]
+    here = {"network": "784-100-10", "batch_size": 32, "dtype": "float32", "device": "cpu"}
+    limit = Limit(**here, products="numpy", forward=0.2, step=0.5, bandwidth=1e9)
+    shown = results_text(results(row(), yardsticks=[yardstick(), *others], limits=(limit,)))
+    assert "the products of a step take 500 ms (numpy; torch 1.00 s), of its forward pass" in shown
 
 
 def test_yardsticks_that_disagree_widen_the_interval() -> None:

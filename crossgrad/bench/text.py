@@ -9,6 +9,7 @@ from ..text import render_table
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, subjects
 from .rules import parse_rule
+from .statistics import median
 
 Rows = dict[str, Row]
 """An engine's rows by phase."""
@@ -216,13 +217,22 @@ def _below(results: Results, key: Key) -> list[str]:
     limits = [limit for limit in results.limits if (limit.network, limit.batch_size, limit.dtype) == key]
     problems = [p for p in results.problems if (p.network, p.batch_size, p.dtype) == key]
     rule = _rule_line(results, key)
-    return [*map(_limit_line, limits), *map(_problem_line, problems), *([rule] if rule else [])]
+    lines = [_limit_line(limit, results) for limit in limits]
+    return [*lines, *map(_problem_line, problems), *([rule] if rule else [])]
 
 
-def _limit_line(limit: Limit) -> str:
+def _limit_line(limit: Limit, results: Results) -> str:
+    """The fastest products, and those of the other frameworks: what of a step is their matrix library's."""
+    here = (limit.network, limit.batch_size, limit.dtype, limit.device)
+    others = [
+        f"{other.engine} {seconds_text(median(other.step))}"
+        for other in results.yardsticks
+        if (other.network, other.batch_size, other.dtype, other.device) == here
+        and other.engine != limit.products
+    ]
     return (
         f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} "
-        f"({limit.products}), of its forward pass {seconds_text(limit.forward)}; "
+        f"({'; '.join([limit.products, *others])}), of its forward pass {seconds_text(limit.forward)}; "
         f"a copy of their size {limit.bandwidth / 1e9:.3g} GB/s"
     )
 
