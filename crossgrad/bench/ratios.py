@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .results import Phase, Results, Row, Yardstick
-from .statistics import median, middles_of, parts_of
+from .statistics import blocks_of, median, middles_of
 
-BLOCKS = 5
 LONGEST_LOG = 700.0
 """exp of more overflows."""
 
@@ -158,8 +157,7 @@ class _Run:
     @property
     def blocks(self) -> list[float]:
         """Medians of the processes, or of consecutive pieces of the only one."""
-        count = self.processes if self.processes > 1 else BLOCKS
-        return [median(part) for part in parts_of(self.levels, count)]
+        return blocks_of(self.levels, self.processes)
 
     @property
     def variance(self) -> float:

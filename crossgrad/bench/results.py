@@ -117,8 +117,17 @@ class Ratio(Subject):
     variant: str
     device: str
     phase: Phase
-    ratio: Annotated[Rate | None, Field(description="Median over rounds; null if rounds are missing.")] = None
-    low: Annotated[Rate | None, Field(description="99 % interval, without a process astray.")] = None
+    ratio: Annotated[
+        Rate | None,
+        Field(description="In the middle of the rounds, or the processes; null if rounds are missing."),
+    ] = None
+    low: Annotated[
+        Rate | None,
+        Field(
+            description="Student's 99 % interval: of the processes, without those astray, "
+            "or of five pieces of the only one's rounds."
+        ),
+    ] = None
     high: Rate | None = None
     verdict: Verdict
     regression: Annotated[bool, Field(description="Whether it is slower by more than the rule allows.")] = (

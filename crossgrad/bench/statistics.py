@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from .results import Row
 
+BLOCKS = 5
+"""Pieces of a process's rounds, as many as there are processes where calls are short."""
+
 CONFIDENCE = 0.95
 FEWEST = 6
 """Samples from which the extremes hold the median with 95 %: 1 - 2 / 2**6 = 0.969."""
@@ -38,6 +41,15 @@ def middles_of(samples: Sequence[float], processes: int) -> list[float]:
     Rounds of one process share where its code and arrays lie in memory, and are off alike.
     """
     return list(samples) if processes == 1 else [median(part) for part in parts_of(samples, processes)]
+
+
+def blocks_of(samples: Sequence[float], processes: int) -> list[float]:
+    """What to take a variance of: each process's median, or those of consecutive pieces of the only one.
+
+    The pieces' medians spread by sigma / sqrt(rounds a piece) if rounds are independent, and by more
+    if what disturbs them lasts.
+    """
+    return [median(part) for part in parts_of(samples, processes if processes > 1 else BLOCKS)]
 
 
 def parts_of(samples: Sequence[float], count: int) -> list[Sequence[float]]:
