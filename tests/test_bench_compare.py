@@ -221,6 +221,24 @@ def test_a_rule_that_nothing_could_break_is_refused() -> None:
         assert compare(a, b).regressions == ()
 
 
+def test_a_rule_is_not_kept_by_rows_that_vanish() -> None:
+    """A phase that fails in B, or an engine that is not there, is no success."""
+    both, steps = row(about(1)), [row(about(1), network=f"{width}-1") for width in range(1, 6)]
+    once = row([1.0], phase="import")
+    full, thin = results(both, once, *steps), results(both)
+    found = compare(full, thin, parse_rule("step:median>5%"))
+    assert found.vanished == found.only_a[1:] != ()
+    assert comparison_text(found).splitlines()[-1] == (
+        "1 rows of both: 1 same; rule step:median>5%: not held to "
+        + ", ".join(f"numpy:manual@cpu step of {width}-1 (batch 32, float32)" for width in (1, 2, 3))
+        + " and 2 more, which B lacks"
+    )
+    slower = compare(full, results(row(about(2))), parse_rule("median>5%"))
+    assert "; REGRESSION: numpy:manual@cpu step of 784-100-10" in comparison_text(slower)
+    assert compare(full, thin).vanished == ()
+    assert compare(thin, full, parse_rule("median>5%")).vanished == ()
+
+
 # What is not alike
 
 

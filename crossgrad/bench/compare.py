@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,7 @@ from .statistics import row_name
 from .text import seconds_text
 
 NAMED = 3
-"""Of the rows that a rule could not decide, so many are named."""
+"""Of the rows that a rule could not decide, or not be held to, so many are named."""
 
 LARGEST = 1e300
 """Of a ratio: JSON has no infinity."""
@@ -69,6 +69,9 @@ class Comparison(_Record):
     rows: tuple[Change, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    vanished: Annotated[
+        tuple[str, ...], Field(description="Those of only_a that the rule covers: it was not held to them.")
+    ] = ()
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
 
@@ -105,14 +108,17 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
     rows = tuple(_change(before[key], after[key], machine, fail_if) for key in both)
     if fail_if is not None and not any(fail_if.covers(row.phase) and row.low is not None for row in rows):
         raise InvalidInput(f"rule {fail_if}: the two have no row in common that it could be held to")
+    only_a = [row for key, row in before.items() if key not in after]
+    covered = [row for row in only_a if fail_if is not None and fail_if.covers(row.phase)]
     return Comparison(
         began=(a.began, b.began),
         rule=None if fail_if is None else str(fail_if),
         differences=tuple(environment_differences(a, b)),
         machine=tuple(_machine_changes(machine)),
         rows=rows,
-        only_a=tuple(row_name(row) for key, row in before.items() if key not in after),
+        only_a=tuple(map(row_name, only_a)),
         only_b=tuple(row_name(row) for key, row in after.items() if key not in before),
+        vanished=tuple(map(row_name, covered)),
     )
 
 
@@ -249,14 +255,25 @@ def closing_line(found: Comparison) -> str:
     )
     if found.rule is None:
         return rows
-    regressions = [f"{_label(row)} {row.phase} of {row.network}" for row in found.regressions]
-    if regressions:
-        return f"{rows}; rule {found.rule}: REGRESSION: {', '.join(regressions)}"
-    open_ = [f"{_label(row)} {row.phase} of {row.network}" for row in found.undecided]
-    if not open_:
-        return f"{rows}; rule {found.rule}: no regression"
-    return (
-        f"{rows}; rule {found.rule}: no regression is certain, and none is excluded for "
-        f"{', '.join(open_[:NAMED])}{f' and {len(open_) - NAMED} more' * (len(open_) > NAMED)}: "
-        "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
+    return f"{rows}; rule {found.rule}: {'; '.join(_outcome(found)) or 'no regression'}"
+
+
+def _outcome(found: Comparison) -> Iterator[str]:
+    """What the rule found; nothing if it was held to all rows, and none is slower."""
+    if found.vanished:
+        yield f"not held to {_some(found.vanished)}, which B lacks"
+    regressions, undecided = (
+        [f"{_label(row)} {row.phase} of {row.network}" for row in rows]
+        for rows in (found.regressions, found.undecided)
     )
+    if regressions:
+        yield f"REGRESSION: {', '.join(regressions)}"
+    elif undecided:
+        yield (
+            f"no regression is certain, and none is excluded for {_some(undecided)}: "
+            "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' * (len(names) > NAMED)}"
