@@ -117,8 +117,9 @@ def test_the_machines_moods_hit_both_and_divide_out() -> None:
     assert found.baseline.rows[0].regression
 
 
-def test_missing_rounds_decide_nothing() -> None:
-    found = held([1.0] * 15, [2.0] * 14, "median>5%")
+@pytest.mark.parametrize(("base", "other"), [([1.0] * 15, [2.0] * 14), ([1.0], [2.0])])
+def test_missing_rounds_and_one_alone_decide_nothing(base: list[float], other: list[float]) -> None:
+    found = held(base, other, "median>5%")
     assert found.baseline is not None
     (ratio,) = found.baseline.rows
     assert (ratio.ratio, ratio.verdict, ratio.regression) == (None, "unsure", False)

@@ -160,10 +160,16 @@ def test_what_happens_once_is_shown_and_never_counts() -> None:
     assert "9.000" in comparison_text(found)
 
 
-@pytest.mark.parametrize("samples", [(), (0.0,) * 15], ids=["none", "zeros"])
+@pytest.mark.parametrize("samples", [(), (0.0,) * 15, (1.0,)], ids=["none", "zeros", "one"])
 def test_rows_without_usable_rounds_are_unsure(samples: tuple[float, ...]) -> None:
-    a = results(row(median=1.0, samples=samples, rounds=15))
-    assert verdict(a, results(row(about(2)))) == "unsure"
+    a = results(row(median=1.0, samples=samples, rounds=len(samples) or 15))
+    assert verdict(a, results(row(about(2)))) == verdict(results(row(about(2))), a) == "unsure"
+
+
+def test_one_round_is_no_phase_that_happens_once() -> None:
+    """The rule covers it, and cannot tell."""
+    both = results(row([1.0]), row(about(1), phase="update"))
+    assert [change.phase for change in compare(both, both, parse_rule("median>5%")).undecided] == ["step"]
 
 
 # Rules

@@ -95,7 +95,7 @@ def _ratios(results: Results, baseline: Baseline, rule: Rule | None) -> Iterator
 def _ratio(row: Row, other: Row, rule: Rule | None) -> Ratio:
     about = row.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
     found = paired(row, other)
-    if found is None or row.rounds == 1:
+    if found is None:
         return Ratio(**about, verdict="unsure")
     verdict = found.verdict(beyond_of(rule, row.phase))
     regression = rule is not None and rule.covers(row.phase) and verdict == "slower"

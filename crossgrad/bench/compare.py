@@ -126,7 +126,7 @@ def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
     about = a.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
     seconds = min(b.median / a.median, LARGEST) if a.median > 0 and b.median > 0 else None
     found = Change(**about, before=a.median, after=b.median, seconds=seconds, verdict="once")
-    if a.phase not in REPEATED or a.rounds == 1 or b.rounds == 1:
+    if a.phase not in REPEATED:
         return found
     ratio = ratio_of(a, b, machine)
     if ratio is None or seconds is None:
