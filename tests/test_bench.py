@@ -94,8 +94,8 @@ def test_every_phase_of_every_engine_is_timed(dtype: str) -> None:
         assert row.high is not None
         assert row.low <= row.median <= row.high
         least = limit_seconds(item(dtype=dtype), row.phase, limit)
-        assert least is not None
-        assert row.limit_share == pytest.approx(least / row.median)
+        assert (least is None) == (row.phase in ("update", "transfer"))
+        assert row.limit_share == (None if least is None else pytest.approx(least / row.median))
         assert (row.gflops is None) == (row.phase == "transfer")
 
 
@@ -220,7 +220,6 @@ def test_the_roofline_takes_the_best_of_all_and_the_slower_of_two() -> None:
     assert limit_seconds(here, "step", limit) == 8e-6
     slow = limit.model_copy(update={"bandwidth": 1e6})
     assert limit_seconds(here, "step", slow) == step_work(here.network, 3, "float32").bytes / 1e6
-    assert limit_seconds(here, "transfer", limit.model_copy(update={"device": "cuda"})) is None
     row = repeated_row(here, fake_engine(), "step", timed(16e-6), "agree", limit, {"memory": 5})
     assert (row.limit_share, row.memory) == (0.5, 5)
     assert row.gflops == pytest.approx(step_work(here.network, 3, "float32").flops / 16e-6 / 1e9)

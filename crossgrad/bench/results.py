@@ -58,7 +58,9 @@ class Row(Subject):
     calls: Annotated[int, Field(ge=1, description="Calls a round: a round's time is their mean.")] = 1
     gflops: Annotated[Rate | None, Field(description="1e9 floating-point operations a second.")] = None
     gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
-    limit_share: Annotated[Rate | None, Field(description="The limit's time over the median.")] = None
+    limit_share: Annotated[
+        Rate | None, Field(description="The limit's time over the median, of a forward pass or a step.")
+    ] = None
     verdict: Annotated[str | None, Field(description="Of the check that came before.")] = None
     memory: Annotated[
         Bytes | None,
@@ -96,7 +98,10 @@ class Limit(Subject):
     products: Annotated[str, Field(description="Whose matrix products were the fastest in a step.")]
     forward: Annotated[Seconds, Field(description="Seconds of the forward products, the fastest.")]
     step: Annotated[Seconds, Field(description="Seconds of all products of a step, the fastest.")]
-    bandwidth: Annotated[Rate, Field(description="Bytes a second of a copy of the step's size.")]
+    bandwidth: Annotated[
+        Rate,
+        Field(description="Bytes a second, of a copy of the step's size, read and written; the fastest."),
+    ]
 
 
 class Yardstick(Subject):
