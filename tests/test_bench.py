@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -76,6 +77,25 @@ def test_rounds_and_processes_are_many_unless_calls_are_long(
     assert {(row.rounds, row.processes, len(row.samples)) for row in repeated} == {
         (rounds, processes, rounds)
     }
+
+
+@pytest.mark.parametrize(
+    ("rounds", "processes", "said"),
+    [
+        (3, None, "round 3 of 3"),
+        (5, None, "round 5 of 5"),
+        (7, None, "process 2 of 2, round 4 of 4"),
+        (15, None, "process 5 of 5, round 3 of 3"),
+        (100, None, "process 5 of 5, round 20 of 20"),
+        (7, 5, "process 5 of 5, round 2 of 2"),
+    ],
+)
+def test_a_process_has_three_rounds_at_least(rounds: int, processes: int | None, said: str) -> None:
+    """Unless more processes are asked for; and each as many as the others, so that there may be more."""
+    words: list[str] = []
+    nobody: Any = SimpleNamespace(engines=(), renew=lambda engines: None)
+    runner.measure(item(), nobody, Settings(min_time=1, rounds=rounds, processes=processes), words.append)
+    assert words[-1] == said
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])

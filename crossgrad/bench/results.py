@@ -172,7 +172,12 @@ class Settings(_Record):
 
     min_time: Annotated[float, Field(gt=0, description="Seconds of rounds for each phase, at least.")]
     rounds: Annotated[
-        int | None, Field(ge=1, description="Rounds of each phase; null: as many as suit, see the rows.")
+        int | None,
+        Field(
+            ge=1,
+            description="Rounds of each phase, rounded up to a multiple of the processes; "
+            "null: as many as suit, see the rows.",
+        ),
     ] = None
     processes: Annotated[
         int | None, Field(ge=1, description="Of each engine, one after the other; null: as many as suit.")

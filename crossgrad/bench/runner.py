@@ -42,6 +42,9 @@ PROCESSES = 5
 Where its code and arrays lie is another matter in each process, and worth some per cent.
 """
 
+LEAST_EACH = 3
+"""Rounds of a process, where a number of processes is not asked for: the median of two is their mean."""
+
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
 
@@ -89,7 +92,7 @@ class _Measurement:
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
         self._rounds = settings.rounds or MANY
-        self._processes = settings.processes or min(PROCESSES, self._rounds)
+        self._processes = settings.processes or max(1, min(PROCESSES, self._rounds // LEAST_EACH))
 
     def run(self) -> Measured:
         self._say("drawing and judging")
