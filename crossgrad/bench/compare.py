@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..text import render_table
-from .ratios import Machine, ratio_of
+from .ratios import LARGEST, Machine, ratio_of
 from .results import REPEATED, Phase, Results, Row, Subject, Verdict
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
@@ -18,9 +18,6 @@ from .text import seconds_text
 
 NAMED = 3
 """Of the rows that a rule could not decide, or not be held to, so many are named."""
-
-LARGEST = 1e300
-"""Of a ratio: JSON has no infinity."""
 
 
 class _Record(BaseModel):

@@ -11,16 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from .ratios import exp, student
+from .ratios import LARGEST, exp, student
 from .results import Row, Verdict
 from .rules import BEYOND, judge
 from .statistics import blocks_of, median, median_interval, middles_of
 
 ASTRAY = 5
 """One process in so many may tell otherwise: two of twenty pairs of equal engines were 9 % apart."""
-
-SMALLEST, LARGEST = 1e-300, 1e300
-"""Of a ratio: JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def paired(row: Row, other: Row) -> Paired | None:
     if not alike or len(row.samples) < 2 or not all(value > 0 for value in other.samples):
         return None
     ratios = [
-        min(max(mine / theirs, SMALLEST), LARGEST)
+        min(max(mine / theirs, 1 / LARGEST), LARGEST)
         for mine, theirs in zip(row.samples, other.samples, strict=True)
     ]
     middles = middles_of(ratios, row.processes)

@@ -24,8 +24,8 @@ from typing import Literal, get_args
 from .results import Phase, Results, Row, Yardstick
 from .statistics import blocks_of, median, middles_of
 
-LONGEST_LOG = 700.0
-"""exp of more overflows."""
+LARGEST = 1e300
+"""Of a ratio, and its inverse the smallest: JSON has no infinity."""
 
 STUDENT = (63.66, 9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36)
 """0.995 quantiles of Student's t for 1, 2, ... degrees of freedom; two runs of five blocks have 8.
@@ -173,7 +173,8 @@ def student(freedom: int) -> float:
 
 def exp(log: float) -> float:
     """A ratio from its logarithm, finite."""
-    return math.exp(max(-LONGEST_LOG, min(LONGEST_LOG, log)))
+    longest = math.log(LARGEST)
+    return math.exp(max(-longest, min(longest, log)))
 
 
 def _levels_of(yardstick: Yardstick, kind: Kind, row: Row) -> list[float]:
