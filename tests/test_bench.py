@@ -245,6 +245,16 @@ def test_the_roofline_takes_the_best_of_all_and_the_slower_of_two() -> None:
     assert row.gflops == pytest.approx(step_work(here.network, 3, "float32").flops / 16e-6 / 1e9)
 
 
+def test_limits_and_rows_are_in_the_middle_of_processes() -> None:
+    """Of 1, 5 and 3 µs; that of all rounds would be 4."""
+    three = Timing(1e-6, rounds=[[1e-6, 1e-6, 9e-6], [5e-6, 5e-6, 5e-6], [3e-6, 3e-6, 4e-6]])
+    here = [(YARDSTICK, {"copied_bytes": 3000}, dict.fromkeys(PRODUCTS, three))]
+    limit = roofline(item(), here)["cpu"]
+    assert (limit.forward, limit.step, limit.bandwidth) == (3e-6, 3e-6, pytest.approx(2e9))
+    row = repeated_row(item(), fake_engine(), "step", three, "agree", limit, {})
+    assert (row.median, row.limit_share) == (3e-6, 1.0)
+
+
 def timed(seconds: float) -> Timing:
     return Timing(seconds, rounds=[[seconds] * 5])
 

@@ -35,9 +35,9 @@ def test_the_machines_own_products_are_kept_round_by_round() -> None:
 
 
 def test_the_limit_names_the_products_of_the_other_frameworks() -> None:
-    """Of the same network and device alone: so it shows what of a step is the matrix library's."""
+    """Of the same network and device alone, in the middle of processes: what is the matrix library's."""
     others = [
-        yardstick(2, engine="torch"),
+        yardstick(engine="torch", processes=3, step=(0.1, 0.1, 9.0, 5.0, 5.0, 5.0, 1.0, 1.0, 4.0)),
         yardstick(3, engine="jax", device="cuda"),
         yardstick(4, batch_size=1),
     ]

@@ -14,7 +14,7 @@ from .results import Limit, Phase, Row, Yardstick
 from .statistics import iqr, median, median_interval, middles_of
 
 FORWARD, STEP, COPY = PRODUCTS
-Timed = tuple[EngineId, Mapping[str, Any], Mapping[str, "Timing"]]
+TimedEngine = tuple[EngineId, Mapping[str, Any], Mapping[str, "Timing"]]
 """An engine, what was found as its case was held, and what it was timed at."""
 
 SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
@@ -39,6 +39,11 @@ class Timing:
     def samples(self) -> list[float]:
         return [seconds for rounds in self.processes for seconds in rounds]
 
+    @property
+    def middles(self) -> list[float]:
+        """What to take the median of; see `middles_of`."""
+        return middles_of(self.samples, len(self.processes))
+
 
 def single_rows(
     item: Item, engine: Engine, run: Run, verdict: str, parts: Mapping[str, float]
@@ -61,9 +66,8 @@ def repeated_row(
     memory: Mapping[str, int | None],
 ) -> Row:
     """A phase that was timed in rounds."""
-    middles = middles_of(timing.samples, len(timing.processes))
-    middle, work = median(middles), work_of(item, phase)
-    low, high = median_interval(middles)
+    middle, work = median(timing.middles), work_of(item, phase)
+    low, high = median_interval(timing.middles)
     best = None if limit is None or middle == 0 else limit_seconds(item, phase, limit)
     return Row(
         **about_engine(item, engine.id),
@@ -85,7 +89,7 @@ def repeated_row(
     )
 
 
-def with_products(measured: Iterable[Timed]) -> list[Timed]:
+def with_products(measured: Iterable[TimedEngine]) -> list[TimedEngine]:
     """Those that timed all of the bare products and the copy, in every process as many rounds."""
 
     def rounds(timings: Mapping[str, Timing], what: str) -> list[int]:
@@ -110,7 +114,7 @@ def yardstick(item: Item, engine: EngineId, timings: Mapping[str, Timing]) -> Ya
     )
 
 
-def roofline(item: Item, timed: Sequence[Timed]) -> dict[str, Limit]:
+def roofline(item: Item, timed: Sequence[TimedEngine]) -> dict[str, Limit]:
     """The limit of each device: the fastest products of anyone there, and the fastest copy.
 
     Parameters
@@ -121,15 +125,15 @@ def roofline(item: Item, timed: Sequence[Timed]) -> dict[str, Limit]:
     found: dict[str, Limit] = {}
     for device in dict.fromkeys(engine.device for engine, _, _ in timed):
         there = [entry for entry in timed if entry[0].device == device]
-        fastest, _, _ = min(there, key=lambda entry: median(entry[2][STEP].samples))
+        fastest, _, _ = min(there, key=lambda entry: median(entry[2][STEP].middles))
         found[device] = Limit(
             **item.subject.model_dump(),
             device=device,
             products=str(fastest),
-            forward=min(median(timings[FORWARD].samples) for _, _, timings in there),
-            step=min(median(timings[STEP].samples) for _, _, timings in there),
+            forward=min(median(timings[FORWARD].middles) for _, _, timings in there),
+            step=min(median(timings[STEP].middles) for _, _, timings in there),
             bandwidth=max(
-                2 * told["copied_bytes"] / median(timings[COPY].samples) for _, told, timings in there
+                2 * told["copied_bytes"] / median(timings[COPY].middles) for _, told, timings in there
             ),
         )
     return found

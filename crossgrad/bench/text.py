@@ -9,7 +9,7 @@ from ..text import render_table
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, subjects
 from .rules import parse_rule
-from .statistics import median
+from .statistics import median, middles_of
 
 Rows = dict[str, Row]
 """An engine's rows by phase."""
@@ -225,7 +225,7 @@ def _limit_line(limit: Limit, results: Results) -> str:
     """The fastest products, and those of the other frameworks: what of a step is their matrix library's."""
     here = (limit.network, limit.batch_size, limit.dtype, limit.device)
     others = [
-        f"{other.engine} {seconds_text(median(other.step))}"
+        f"{other.engine} {seconds_text(median(middles_of(other.step, other.processes)))}"
         for other in results.yardsticks
         if (other.network, other.batch_size, other.dtype, other.device) == here
         and other.engine != limit.products
