@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..engines import EngineId
 from ..networks.errors import InvalidInput, shortened
 from .paired import paired
-from .results import REPEATED, OverBaseline, Problem, Ratio, Results, Row, Subject
+from .results import REPEATED, OfEngine, OverBaseline, Problem, Ratio, Results, Row
 from .rules import Rule, beyond_of
 
 
@@ -93,7 +93,7 @@ def _ratios(results: Results, baseline: Baseline, rule: Rule | None) -> Iterator
 
 
 def _ratio(row: Row, other: Row, rule: Rule | None) -> Ratio:
-    about = row.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
+    about = row.model_dump(include={*OfEngine.model_fields, "phase"})
     found = paired(row, other)
     if found is None:
         return Ratio(**about, verdict="unsure")

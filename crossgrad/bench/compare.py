@@ -11,7 +11,7 @@ from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..text import render_table
 from .ratios import LARGEST, Machine, ratio_of
-from .results import REPEATED, Phase, Results, Row, Subject, Verdict
+from .results import REPEATED, OfEngine, Phase, Results, Row, Subject, Verdict
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
 from .text import seconds_text
@@ -24,15 +24,9 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Change(_Record):
+class Change(OfEngine):
     """One row of both benchmarks."""
 
-    network: str
-    batch_size: int
-    dtype: str
-    backend: str
-    variant: str
-    device: str
     phase: Phase
     before: Annotated[float, Field(description="Median seconds a call in A.")]
     after: Annotated[float, Field(description="Median seconds a call in B.")]
@@ -120,7 +114,7 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
 
 
 def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
-    about = a.model_dump(include={*Subject.model_fields, "backend", "variant", "device", "phase"})
+    about = a.model_dump(include={*OfEngine.model_fields, "phase"})
     seconds = min(b.median / a.median, LARGEST) if a.median > 0 and b.median > 0 else None
     found = Change(**about, before=a.median, after=b.median, seconds=seconds, verdict="once")
     if a.phase not in REPEATED:
@@ -193,14 +187,10 @@ def _key(row: Change | MachineChange) -> tuple[str, int, str]:
     return row.network, row.batch_size, row.dtype
 
 
-def _label(row: Change) -> str:
-    return f"{row.backend}:{row.variant}@{row.device}"
-
-
 def _cells(row: Change) -> list[str]:
     known = row.ratio is not None and row.low is not None and row.high is not None
     return [
-        _label(row),
+        row.label,
         row.phase,
         seconds_text(row.before),
         seconds_text(row.after),
@@ -260,7 +250,7 @@ def _outcome(found: Comparison) -> Iterator[str]:
     if found.vanished:
         yield f"not held to {_some(found.vanished)}, which B lacks"
     regressions, undecided = (
-        [f"{_label(row)} {row.phase} of {row.network}" for row in rows]
+        [f"{row.label} {row.phase} of {row.network}" for row in rows]
         for rows in (found.regressions, found.undecided)
     )
     if regressions:

@@ -38,12 +38,21 @@ class Subject(_Record):
     dtype: str
 
 
-class Row(Subject):
-    """One phase of one engine on one network."""
+class OfEngine(Subject):
+    """Of what was run: of one engine."""
 
     backend: str
     variant: str
     device: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}:{self.variant}@{self.device}"
+
+
+class Row(OfEngine):
+    """One phase of one engine on one network."""
+
     phase: Phase
     median: Annotated[
         Seconds, Field(description="Seconds a call, in the middle of the processes' rounds, or theirs.")
@@ -81,10 +90,6 @@ class Row(Subject):
         return self
 
     @property
-    def label(self) -> str:
-        return f"{self.backend}:{self.variant}@{self.device}"
-
-    @property
     def key(self) -> tuple[str, int, str, str, str, str, str]:
         """What the row is about; no two rows of a result have the same."""
         where = (self.backend, self.variant, self.device, self.phase)
@@ -115,12 +120,9 @@ class Yardstick(Subject):
     copied: Annotated[tuple[Seconds, ...], Field(description="Seconds of a copy of the step's size.")]
 
 
-class Ratio(Subject):
+class Ratio(OfEngine):
     """One phase of one engine over that of the baseline, in the same rounds."""
 
-    backend: str
-    variant: str
-    device: str
     phase: Phase
     ratio: Annotated[
         Rate | None,
@@ -139,10 +141,6 @@ class Ratio(Subject):
         False
     )
 
-    @property
-    def label(self) -> str:
-        return f"{self.backend}:{self.variant}@{self.device}"
-
 
 class OverBaseline(_Record):
     """All other engines over one of the same run."""
@@ -152,19 +150,12 @@ class OverBaseline(_Record):
     rows: tuple[Ratio, ...]
 
 
-class Problem(Subject):
+class Problem(OfEngine):
     """An engine, or a phase of one, that has no timing, and why."""
 
-    backend: str
-    variant: str
-    device: str
     phase: Phase | None = None
     status: str
     message: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.backend}:{self.variant}@{self.device}"
 
 
 class Settings(_Record):
