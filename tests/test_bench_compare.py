@@ -80,6 +80,13 @@ def test_verdicts_of_quiet_rounds(factor: float, expected: str) -> None:
         assert verdict(a, b) == expected
 
 
+def test_what_is_the_same_is_as_near_as_the_rule_asks() -> None:
+    """8 % more, where 10 % are allowed."""
+    a, b = results(row(about(1))), results(row(about(1.08)))
+    assert verdict(a, b, parse_rule("median>10%")) == "same"
+    assert verdict(a, b) == "slower"
+
+
 def test_a_machine_that_became_slower_makes_no_regression() -> None:
     a = results(row(about(1)), yardsticks=[yardstick()])
     b = results(row(about(1.3)), yardsticks=[yardstick(1.3)])

@@ -73,6 +73,14 @@ def test_a_process_astray_does_not_decide() -> None:
     assert ratio(levels(1.2, 1.01, 1.06, 1.3, 0.91), equal).verdict() == "unsure"
 
 
+def test_between_engines_of_a_run_the_middle_process_tells() -> None:
+    """And the interval that is shown is that of the processes' medians, with none left out."""
+    found = ratio(levels(1, 1.01, 1.02, 1.03, 2), levels(1, 1, 1, 1, 1))
+    assert found.ratio == pytest.approx(1.02)
+    assert (found.low, found.high) == pytest.approx((1, 2))
+    assert found.below < 1.1
+
+
 def test_what_is_beyond_doubt_in_one_process_is_not_if_processes_differ() -> None:
     """One process alone, its rounds quiet, looks surely slower: that is the mistake."""
     assert ratio(levels(1.06), levels(1)).verdict() == "slower"

@@ -103,6 +103,10 @@ def test_a_drift_is_told_with_its_direction() -> None:
     assert "its second half took 5 % less than its first" in faster
 
 
+def test_a_small_drift_is_no_news_however_sure() -> None:
+    assert noise_notes([row(QUIET[:10] + [1.01 * sample for sample in QUIET[10:]])]) == []
+
+
 def test_far_outliers_are_told_by_their_share() -> None:
     (note,) = noise_notes([row([*QUIET[:18], 9.0, 9.0])])
     assert "10 % of its rounds lie far out" in note

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from itertools import product
+from statistics import variance
 
 import pytest
 
@@ -135,6 +136,25 @@ def test_a_yardstick_that_lacks_rounds_counts_by_its_middle() -> None:
         (found,) = compare(moody(source, 1), moody(source, 1, processes)).rows
         widths.append(math.log(found.high / found.low))
     assert widths[1] > 5 * widths[0]
+
+
+def test_a_round_is_divided_by_the_mean_of_the_yardsticks() -> None:
+    """Both became slower, by 1.1 and 1.21: the engine, with 1.1 * sqrt(1.1), only as much."""
+    a, b = (
+        results(row(about(scale)), yardsticks=[yardstick(one), yardstick(other, engine="torch")])
+        for scale, one, other in ((1, 1, 1), (1.1**1.5, 1.1, 1.21))
+    )
+    assert compare(a, b).rows[0].ratio == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("processes", "quantile"), [(2, 9.92), (3, 4.60), (5, 3.36), (10, 3.36)])
+def test_fewer_processes_are_fewer_degrees_of_freedom(processes: int, quantile: float) -> None:
+    """Two runs of n, v the variance of a process's logarithm: t(2n - 2) * sqrt(2 v / n)."""
+    levels = [0.01 * number for number in range(processes)]
+    a = results(row([math.exp(level) for level in levels for _ in range(3)], processes=processes))
+    (found,) = compare(a, a).rows
+    half = quantile * math.sqrt(2 * variance(levels) / processes)
+    assert math.log(found.high / found.low) == pytest.approx(2 * half)
 
 
 # Simulated machines
