@@ -35,8 +35,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "honesty.json"
 PLANTED = 0.05
 
-Judged = tuple[float, str]
-"""A ratio, and the verdict on it."""
+Judged = tuple[float | None, str]
+"""A ratio, and the verdict on it; None, and ``unsure``, where rounds are missing."""
 
 
 def main() -> None:
@@ -77,6 +77,7 @@ def plant_engine(folder: Path) -> None:
 def measured(wanted: argparse.Namespace) -> dict[str, Any]:
     from crossgrad.environment import described, environment
 
+    empty = empty_call_seconds()
     return {
         "date": str(date.today()),
         "command": command_of(wanted),
@@ -90,8 +91,8 @@ def measured(wanted: argparse.Namespace) -> dict[str, Any]:
         "planted": PLANTED,
         "within_a_run": within_runs(wanted),
         "between_runs": between_runs(wanted),
-        "empty_call_ns": round(1e9 * empty_call_seconds(), 1),
-        "share_of_100_us": round(empty_call_seconds() / 100e-6, 6),
+        "empty_call_ns": round(1e9 * empty, 1),
+        "share_of_100_us": round(empty / 100e-6, 6),
     }
 
 
@@ -105,7 +106,7 @@ def within_runs(wanted: argparse.Namespace) -> dict[str, Any]:
         steps = {row.variant: row for row in rows if row.phase == "step"}
         for variant, judged in found.items():
             ratio = paired(steps[variant], steps["slower-0"])
-            judged.append((ratio.ratio, ratio.verdict()))
+            judged.append((ratio.ratio, ratio.verdict()) if ratio else (None, "unsure"))
     return {"same": told(found["again-0"]), "slower": told(found["slower-5"])}
 
 
@@ -126,10 +127,11 @@ def between_runs(wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def told(judged: Sequence[Judged]) -> dict[str, Any]:
+    known = [ratio for ratio, _ in judged if ratio is not None]
     return {
         "runs": len(judged),
-        "median_ratio": round(median(ratio for ratio, _ in judged), 4),
-        "ratios": [round(ratio, 4) for ratio, _ in judged],
+        "median_ratio": round(median(known), 4) if known else None,
+        "ratios": [round(ratio, 4) for ratio in known],
         "verdicts": dict(Counter(verdict for _, verdict in judged)),
     }
 
