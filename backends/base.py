@@ -78,7 +78,7 @@ class Program(Timed, ABC):
 
     @abstractmethod
     def put(self, parameters: Parameters, batch: Batch) -> Any:
-        """Copy values to the device; afterwards no step needs the host."""
+        """Copy values to the device; once synchronized they are there, and no step needs the host."""
 
     @abstractmethod
     def step(self, values: Any) -> Any:

@@ -74,6 +74,23 @@ def test_a_program_runs_on_the_numbers_of_another_case(backend: str, variant: st
         np.testing.assert_array_equal(results[1][name], array)
 
 
+@engine_grid(FAST)
+def test_what_was_put_has_arrived_once_synchronized(backend: str, variant: str, device: str) -> None:
+    """Law 5, for `put`, of which several are timed one after the other; NumPy's copies are there at once."""
+    case = make_case("2048-2048", "float32", batch_size=1)
+    program = prepare_or_skip(case, backend, variant, device)
+    put = [program.put(case.parameters, case.batch) for _ in range(3)]
+    program.synchronize()
+    if backend == "jax":
+        import jax
+
+        assert all(array.is_ready() for array in jax.tree.leaves(put))
+    if backend == "torch" and device == "cuda":
+        import torch
+
+        assert torch.cuda.current_stream().query()
+
+
 @engine_grid(dtype=[*NATIVE, *HALF])
 def test_forward_gives_the_loss_of_the_step(backend: str, variant: str, device: str, dtype: str) -> None:
     """As in law 6: compilers may order sums differently in the two programs, by a few ulp."""

@@ -65,7 +65,10 @@ class JaxProgram(OnDevice, Program):
     def put(self, parameters: Parameters, batch: Batch) -> Values:
         with self._scope():
             layers = tuple((self._place(W), None if b is None else self._place(b)) for W, b in parameters)
-            return layers, self._place(batch.x), self._place(batch.y)
+            values = layers, self._place(batch.x), self._place(batch.y)
+        # Not left to `synchronize`: copies end in any order, so that the last put stands for no other.
+        jax.block_until_ready(values)  # type: ignore[no-untyped-call]
+        return values
 
     def step(self, values: Values) -> Any:
         self._last = None  # so that no two results are held at a time
