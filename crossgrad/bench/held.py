@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..backends.base import Backend, BackendUnavailable, Products, Program, Timed, Trace, Unsupported
+from ..backends.base import Backend, BackendUnavailable, Program, Timed, Trace, Unsupported
 from ..engines import Engine, EngineId
 from ..networks.cases import Case
 from ..run import OK, Announce, Run, run_engine, status_of, summary_of
@@ -84,8 +84,12 @@ class Held:
             gc.enable()
 
     def memory(self) -> dict[str, int | None]:
-        """Most memory during a step: of the process, and of the device beyond what it held before."""
+        """Most memory during a step: of the process, and of the device beyond what it held before.
+
+        The last that may be asked, for the products are let go of first: only some engines hold them.
+        """
         self._say("step")
+        self._release_products()
         program, made = self._calls["step"]
         step = made()
         return {"memory": _peak_of(step, program), "device_memory": program.device_peak(step)}
@@ -111,15 +115,26 @@ class Held:
         if updated is not None:
             self._calls["update"] = (program, update)
         if self._with_products:
-            self._if_there("products", self._hold_products)
+            self._hold_products()
         return loss, updated or {}
 
-    def _hold_products(self) -> Products:
-        products = self._backend.products(self._case, self._engine.device)
+    def _hold_products(self) -> None:
+        """Have the products, unless they fail: a yardstick costs the engine no row of its own."""
+        try:
+            products = self._backend.products(self._case, self._engine.device)
+            self._copied_bytes = products.copied_bytes
+        except Exception as error:
+            self._lacks["products"] = summary_of(error)
+            return
         for what, call in zip(PRODUCTS, (products.forward, products.step, products.copy), strict=True):
             self._calls[what] = (products, partial(_given, call))
-        self._copied_bytes = products.copied_bytes
-        return products
+
+    def _release_products(self) -> None:
+        for what in PRODUCTS:
+            self._calls.pop(what, None)
+        gc.unfreeze()
+        gc.collect()
+        self._backend.give_back()
 
     def _if_there(self, phase: str, make: Callable[[], Any]) -> Any:
         try:
