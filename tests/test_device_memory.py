@@ -1,6 +1,8 @@
-"""A limit on a CUDA device's memory, as engines tell it their frameworks."""
+"""A CUDA device's memory: its limit, as engines tell it their frameworks, and what a step takes of it."""
 
+import gc
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 import crossgrad
 from crossgrad.workers.limits import Limits
 
-from .conftest import load_or_skip, skip
+from .conftest import load_or_skip, make_case, skip
 
 GIB = 2**30
 
@@ -72,3 +74,56 @@ def test_torch_keeps_to_it() -> None:
             torch.empty(2 * GIB, dtype=torch.uint8, device="cuda")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+class FakeDevice:
+    """A device that holds what JAX holds here, and remembers the most that it held."""
+
+    platform = "cuda"
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def hold(self, more: int = 0) -> int:
+        import jax
+
+        held = sum(array.nbytes for array in jax.live_arrays())
+        self.most = max(self.most, held + more)
+        return held
+
+    def memory_stats(self) -> dict[str, int]:
+        return {"bytes_in_use": self.hold(), "peak_bytes_in_use": self.most}
+
+
+@pytest.mark.parametrize("gives_away", [False, True], ids=["fresh", "given-away"])
+@pytest.mark.parametrize("raised", [False, True], ids=["planned", "raised"])
+def test_jax_counts_the_outputs_of_a_step_and_what_lies_between(
+    raised: bool, gives_away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is held of the step before, and whether or not more was held once."""
+    backend = load_or_skip("jax")
+    import jax
+
+    from crossgrad.backends.jax import program
+
+    monkeypatch.setattr(program, "GIVEN_AWAY_FROM", 0 if gives_away else 2**40)
+    case = make_case("300-200-100", batch_size=8)
+    prepared = backend.prepare(case, "jit", "cpu")
+    values = prepared.put(case.parameters, case.batch)
+    for _ in range(2):
+        prepared.step(values)
+    monkeypatch.setattr(prepared, "_empty", partial(jax.tree.map, jax.numpy.zeros_like))
+    monkeypatch.setattr(prepared, "_device", device := FakeDevice())
+    device.most = 0 if raised else 2**50
+    plan = prepared._stepping.executable.memory_analysis()
+
+    def step() -> None:
+        prepared.step(values)
+        prepared.synchronize()
+        device.hold(more=plan.temp_size_in_bytes)
+
+    outputs = 4 + sum(p.nbytes for pair in case.parameters for p in pair if p is not None)
+    table = 64  # bytes, of pointers to the outputs, that XLA plans too
+    gc.collect()  # of what other tests left, nothing goes meanwhile
+    told = prepared.device_peak(step)
+    assert told == pytest.approx(outputs + plan.temp_size_in_bytes, abs=table)

@@ -107,13 +107,15 @@ class JaxProgram(OnDevice, Program):
         return self._named(("W_new", "b_new"), parameters)
 
     def device_peak(self, call: Callable[[], object]) -> int | None:
-        """By how much a call raised the most that JAX ever held, which cannot be set back.
+        """The temporaries and outputs of a call: by how much it raised the most that JAX ever held.
 
-        Where it did not, what XLA planned for the last executable that the call started.
+        That cannot be set back: where it was not raised, what XLA planned of both for the last
+        executable that the call started.
         """
         if self._device.platform == "cpu":
             return None
         self.synchronize()
+        self._last = self._outputs = None  # the call frees them or writes into them, and would seem smaller
         before = self._device.memory_stats() or {}
         self._started = self._stepping
         call()
