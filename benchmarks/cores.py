@@ -15,7 +15,9 @@ extremes. ``over raw`` holds an engine against raw code of the same framework, `
 products`` against the fastest of the pure products, ``over own products`` against those
 of the same framework, whose matrix library may be the slower one, and ``memory over
 raw`` the peak of a step (Linux), where it is 16 MiB or more.
-On CUDA, NumPy stays out. Prints a table and writes ``benchmarks/results/cores.json``.
+On CUDA, NumPy stays out, and there is no memory: the process's own is the host's. The clock is
+the host's on CUDA too, read when the device has nothing left to do.
+Prints a table and writes ``benchmarks/results/cores.json``, anew after each case.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -115,28 +118,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of each process")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
-    load_before, start, rows = os.getloadavg()[0], time.perf_counter(), []
-    for shape in options.only or SHAPES:
-        for dtype in options.dtype or DTYPES:
-            found = measure(shape, dtype, options.device, options.processes, options.rounds)
-            print("\n".join(lines_of(found)), flush=True)
-            rows.append(found)
+    load_before, start, cases = os.getloadavg()[0], time.perf_counter(), []
 
     from crossgrad.environment import described, environment
 
-    result = {
+    about = {
         "date": str(date.today()),
         "command": command_of(options),
         "device": options.device,
         "processes": options.processes,
         "rounds": options.rounds,
-        "seconds": round(time.perf_counter() - start),
         "load_before": round(load_before, 2),
         "environment": environment(described(*engines_on(options.device))),
-        "cases": rows,
     }
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    for shape, dtype in product(options.only or SHAPES, options.dtype or DTYPES):
+        cases.append(measure(shape, dtype, options.device, options.processes, options.rounds))
+        print("\n".join(lines_of(cases[-1])), flush=True)
+        write(options.output, about | {"seconds": round(time.perf_counter() - start), "cases": cases})
     print(f"written to {options.output}")
+
+
+def write(file: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all: whoever ends this script half-way keeps what was found until then."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(document, indent=1) + "\n")
+    part.replace(file)
 
 
 def engines_on(device: str) -> list[str]:
