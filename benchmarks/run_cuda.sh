@@ -93,11 +93,12 @@ part_cores() {
         "${effort[@]}"
 }
 
-# bench STEP ARGUMENTS...: a benchmark of the chosen engines.
+# bench STEP ARGUMENTS...: a benchmark of the chosen engines. One process of each: five would import,
+# compile and check anew for every network, and the part's time would end before the timing.
 bench() {
-    local name=$1 effort=(--min-time 0.5)
+    local name=$1 effort=(--processes 1 --rounds 15 --min-time 0.3)
     shift
-    [ "$rehearse" ] && effort=(--min-time 0.01 --rounds 3)
+    [ "$rehearse" ] && effort=(--processes 1 --rounds 3 --min-time 0.01)
     tables=yes step "$name" "$python" -m crossgrad bench "$@" "${chosen[@]}" "${effort[@]}" \
         --device "$device" --format json --output "$out/$name.json"
 }

@@ -136,6 +136,7 @@ def test_rehearsal(tmp_path: Path) -> None:
         document = json.loads((tmp_path / "out" / f"{step}.json").read_text())
         assert document["environment"]["crossgrad"] == "0.1.0"
         assert document["environment"]["backends"]["numpy"]["cuda_devices"] == ["Some GPU, 1.2, 3 MiB"]
+    assert document["settings"]["processes"] == 1  # a part's time has room for no more
 
 
 def test_a_part_that_fails_stops_no_other(tmp_path: Path) -> None:
