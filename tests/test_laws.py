@@ -258,6 +258,25 @@ def test_what_it_cannot_do_is_said_by_name(backend: str, variant: str) -> None:
         engine.prepare(make_case("article", "float32"), variant, "cuda:99")
 
 
+@pytest.mark.parametrize(
+    ("device", "triton", "missing"),
+    [("cpu", True, r"C\+\+ compiler"), ("cuda", False, "Triton"), ("cuda:1", True, "C compiler")],
+)
+def test_tools_that_a_compiler_needs_are_said_by_name(
+    device: str, triton: bool, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 8, before anything is compiled: no device is needed to find a tool missing."""
+    load_or_skip("torch")
+    from crossgrad.backends.torch import variants
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(variants.sys, "platform", "linux")
+    monkeypatch.setattr(variants, "find_spec", lambda name: object() if triton else None)
+    with pytest.raises(BackendUnavailable, match=f"torch:compile needs .*{missing}"):
+        variants.CompiledProgram(make_case("article", "float32"), device)
+
+
 def test_forward_mode_refuses_what_is_not_small() -> None:
     with pytest.raises(Unsupported, match="small networks"):
         load_or_skip("jax").prepare(make_case("digits", "float32"), "forward", "cpu")

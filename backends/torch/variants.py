@@ -1,8 +1,11 @@
 """Ways to differentiate: autograd on leaves, torch.func's transformation, torch.compile."""
 
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -51,8 +54,7 @@ class CompiledProgram(TorchProgram):
 
     def __init__(self, case: Case, device: str) -> None:
         super().__init__(case, device)
-        if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-            raise BackendUnavailable("torch:compile needs a C++ compiler on cpu, and none is on PATH")
+        _require_tools(self._device.type)
         self._compiled_loss = _compiled(self._loss_of)
         self._compiled_forward = _compiled(self._loss_of)
         start = time.perf_counter()
@@ -76,6 +78,22 @@ class CompiledProgram(TorchProgram):
         found = torch.autograd.grad(loss, [*flat, *values.leaves])
         dz, da = found[0 : len(flat) : 2], found[1 : len(flat) : 2]
         return Derivatives(loss, z, a, dz, da, found[len(flat) :])
+
+
+def _require_tools(kind: str) -> None:
+    """Raise `BackendUnavailable` if what torch.compile has build its code is not here."""
+    if kind == "cpu":
+        if not _on_path("c++", "g++", "clang++", "cl"):
+            raise BackendUnavailable("torch:compile needs a C++ compiler on cpu, and none is on PATH")
+    elif find_spec("triton") is None:
+        raise BackendUnavailable("torch:compile needs Triton on cuda: python -m pip install triton")
+    elif not (_on_path("gcc", "clang") or "CC" in os.environ or sys.platform == "win32"):
+        # Triton for Windows brings one with it.
+        raise BackendUnavailable("torch:compile needs a C compiler on cuda, and none is on PATH or in CC")
+
+
+def _on_path(*names: str) -> bool:
+    return any(map(shutil.which, names))
 
 
 def _flat(layers: Sequence[Layer]) -> tuple[torch.Tensor, ...]:
