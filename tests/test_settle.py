@@ -24,6 +24,7 @@ def torch_settings() -> Iterator[list[Any]]:
 
     before = [settings.fp32_precision for settings in matmul_settings()]
     yield matmul_settings()
+    matmul_settings()[0].allow_tf32 = False
     for settings, value in zip(matmul_settings(), before, strict=True):
         settings.fp32_precision = value
 
@@ -33,6 +34,55 @@ def test_torch_takes_the_precision_of_the_dtype_for_good(torch_settings: list[An
         settings.fp32_precision = "tf32"
     type(load_or_skip("torch"))().settle(make_case("3-5-2", "float32"))
     assert [settings.fp32_precision for settings in torch_settings] == ["ieee", "ieee"]
+
+
+def older_switches() -> tuple[bool, str]:
+    """What torch.compile reads of PyTorch's older switches, which raise if the newer says otherwise."""
+    import torch
+
+    return torch.backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.filterwarnings("ignore:Please use the new API")
+def test_torch_compile_can_read_the_precision_that_is_settled() -> None:
+    backend = type(load_or_skip("torch"))()
+    for dtype, expected in [
+        ("tf32", (True, "high")),
+        ("bfloat16", (False, "highest")),
+        ("tf32", (True, "high")),
+        ("float32", (False, "highest")),
+    ]:
+        backend.settle(make_case("3-5-2", dtype))
+        assert older_switches() == expected
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.filterwarnings("ignore:Please use the new API")
+def test_torch_compile_can_read_the_precision_of_a_call(torch_settings: list[Any]) -> None:
+    from crossgrad.backends.torch.precision import matmul_precision
+
+    before = [settings.fp32_precision for settings in torch_settings], older_switches()
+    with matmul_precision("tf32"):
+        assert [settings.fp32_precision for settings in torch_settings] == ["tf32", "tf32"]
+        assert older_switches() == (True, "high")
+    assert ([settings.fp32_precision for settings in torch_settings], older_switches()) == before
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.filterwarnings("ignore:Please use the new API")
+def test_a_users_older_switch_is_as_it_was_after_a_float32_call() -> None:
+    import torch
+
+    from crossgrad.backends.torch.precision import matmul_precision
+
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with matmul_precision("ieee"):
+            pass
+        assert older_switches() == (True, "medium")
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_settings: list[Any]) -> None:

@@ -21,14 +21,17 @@ def matmul_precision(wanted: str) -> Iterator[None]:
     """Run float32 matrix products in precision `wanted` (``ieee`` or ``tf32``), then restore.
 
     A setting that already means `wanted` is left alone: ``none``, the default,
-    means IEEE, and writing the new switch makes PyTorch's older ones unreadable.
+    means IEEE, and writing the new switch makes PyTorch's older ones unreadable. So TF32 is
+    turned on in both; where a user has turned it on it is turned off in the new one alone,
+    for the older may be ``high`` or ``medium``, and could not be restored.
     """
     with ExitStack() as restore:
         for settings in matmul_settings():
             before = settings.fp32_precision
             if not _means(before, wanted):
-                settings.fp32_precision = wanted
-                restore.callback(setattr, settings, "fp32_precision", before)
+                write = _write if wanted == "tf32" else _write_new
+                write(settings, wanted)
+                restore.callback(write, settings, before)
         yield
 
 
@@ -37,7 +40,22 @@ def settle_precision(dtype: str) -> None:
     wanted = _wanted(dtype)
     for settings in matmul_settings():
         if not _means(settings.fp32_precision, wanted):
-            settings.fp32_precision = wanted
+            _write(settings, wanted)
+
+
+def _write(settings: Any, precision: str) -> None:
+    """Set a precision, in CUDA's older switch too: torch.compile reads it, and fails where the two differ.
+
+    Versions before 2.13 do so at each compilation for CUDA (PyTorch's issue 166387), 2.13 where
+    it looks for the fastest product.
+    """
+    if settings is torch.backends.cuda.matmul:
+        settings.allow_tf32 = precision == "tf32"
+    _write_new(settings, precision)
+
+
+def _write_new(settings: Any, precision: str) -> None:
+    settings.fp32_precision = precision
 
 
 class Caller(Protocol):
