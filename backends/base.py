@@ -143,7 +143,18 @@ class Products(Timed, ABC):
     @property
     @abstractmethod
     def copied_bytes(self) -> int:
-        """As many as the operands and outputs of `step` take, so that they fit into the same caches."""
+        """As `bytes_to_copy` has it."""
+
+
+SMALLEST_COPY, LARGEST_COPY = 4 * 2**10, 256 * 2**20
+
+
+def bytes_to_copy(touched: int, on_cpu: bool) -> int:
+    """As many as the operands and outputs of a step take, so that they fit into the same caches.
+
+    On CUDA always `LARGEST_COPY`: a smaller copy would measure the launch, not the memory.
+    """
+    return min(max(touched, SMALLEST_COPY), LARGEST_COPY) if on_cpu else LARGEST_COPY
 
 
 class Backend(ABC):

@@ -14,12 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...networks.cases import Case
-from ..base import Products
+from ..base import Products, bytes_to_copy
 from .scope import OnDevice
-
-SMALLEST_COPY = 4 * 2**10
-LARGEST_COPY = 256 * 2**20
-"""Bytes; on CUDA always so many, for a smaller copy would measure the launch, not the memory."""
 
 
 class JaxProducts(OnDevice, Products):
@@ -40,7 +36,8 @@ class JaxProducts(OnDevice, Products):
             W = [drawn(o, i) for i, o in pairwise(widths)]
             dz = [drawn(B, width) for width in widths[1:]]
         self._operands = (a, W, dz)
-        self._source = (jax.device_put(np.zeros(self._bytes(), np.uint8), self._device),)
+        size = bytes_to_copy(self._touched(), self._device.platform == "cpu")
+        self._source = (jax.device_put(np.zeros(size, np.uint8), self._device),)
         self._calls = {
             "forward": self._into_outputs(_multiplied, *self._operands[:2]),
             "step": self._into_outputs(_stepped, *self._operands),
@@ -66,12 +63,9 @@ class JaxProducts(OnDevice, Products):
         self._calls[name] = compiled, outputs
         return outputs
 
-    def _bytes(self) -> int:
-        if self._device.platform != "cpu":
-            return LARGEST_COPY
-        used = jax.tree.leaves((self._operands, self._shapes(_stepped, *self._operands)))
-        size: int = sum(array.size * array.dtype.itemsize for array in used)
-        return min(max(size, SMALLEST_COPY), LARGEST_COPY)
+    def _touched(self) -> int:
+        arrays = jax.tree.leaves((self._operands, self._shapes(_stepped, *self._operands)))
+        return sum(array.size * array.dtype.itemsize for array in arrays)
 
     def _shapes(self, function: Callable[..., Any], *operands: Any) -> list[jax.ShapeDtypeStruct]:
         with self._scope():

@@ -4,10 +4,8 @@ import numpy as np
 
 from ...networks.cases import Case
 from ...networks.dtypes import Array
-from ..base import Products
+from ..base import Products, bytes_to_copy
 from .multiply import Product, product_into
-
-SMALLEST_COPY, LARGEST_COPY = 4 * 2**10, 256 * 2**20
 
 
 class NumpyProducts(Products):
@@ -32,7 +30,7 @@ class NumpyProducts(Products):
         self._backward = [_prepared(d.T, a, out) for d, a, out in zip(dz, inputs, dW, strict=True)]
         self._backward += [_prepared(d, W, out) for d, W, out in zip(dz[1:], weights[1:], da, strict=True)]
         touched = sum(array.nbytes for group in (inputs, weights, dz, z, dW, da) for array in group)
-        size = min(max(touched, SMALLEST_COPY), LARGEST_COPY)
+        size = bytes_to_copy(touched, on_cpu=True)
         self._source, self._target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
 
     def forward(self) -> list[Array]:

@@ -5,14 +5,10 @@ from itertools import pairwise
 import torch
 
 from ...networks.cases import Case
-from ..base import Products
+from ..base import Products, bytes_to_copy
 from .precision import InPrecision
 from .program import DTYPES
 from .timing import DeviceTimed
-
-SMALLEST_COPY = 4 * 2**10
-LARGEST_COPY = 256 * 2**20
-"""Bytes; on CUDA always so many, for a smaller copy would measure the launch, not the memory."""
 
 Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Two operands and the output."""
@@ -40,7 +36,7 @@ class TorchProducts(DeviceTimed, Products):
             self._step.append((dz[n].t(), a[n], torch.empty_like(W[n])))
             if n:
                 self._step.append((dz[n], W[n], torch.empty_like(a[n])))
-        size = LARGEST_COPY if self._device.type == "cuda" else self._bytes()
+        size = bytes_to_copy(self._touched(), self._device.type == "cpu")
         self._source = torch.zeros(size, dtype=torch.uint8, device=self._device)
         self._target = torch.zeros_like(self._source)
 
@@ -60,9 +56,8 @@ class TorchProducts(DeviceTimed, Products):
     def _run(self, products: list[Product]) -> list[torch.Tensor]:
         return self._in_precision(_multiplied, products)
 
-    def _bytes(self) -> int:
-        used = {t.data_ptr(): t.nbytes for product in self._step for t in product}
-        return min(max(sum(used.values()), SMALLEST_COPY), LARGEST_COPY)
+    def _touched(self) -> int:
+        return sum({t.data_ptr(): t.nbytes for product in self._step for t in product}.values())
 
 
 def _multiplied(products: list[Product]) -> list[torch.Tensor]:
