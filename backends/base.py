@@ -256,7 +256,7 @@ def device_name(text: str) -> str:
     kind, colon, index = text.partition(":")
     if text == "cpu" or (kind == "cuda" and (index.isascii() and index.isdecimal() if colon else True)):
         return kind if not colon or int(index) == 0 else f"cuda:{int(index)}"
-    raise InvalidInput(f"unknown device {text!r}: expected cpu, cuda or cuda:1")
+    raise InvalidInput(f"unknown device {text!r}: expected cpu, cuda or cuda:N")
 
 
 def cuda_names(count: int) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ def _run() -> NoReturn:
     from .cli import exits
     from .cli.app import run
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: results may still go to files
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(
@@ -39,6 +42,8 @@ def _run() -> NoReturn:
         sys.stderr.flush()
     except BrokenPipeError:
         code = exits.PIPE_CLOSED
+    except OSError:  # said already by who wrote it
+        code = code or exits.BAD_INPUT
     os._exit(code)
 
 

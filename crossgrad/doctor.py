@@ -16,6 +16,8 @@ EXTRAS = {
     "digits": ("sklearn", "scikit-learn", "the digits network's data"),
     "bfloat16": ("ml_dtypes", "ml_dtypes", "dtype bfloat16"),
     "safetensors": ("safetensors", "safetensors", "parameter files"),
+    "parquet": ("pyarrow", "pyarrow", "sweeps as Parquet files"),
+    "plot": ("matplotlib", "matplotlib", "pictures of benchmarks"),
     "flax": ("flax", "flax", "models of Flax"),
     "equinox": ("equinox", "equinox", "models of Equinox"),
     "keras": ("keras", "keras", "models of Keras"),

@@ -1,5 +1,6 @@
-"""Reading a small file that a user named, whole or not at all."""
+"""Files that a user named: read whole or not at all, and refused early where none can be written."""
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,23 @@ def is_there(path: str | Path, test: Callable[[Path], bool] = Path.exists) -> bo
         return test(Path(path))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+
+
+def require_writable(path: str | Path) -> None:
+    """Find out before the work what could not be written after it.
+
+    Raises
+    ------
+    InvalidInput
+        If no file can be made there, or the one that is there may not be written.
+    """
+    path = Path(path)
+    if not is_there(path.parent, Path.is_dir):
+        raise InvalidInput(f"cannot write {path}: {path.parent} is no folder")
+    if is_there(path, Path.is_dir):
+        raise InvalidInput(f"cannot write {path}: it is a folder")
+    if not os.access(path if is_there(path) else path.parent, os.W_OK):
+        raise InvalidInput(f"cannot write {path}: permission denied")
 
 
 def read_whole(path: str | Path, limit: int, expected: str) -> bytes:

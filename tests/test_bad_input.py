@@ -42,20 +42,22 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
         "engine": ("-b torhc", "unknown backend 'torhc'", "did you mean torch?", "numpy, torch, jax"),
         "engine-empty": ("-b :manual", "unknown backend ''", "numpy, torch, jax"),
         "variant": ("-b numpy:manul", "unknown variant of numpy 'manul'", "did you mean manual?"),
-        "device": ("-d gpu", "unknown device 'gpu'", "expected cpu, cuda or cuda:1"),
-        "device-index": ("-d cuda:x", "unknown device 'cuda:x'", "expected cpu, cuda or cuda:1"),
+        "device": ("-d gpu", "unknown device 'gpu'", "expected cpu, cuda or cuda:N"),
+        "device-index": ("-d cuda:x", "unknown device 'cuda:x'", "expected cpu, cuda or cuda:N"),
         "dtype": ("--dtype flaot32", "unknown dtype 'flaot32'", "did you mean float32", "bfloat16"),
         "loss": ("--loss sme", "unknown loss 'sme'", "did you mean mse", "half-mse"),
         "loss-empty": ("--loss=", "unknown loss ''", "mse, mse-sum, half-mse"),
         "batch-zero": ("--batch-size 0", "the batch size is 0", "at least 1"),
         "batch-negative": ("--batch-size -2", "the batch size is -2", "at least 1"),
-        "batch-no-number": ("--batch-size many", "--batch-size", "valid integer"),
+        "batch-no-number": ("--batch-size many", "--batch-size 'many': expected a valid integer"),
+        "twice": ("--loss mse --loss half-mse", "--loss is given 2 times: this command takes one"),
+        "format": ("--format xml", "--format 'xml' is not one of 'text', 'json'"),
+        "details": ("--details --format json", "--details goes with --format text"),
         "batch-endless": (f"--batch-size 1{400 * '0'}", "the batch size is 1000", "1,000,000,000,000"),
         "seed-negative": ("--seed -1", "seed -1", "at least 0"),
         "rate-nan": ("--learning-rate nan", "learning rate nan", "a finite number"),
         "rate-infinite": ("--learning-rate=-inf", "learning rate -inf", "a finite number"),
         "rate-overflows": ("--learning-rate 1e39", "learning rate 1e+39", "in float32 at most 3.40282e+38"),
-        "format": ("--format yaml", "'yaml'", "text", "json"),
         "option": ("--bakend numpy", "--bakend", "--backend"),
         "params-missing": ("--params no.safetensors", "cannot read no.safetensors", "No such file"),
         "mnist-missing": ("--mnist no-folder", "no-folder is no folder", "original MNIST files"),
@@ -71,6 +73,17 @@ def test_unknown_variant_of_torch_is_refused(refusal: Any) -> None:
     load_or_skip("torch")
     message = refusal("check", "2-3", "-b", "torch:egaer")
     assert "unknown variant of torch 'egaer': did you mean eager?" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [("--learning-rate=0", "--learning-rate"), ("--batch-size=0", "--batch-size"), ("--seed=1", "--seed")],
+    ids=["rate", "batch", "seed"],
+)
+def test_a_case_id_says_all_even_of_zeros(refusal: Any, option: str, named: str) -> None:
+    assert f"leave out {named}" in refusal(
+        "check", "--case", "3-2_b1_float32_mse_w1_s0", "-b", "numpy", option
+    )
 
 
 @table(
@@ -210,39 +223,48 @@ def test_memory_estimate_covers_what_a_check_takes(shape: tuple[str, int], dtype
 # An output that cannot be written
 
 
-@pytest.fixture(params=["missing-folder", "directory", "full-device"])
-def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "full-device" and not Path("/dev/full").exists():
+@pytest.mark.parametrize(
+    ("place", "reason"), [("none/report", "is no folder"), ("", "it is a folder")], ids=["missing", "folder"]
+)
+@pytest.mark.parametrize("command", ["check", "trace", "bench", "selftest", "reduce"])
+def test_what_could_not_be_written_is_not_run(
+    command: str, place: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [command, *(["2-3"] if command != "selftest" else []), "-b", "numpy"]
+    assert run([*arguments, "-o", str(tmp_path / place)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"cannot write {tmp_path / place}: " in err
+    assert reason in err
+
+
+@pytest.fixture
+def full() -> str:
+    if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    places = {
-        "missing-folder": tmp_path / "none" / "report",
-        "directory": tmp_path,
-        "full-device": "/dev/full",
-    }
-    return str(places[request.param])
+    return "/dev/full"
 
 
-def test_report_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["check", "2-3", *QUICK, "-o", unwritable]) == 2
+def test_report_is_not_lost(full: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "2-3", *QUICK, "-o", full]) == 2
     out, err = capsys.readouterr()
     assert "numpy:manual" in out
-    assert "agree" in out
-    assert f"cannot write {unwritable}" in err
-    assert "the result is above instead" in err
+    assert out.count("all agree") == 1
+    assert "cannot write /dev/full: No space left on device; the result is above instead" in err
 
 
-def test_json_report_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["check", "2-3", *QUICK, "--format", "json", "-o", unwritable]) == 2
+def test_json_report_is_not_lost(full: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "2-3", *QUICK, "--format", "json", "-o", full]) == 2
     document, _ = json.JSONDecoder().raw_decode(capsys.readouterr().out)
     assert document["verdict"] == "agree"
     assert document["cases"][0]["comparisons"]
 
 
-def test_trace_is_not_lost(unwritable: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["trace", "article", "-b", "numpy", "-o", unwritable]) == 2
+def test_trace_is_not_lost(full: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trace", "article", "-b", "numpy", "-o", full]) == 2
     out, err = capsys.readouterr()
     assert "0.85057122653053" in out
-    assert f"cannot write {unwritable}" in err
+    assert f"cannot write {full}" in err
 
 
 def test_report_on_a_file_with_an_undecodable_name_is_written(tmp_path: Path) -> None:

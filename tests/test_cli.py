@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,7 @@ def test_interrupt_ends_with_130(capsys, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("crossgrad.execution.run_engine", interrupted)
     assert run([*QUICK, "--no-isolate"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 @pytest.mark.parametrize("command", [QUICK, ["trace", "deep", "-b", "numpy"], ["doctor"]], ids=lambda c: c[0])
@@ -137,6 +139,28 @@ def test_a_reader_that_has_gone_is_no_disagreement(command: list[str]) -> None:
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", [QUICK, ["doctor"], ["--help"]], ids=lambda c: c[0])
+def test_a_full_disk_is_no_failed_engine(command: list[str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "crossgrad", *command], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"error: cannot write to stdout: No space left on device\n",
+    )
+
+
+def test_results_go_to_a_file_where_stdout_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    command = shlex.join([sys.executable, "-m", "crossgrad", *QUICK, "--format", "json", "-o", str(file)])
+    done = subprocess.run(["sh", "-c", f"{command} >&- 2>&-"], check=False)
+    assert done.returncode == 0
+    assert json.loads(file.read_text())["verdict"] == "agree"
 
 
 def test_a_terminal_without_our_characters_shows_the_rest() -> None:

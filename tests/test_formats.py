@@ -295,9 +295,11 @@ def test_commands_in_a_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_an_unwritable_file_is_said_once_and_the_report_is_on_stdout(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run([*QUICK, "--format", "junit", "-o", str(tmp_path / "no" / "x")]) == 2
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    assert run([*QUICK, "--format", "junit", "-o", "/dev/full"]) == 2
     written = capsys.readouterr()
     assert ElementTree.fromstring(written.out).tag == "testsuites"
     assert "the result is above instead" in written.err

@@ -331,5 +331,5 @@ def test_device_names(text: str, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["gpu", "CPU", "cpu:1", "cuda:", "cuda:-1", "cuda:²", "cuda:1:2", ""])
 def test_other_device_names_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="expected cpu, cuda or cuda:1"):
+    with pytest.raises(InvalidInput, match="expected cpu, cuda or cuda:N"):
         device_name(text)

@@ -6,7 +6,6 @@ What is drawn is decided in `curves`, without it.
 """
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
-from ..networks.files import is_there
+from ..networks.files import require_writable
 from .curves import Curve, Curves, curves_of
 from .results import Results
 
@@ -71,10 +70,7 @@ def require_drawable(path: str | Path) -> None:
         )
     if find_spec("matplotlib") is None:
         raise InvalidInput('drawing needs Matplotlib: pip install "crossgrad[plot]"')
-    if not is_there(path.parent, Path.is_dir):
-        raise InvalidInput(f"cannot write {path}: {path.parent} is no folder")
-    if is_there(path, Path.is_dir) or not os.access(path if is_there(path) else path.parent, os.W_OK):
-        raise InvalidInput(f"cannot write {path}: it is a folder, or may not be written")
+    require_writable(path)
 
 
 def plot_results(results: Results, path: str | Path) -> None:

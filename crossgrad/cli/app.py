@@ -11,10 +11,11 @@ from ..networks.errors import InvalidInput
 from . import exits
 from .bench import bench
 from .check import check
+from .command import Command
 from .doctor import doctor
 from .merge import merge
 from .new_candidate import new_candidate
-from .output import error
+from .output import error, stdout_problem
 from .reduce import reduce
 from .runs import runs
 from .selftest import selftest
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (check, new_candidate, trace, doctor, selftest, reduce, bench, sweep, runs, show, merge):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,7 +65,10 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as leaving:
         code = leaving.code
         return code if isinstance(code, int) else exits.OK if code is None else exits.BAD_INPUT
-    except Exception:
+    except Exception as problem:
+        if isinstance(problem, OSError) and (reason := stdout_problem()):  # Typer's own output, as of --help
+            error(f"cannot write to stdout: {reason}")
+            return exits.BAD_INPUT
         # Python's own exit code for an uncaught exception is 1, which here says "something disagrees".
         typer.echo(terminal(traceback.format_exc(), keep="\n"), err=True, nl=False)
         return exits.ENGINE_FAILED

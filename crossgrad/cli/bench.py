@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import exits, options
-from .output import deliver, error, note, say, write
+from .output import deliver, error, note, require_output, say, write
 from .progress import doing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Holder = Callable[[Iterable[EngineId], Mapping[str, str]], Callable[[Results], Results]]
 
 
-MOST_SECONDS = 86_400
+MIN_TIME, MOST_SECONDS = 1.0, 86_400
 
 
 class Form(StrEnum):
@@ -66,7 +66,7 @@ def bench(
     ] = None,
     min_time: Annotated[
         float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, at least.")
-    ] = 1.0,
+    ] = MIN_TIME,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -141,16 +141,21 @@ def bench(
     from .inputs import limits_from, numbers_from
 
     measuring = {
-        "NETWORK": networks, "--widths": widths, "--batches": batches, "--batch-size": batch_size,
-        "--dtype": dtype, "-b": backend, "-d": device, "--python": python, "--save": save,
+        "NETWORK": networks, "--widths": widths, "--depth": depth, "--batches": batches,
+        "--batch-size": batch_size, "--dtype": dtype, "-b": backend, "-d": device, "--python": python,
+        "--min-time": None if min_time == MIN_TIME else min_time, "--rounds": rounds,
+        "--processes": processes, "--threads": threads, "--save": save, "--timeout": timeout,
+        "--memory-limit": memory_limit, "--allow-large": allow_large,
+        "--compilation-cache": compilation_cache,
     }  # fmt: skip
+    require_output(output)
     if compare is not None:
         _require_alone("--compare", {**measuring, "--load": load, "--plot": plot, "--baseline": baseline})
-        raise typer.Exit(_compare(*compare, fail_if, form, output))
+        raise typer.Exit(_compare(*compare, fail_if, form, output, quiet))
     hold = _holder(baseline, fail_if)
     if load is not None:
         _require_alone("--load", measuring)
-        raise typer.Exit(_load(load, hold, form, output, plot))
+        raise typer.Exit(_load(load, hold, form, output, plot, quiet))
     if batches is not None and batch_size is not None:
         raise InvalidInput(f"--batch-size {batch_size} and --batches {batches}: give one of them")
     plan = make_plan(
@@ -164,7 +169,7 @@ def bench(
     cores = usable_cores()
     if threads is not None and cores is not None and threads > cores:
         raise InvalidInput(f"--threads {threads}: expected at most {cores}, the cores that there are")
-    if not 0 < min_time < MOST_SECONDS:
+    if not 0 < min_time <= MOST_SECONDS:
         raise InvalidInput(f"--min-time {min_time:g}: expected seconds above 0, at most {MOST_SECONDS:,}")
     settings = Settings(min_time=min_time, rounds=rounds, processes=processes, threads=threads)
     if compilation_cache is not None:
@@ -281,7 +286,7 @@ def _code_of_rule(found: "Results") -> int:
     return exits.OK if held else exits.ENGINE_FAILED
 
 
-def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path | None) -> int:
+def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path | None, quiet: bool) -> int:
     from ..bench.baseline import taking_part
     from ..bench.plot import plot_results
     from ..bench.saved import load_results
@@ -291,12 +296,13 @@ def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path
     code = exits.OK if found is saved else _code_of_rule(found)
     if plot is not None:
         plot_results(found, plot)
+    if form is Form.text and output is None and (quiet or plot is not None):
         return code
     return deliver(_formatted(found, form), output) or code
 
 
-def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path | None) -> int:
-    from ..bench.compare import compare, comparison_json, comparison_text
+def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path | None, quiet: bool) -> int:
+    from ..bench.compare import closing_line, compare, comparison_json, comparison_text
     from ..bench.rules import parse_rule
     from ..bench.saved import load_results
     from ..networks.errors import InvalidInput
@@ -305,8 +311,12 @@ def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path
         raise InvalidInput(f"--format {form}: a comparison is written as text or json")
     rule = None if fail_if is None else parse_rule(fail_if)
     found = compare(load_results(one), load_results(other), rule)
+    code = exits.SLOWER if found.regressions else exits.OK
+    if quiet and form is Form.text and output is None:
+        say(closing_line(found) + "\n")
+        return code
     text = comparison_json(found) if form is Form.json else comparison_text(found)
-    return deliver(text, output) or (exits.SLOWER if found.regressions else exits.OK)
+    return deliver(text, output) or code
 
 
 def _formatted(found: "Results", form: Form) -> str:
@@ -321,9 +331,9 @@ def _formatted(found: "Results", form: Form) -> str:
 
 def _require_alone(option: str, others: Mapping[str, object]) -> None:
     from ..networks.errors import InvalidInput
+    from .inputs import given_among
 
-    given = [name for name, value in others.items() if value]
-    if given:
+    if given := given_among(others):
         raise InvalidInput(f"{option} measures nothing: leave out {', '.join(given)}")
 
 

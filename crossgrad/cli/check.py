@@ -42,7 +42,7 @@ def check(
     candidate: options.Candidates = None,
     candidate_backend: options.CandidateBackend = None,
     python: options.Pythons = None,
-    isolate: options.Isolate = True,
+    no_isolate: options.NoIsolate = False,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
     form: options.ReportFormatOption = options.ReportFormat.text,
@@ -63,21 +63,21 @@ def check(
     from ..pythons import parse_pythons
     from .inputs import candidates_from, cases_from, default_networks, limits_from, parameters_from
 
-    require_deliverable(form, output)
+    require_deliverable(form, output, details)
     pythons = parse_pythons(python or ())
     engines: dict[str, Any] = {
         "backends": backend,
         "devices": device,
         "candidates": candidates_from(candidate, candidate_backend),
         "oracle": oracle,
-        "isolate": isolate,
+        "isolate": not no_isolate,
         "limits": limits_from(timeout, memory_limit),
         "pythons": pythons,
     }
     if case:
         others = {
             "NETWORK": networks, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
-            "--learning-rate": learning_rate, "--seed": seed, "--mnist": mnist, "--params": params,
+            "--learning-rate": learning_rate, "--seed": seed or None, "--mnist": mnist, "--params": params,
         }  # fmt: skip
         traces = len(wanted_backends(backend, pythons)) + len(candidate or ())
         cases = cases_from(case, traces, allow_large, others)

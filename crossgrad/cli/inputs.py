@@ -59,7 +59,7 @@ def cases_from(
     """
     from ..sweep.ids import CaseId
 
-    given = [name for name, value in others.items() if value]
+    given = given_among(others)
     if given:
         raise InvalidInput(f"--case {ids[0]} says all of the case: leave out {', '.join(given)}")
     found = [CaseId.parse(text) for text in dict.fromkeys(ids)]
@@ -67,6 +67,11 @@ def cases_from(
         require_affordable(case_id.network, case_id.batch, allow_large=allow_large)
         require_memory(case_id.network, case_id.batch, case_id.dtype, traces)
     return [case_id.case() for case_id in found]
+
+
+def given_among(options: Mapping[str, object]) -> list[str]:
+    """Names of the options that were given, those with a default of their own as None where they have it."""
+    return [name for name, value in options.items() if value is not None and value is not False]
 
 
 def candidates_from(texts: Sequence[str] | None, backend: str | None) -> dict[str, CandidateFile]:

@@ -97,23 +97,25 @@ Candidates = Annotated[
     list[str] | None,
     typer.Option(
         "--candidate",
-        metavar="[NAME=]FILE.py[:FUNCTION]",
-        help="Your fn(params, x, y) -> (loss, grads), checked like an engine; repeatable.",
+        metavar="FILE.py",
+        help="Your fn(params, x, y) -> (loss, grads), checked like an engine; repeatable. "
+        "NAME=FILE.py:FUNCTION names it and the function.",
     ),
 ]
 CandidateBackend = Annotated[
     Framework | None,
     typer.Option(
         "--candidate-backend",
-        help="Whose arrays every candidate takes and gives. Default: numpy.",
+        metavar="NAME",
+        help="numpy, torch or jax: whose arrays every candidate takes and gives. Default: numpy.",
         show_default=False,
     ),
 ]
-Isolate = Annotated[
+NoIsolate = Annotated[
     bool,
     typer.Option(
-        "--isolate/--no-isolate",
-        help="Run each engine in a process of its own, or all in this one, for debuggers.",
+        "--no-isolate",
+        help="Run all engines in this process, for debuggers, instead of each in its own.",
     ),
 ]
 Timeout = Annotated[

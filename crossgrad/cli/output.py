@@ -5,11 +5,15 @@ what is rendered (tables, JSON, scripts) was escaped where it was made.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from ..escape import terminal
+from ..networks.errors import InvalidInput
+from ..networks.files import require_writable
 from . import exits
 
 
@@ -31,12 +35,43 @@ def say(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write to stdout what is rendered; if its reader has gone (``| head``), leave quietly."""
-    try:
+    """Write to stdout what is rendered; if its reader has gone (``| head``), leave quietly.
+
+    Raises
+    ------
+    InvalidInput
+        If stdout cannot be written, as on a full disk.
+    """
+    with to_stdout():
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Turn what goes wrong while stdout is written into exit codes."""
+    try:
+        yield
     except BrokenPipeError:
         raise typer.Exit(exits.PIPE_CLOSED) from None
+    except OSError as problem:
+        raise InvalidInput(f"cannot write to stdout: {problem.strerror or problem}") from None
+
+
+def stdout_problem() -> str | None:
+    """Why stdout takes nothing, if it does not; found out by an empty line, as less would be taken."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as problem:
+        return problem.strerror or str(problem)
+    return None
+
+
+def require_output(output: Path | None) -> None:
+    """Raise `InvalidInput` before the work if its result could not be written to this file."""
+    if output is not None:
+        require_writable(output)
 
 
 def deliver(text: str, output: Path | None) -> int:

@@ -9,7 +9,7 @@ import typer
 from ..escape import terminal
 from ..networks.errors import InvalidInput
 from . import exits, options
-from .output import deliver, error, say
+from .output import deliver, error, require_output, say
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -68,10 +68,13 @@ def reduce(
     from ..run import FAILED, OK
     from .inputs import cases_from, parameters_from
 
+    require_output(output)
+    if oracle == "none":
+        raise InvalidInput("--oracle none: a reduction needs a judge: auto, arb, wide or float64")
     if case_id is not None:
         others = {
             "NETWORK": network, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
-            "--learning-rate": learning_rate, "--seed": seed, "--mnist": mnist, "--params": params,
+            "--learning-rate": learning_rate, "--seed": seed or None, "--mnist": mnist, "--params": params,
         }  # fmt: skip
         (case,) = cases_from([case_id], 1, allow_large, others)
     elif network is not None:

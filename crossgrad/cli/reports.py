@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 from ..networks.errors import InvalidInput
 from . import exits
 from .options import ReportFormat
-from .output import deliver, say
+from .output import deliver, require_output, say
 from .step_summary import append_summary
 
 if TYPE_CHECKING:
     from ..report import Report
 
 
-def require_deliverable(form: ReportFormat, output: Path | None) -> None:
-    """Raise `InvalidInput` before anything runs if nobody would read the report where it is to go."""
+def require_deliverable(form: ReportFormat, output: Path | None, details: bool) -> None:
+    """Raise `InvalidInput` before anything runs if the report could not go where and as it is to go."""
+    if details and form is not ReportFormat.text:
+        raise InvalidInput(f"--details goes with --format text: {form} has every quantity, or no room for it")
     if form is ReportFormat.github and output is not None:
         raise InvalidInput(
             f"-o {output} with --format github: GitHub Actions reads commands from stdout only; "
             "leave -o out, or write --format markdown to the file"
         )
+    require_output(output)
 
 
 def deliver_report(
@@ -31,7 +34,7 @@ def deliver_report(
     code = deliver(_rendered(report, form, output, details, quiet), output)
     if form is ReportFormat.github:
         append_summary(report)
-    if form is ReportFormat.text or (output is not None and code == exits.OK):
+    if form is ReportFormat.text if output is None else code == exits.OK:
         say(closing_line(report) + "\n")
     return code
 
@@ -51,7 +54,8 @@ def _rendered(report: "Report", form: ReportFormat, output: Path | None, details
         from ..formats.markdown import report_markdown
 
         return report_markdown(report)
-    from ..text import details_text, report_text
+    from ..text import closing_line, details_text, report_text
 
     text = "" if quiet and output is None else report_text(report, to_file=output is not None)
-    return text + (details_text(report) if details else "")
+    text += details_text(report) if details else ""
+    return text if output is None else f"{text}{closing_line(report)}\n"

@@ -7,7 +7,7 @@ import typer
 
 from ..networks.errors import InvalidInput
 from . import exits, options
-from .output import deliver
+from .output import deliver, require_output
 from .progress import progress_bar
 
 
@@ -41,6 +41,7 @@ def selftest(
     from ..selftest import DTYPES
     from ..text import selftest_text
 
+    require_output(output)
     trials: Any
     with progress_bar() as progress:
         draw = {"cases": cases, "seed": seed, "dtypes": dtype or DTYPES, "small": not large}

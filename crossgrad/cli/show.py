@@ -11,8 +11,8 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from . import exits, options
-from .output import deliver, note
+from . import options
+from .output import deliver, note, to_stdout
 
 if TYPE_CHECKING:
     from ..sweep.records import Record
@@ -49,12 +49,11 @@ def show(
 
             write_parquet(output, records)
         elif output is None:
-            _write(sys.stdout, form, run, records)
+            with to_stdout():
+                _write(sys.stdout, form, run, records)
         else:
             with open(output, "w", encoding="utf-8", newline="") as file:
                 _write(file, form, run, records)
-    except BrokenPipeError:
-        raise typer.Exit(exits.PIPE_CLOSED) from None
     except (OSError, ValueError) as error:
         if isinstance(error, InvalidInput):
             raise

@@ -41,7 +41,13 @@ def sweep(
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option("--batch", metavar="A..B", help="Samples. Default: 1..64.", rich_help_panel="Plan"),
+        typer.Option(
+            "--batch",
+            "--batch-size",
+            metavar="A..B",
+            help="Samples. Default: 1..64.",
+            rich_help_panel="Plan",
+        ),
     ] = None,
     dtype: Annotated[
         list[str] | None,
@@ -112,7 +118,7 @@ def sweep(
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", min=1, max=256, help="Processes of each engine.")
     ] = 1,
-    isolate: options.Isolate = True,
+    no_isolate: options.NoIsolate = False,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
     allow_large: options.AllowLarge = False,
@@ -135,7 +141,7 @@ def sweep(
     }  # fmt: skip
     given = {key: value for key, value in drawn.items() if value is not None}
     limits = limits_from(timeout, memory_limit)
-    means = Means(candidates_from(candidate, candidate_backend), isolate, limits, jobs, allow_large)
+    means = Means(candidates_from(candidate, candidate_backend), not no_isolate, limits, jobs, allow_large)
     most = 1 if fail_fast else max_failures
     if resume is None:
         wanted = Wanted(load_plan(file, given), Shard.parse(shard or "1/1"), backend, device, oracle)

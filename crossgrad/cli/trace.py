@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import exits, options
-from .output import deliver
+from .output import deliver, require_output
 
 
 def trace(
@@ -29,6 +29,7 @@ def trace(
     from ..traces import trace_engines
     from .inputs import parameters_from
 
+    require_output(output)
     traces = trace_engines(
         network,
         params=parameters_from(params, [network], allow_large),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..networks.errors import InvalidInput
 from ..networks.files import is_there, unreadable
-from .store import RUN_FILE, read_info, read_records
+from .store import HOME, RUN_FILE, read_info, read_records
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ def listed(directory: Path) -> Iterator[Listed]:
     Raises
     ------
     InvalidInput
-        If there is no such directory.
+        If there is no such directory, unless it is the one that sweeps make when they are first run.
     """
     if is_there(directory / RUN_FILE):
         yield _listed(directory)
+        return
+    if directory == HOME and not is_there(directory):
         return
     try:
         paths = sorted(path for path in directory.iterdir() if (path / RUN_FILE).exists())

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
-from ..networks.files import TOML_LIMIT, read_whole
+from ..networks.files import TOML_LIMIT, is_there, read_whole
 from ..networks.problems import does_not_describe
 from .plan import MOST_CASES, GridPlan, Plan, RandomPlan
 
@@ -46,6 +46,10 @@ def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
     """
     if path is None:
         return read_plan(options, "the command line")
+    if path.suffix != ".toml" and not is_there(path):
+        raise InvalidInput(
+            f'{path}: expected a plan\'s TOML file, which may name networks, as in networks = ["64-100-10"]'
+        )
     content = read_whole(path, TOML_LIMIT, "a sweep's TOML file")
     try:
         document = tomllib.loads(content.decode())
