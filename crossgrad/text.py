@@ -6,11 +6,12 @@ becomes a `Text`, and a plain string would be read as Rich's markup.
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from .selftest import Trial
 
 PLAIN_WIDTH = 120
-WIDE = frozenset(("engine", "device", "worst quantity", "against"))
-"""Columns whose names may be long: they are folded, not cut."""
+MARGIN, GAP = 2, 3
+"""Columns of the screen that a table takes beside its cells: at its edges, and between two of them."""
 
 
 def report_text(report: Report, to_file: bool = False) -> str:
@@ -38,7 +39,8 @@ def report_text(report: Report, to_file: bool = False) -> str:
     for note in report.notes:
         console.print(_shown(f"note: {note}", "yellow"))
     for case in report.cases:
-        console.print(_case_table(case))
+        for table in _case_tables(case, console.width):
+            console.print(table)
         for line in complaints(case):
             console.print(_shown(f"  {line}", "red"), soft_wrap=True)
         console.print()
@@ -72,7 +74,7 @@ def details_text(report: Report) -> str:
             ]
             for c in case.comparisons
         ]
-        tables.append(render_table(f"{case_title(case)} · judged by {case.oracle}", columns, rows))
+        tables.append(render_table(f"{case_title(case)} · judged by {case.oracle}", columns, rows, keys=2))
     return "".join(tables)
 
 
@@ -110,15 +112,13 @@ def closing_line(report: Report) -> str:
     )
 
 
-def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table as text: first column names, others values."""
-    table = _table(title)
-    for column in columns:
-        table.add_column(_shown(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(cell, keep="\n") for cell in row))
+def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], keys: int = 1) -> str:
+    """A plain table as text: the first columns, `keys` of them, tell a row from others."""
     buffer = io.StringIO()
-    _console(buffer, to_file=False).print(table)
+    console = _console(buffer, to_file=False)
+    cells = [[_shown(cell, keep="\n") for cell in row] for row in rows]
+    for table in _fitting(title, columns, cells, console.width, keys):
+        console.print(table)
     return buffer.getvalue()
 
 
@@ -134,8 +134,37 @@ def _shown(text: str, style: str = "", keep: str = "") -> Text:
     return Text(terminal(text, keep=keep), style=style)
 
 
-def _table(title: str) -> Table:
-    return Table(title=_shown(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+def _fitting(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    keys: int = 1,
+    right: frozenset[str] = frozenset(),
+) -> Iterator[Table]:
+    """The table; or in turn as many of its columns as fit beside its keys, so that no figure is cut."""
+    columns = zip([_shown(name) for name in names], *rows, strict=True)
+    widths = [max(cell_len(line) for cell in cells for line in cell.plain.split("\n")) for cells in columns]
+    for group in _groups(widths, width, min(keys, len(widths))):
+        table = Table(title=_shown(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for index in group:
+            side: JustifyMethod = "right" if names[index] in right else "left"
+            table.add_column(_shown(names[index]), justify=side, overflow="fold")
+        for row in rows:
+            table.add_row(*(row[index] for index in group))
+        yield table
+        title = ""
+
+
+def _groups(widths: Sequence[int], available: int, keys: int) -> list[list[int]]:
+    """Columns that fit beside each other, by their numbers; the first `keys` in every group."""
+    groups = [list(range(keys))]
+    for index in range(keys, len(widths)):
+        beside = [*groups[-1], index]
+        if len(groups[-1]) > keys and sum(widths[i] + GAP for i in beside) > available - MARGIN + GAP:
+            groups.append(list(range(keys)))
+        groups[-1].append(index)
+    return groups
 
 
 def _console(buffer: io.StringIO, to_file: bool) -> Console:
@@ -145,17 +174,9 @@ def _console(buffer: io.StringIO, to_file: bool) -> Console:
     return Console(file=buffer, force_terminal=terminal, width=width, highlight=False)
 
 
-def _case_table(case: CaseReport) -> Table:
-    table = _table(case_title(case))
-    for column in COLUMNS:
-        table.add_column(
-            column,
-            justify="right" if column in FIGURES else "left",
-            overflow="fold" if column in WIDE else "ellipsis",
-        )
-    for run in case.runs:
-        table.add_row(*_cells(row_of(case, run)))
-    return table
+def _case_tables(case: CaseReport, width: int) -> Iterator[Table]:
+    rows = [_cells(row_of(case, run)) for run in case.runs]
+    return _fitting(case_title(case), COLUMNS, rows, width, keys=2, right=FIGURES)
 
 
 def _cells(row: Row) -> list[Text]:

@@ -170,7 +170,7 @@ def comparison_text(found: Comparison) -> str:
     """A table for each network, batch size and dtype; then what is not alike, and what it comes to."""
     subject_of = {key: [row for row in found.rows if _key(row) == key] for key in _subjects(found)}
     tables = [
-        render_table(f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row) for row in rows])
+        render_table(f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row) for row in rows], keys=2)
         for (network, batch, dtype), rows in subject_of.items()
     ]
     return "".join(tables) + "".join(f"{escape.terminal(line)}\n" for line in _lines(found))

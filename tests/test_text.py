@@ -1,0 +1,54 @@
+"""Tables on terminals of any width: a figure is never cut or broken."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from crossgrad import text
+from crossgrad.checking import check
+from crossgrad.text import render_table, report_text
+
+WORDS = st.text("0123456789.e+-µ", min_size=1, max_size=14)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make tables as wide as a terminal of so many columns."""
+
+    def of(width: int) -> None:
+        monkeypatch.setattr(text, "_console", lambda buffer, to_file: Console(file=buffer, width=width))
+
+    return of
+
+
+@given(
+    rows=st.integers(1, 6).flatmap(
+        lambda columns: st.lists(st.lists(WORDS, min_size=columns, max_size=columns), min_size=1, max_size=4)
+    ),
+    width=st.integers(36, 100),
+)
+def test_no_cell_is_cut_and_no_line_too_wide(rows: list[list[str]], width: int) -> None:
+    names = [f"column {number}" for number in range(len(rows[0]))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_console", lambda buffer, to_file: Console(file=buffer, width=width))
+        shown = render_table("", names, rows)
+    assert all(len(line) <= width for line in shown.splitlines())
+    lines = [line.split() for line in shown.splitlines()]
+    for first, *others in rows:
+        for cell in others:
+            assert any(first in words and cell in words for words in lines), shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_report_has_its_figures_whole(width: int, terminal: Any) -> None:
+    report = check("3-2", backends=["numpy"], devices=["cpu"], dtypes=["float32"])
+    terminal(200)
+    words = {word for word in report_text(report).split() if set(word) != {"─"}}
+    terminal(width)
+    shown = report_text(report)
+    assert words <= set(shown.split())
+    assert max(map(len, shown.splitlines())) <= width
+    assert shown.count("numpy:manual") == {60: 3, 80: 2}.get(width, 1)
