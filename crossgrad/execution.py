@@ -73,9 +73,9 @@ class InProcess:
         devices: Sequence[str] | None,
         candidates: Given,
     ) -> None:
-        _require_free(candidates, [name for name, _ in wanted_backends(backends)])
+        require_free(candidates, [name for name, _ in wanted_backends(backends)])
         self._selection = select_engines(backends, devices)
-        self._candidates = _loaded(candidates)
+        self._candidates = {name: loaded(found) for name, found in candidates.items()}
 
     @property
     def selection(self) -> Selection:
@@ -128,7 +128,7 @@ class Isolated:
         wanted = wanted_backends(backends, pythons)
         places = [device_name(text) for text in devices or ()] or [""]
         self.ahead = 4 * jobs
-        _require_free(candidates, [name for name, _ in wanted])
+        require_free(candidates, [name for name, _ in wanted])
         self._wanted, self._candidates = (backends, devices), dict(candidates)
         self._pythons = pythons
         self._variant_named = any(variant for _, variant in wanted)
@@ -255,12 +255,8 @@ def candidate_id(name: str) -> EngineId:
     return EngineId(name, "candidate", "cpu")
 
 
-def _loaded(candidates: Given) -> dict[str, CandidateFunction]:
-    """The functions; one that cannot be loaded fails when it is called."""
-    return {name: _function(found) for name, found in candidates.items()}
-
-
-def _function(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:
+def loaded(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:
+    """A candidate in this process; one that cannot be loaded fails when it is called."""
     if not isinstance(candidate, CandidateFile):
         return candidate
     try:
@@ -274,7 +270,7 @@ def _function(candidate: CandidateFunction | CandidateFile) -> CandidateFunction
     return CandidateFunction(fail)
 
 
-def _require_free(candidates: Given, backends: Iterable[str]) -> None:
+def require_free(candidates: Iterable[str], backends: Iterable[str]) -> None:
     """Raise `InvalidInput` if a candidate has the name of an engine."""
     taken = set(backends)
     for name in candidates:

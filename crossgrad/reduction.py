@@ -16,16 +16,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import numpy as np
 
+from .candidates import CandidateFile
 from .compare import Comparison, compare_runs
-from .engines import Engine
+from .engines import Engine, EngineId
+from .execution import candidate_id, loaded
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.errors import InvalidInput
 from .oracle import consult
-from .run import OK, Run, run_engine
+from .run import OK, Run, run_candidate, run_engine
 from .smaller import (
     SAMPLES,
     SIMPLER,
@@ -58,6 +61,26 @@ STAGES = {
     **dict.fromkeys(("W_new", "b_new", "loss_new"), "update"),
 }
 """Where in a step the quantities of each kind come from."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is wrong somewhere: an engine, or a function of the user's in `file`, and how it runs a case."""
+
+    id: EngineId
+    run: Callable[[Case], Run]
+    file: CandidateFile | None = None
+
+    @classmethod
+    def engine(cls, engine: Engine) -> Self:
+        return cls(engine.id, partial(run_engine, engine=engine))
+
+    @classmethod
+    def candidate(cls, file: CandidateFile) -> Self:
+        """The function is loaded here; if it cannot be, it fails when it runs a case."""
+        run = partial(run_candidate, name=file.name, candidate=loaded(file))
+        return cls(candidate_id(file.name), run, file)
+
 
 StillWrong = Callable[[Case], bool]
 Proposal = tuple[str, Callable[[], Case]]
@@ -298,8 +321,8 @@ def _simpler_rate(case: Case) -> Iterator[Proposal]:
         )
 
 
-def judged(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run, tuple[Comparison, ...]]:
-    """Run an engine and judge every quantity, in data-flow order.
+def judged(case: Case, subject: Subject, oracle: str = "auto") -> tuple[Run, tuple[Comparison, ...]]:
+    """Run an engine or a function and judge every quantity, in data-flow order.
 
     Raises
     ------
@@ -307,7 +330,7 @@ def judged(case: Case, engine: Engine, oracle: str = "auto") -> tuple[Run, tuple
         If there is no oracle, or none that can judge this dtype here.
     """
     with np.errstate(all="ignore"):
-        run = run_engine(case, engine)
+        run = subject.run(case)
     if run.status != OK:
         return run, ()
     judge = consult(case, oracle)
@@ -322,7 +345,7 @@ def wrong_among(comparisons: Iterable[Comparison]) -> list[Comparison]:
     return [c for c in comparisons if c.verdict in WRONG]
 
 
-def same_fault(engine: Engine, oracle: str, original: Sequence[Comparison]) -> StillWrong:
+def same_fault(subject: Subject, oracle: str, original: Sequence[Comparison]) -> StillWrong:
     """Whether what is wrong first in a case may be what is wrong in the `original` one, all judged.
 
     A fault is known by the stage of the step where it shows first, its verdict,
@@ -336,7 +359,7 @@ def same_fault(engine: Engine, oracle: str, original: Sequence[Comparison]) -> S
     stages = {stage} | {_way(c)[2] for c in before if c.verdict == UNDECIDABLE}
 
     def still_wrong(case: Case) -> bool:
-        wrong = wrong_among(judged(case, engine, oracle)[1])
+        wrong = wrong_among(judged(case, subject, oracle)[1])
         if not wrong:
             return False
         way = _way(wrong[0])

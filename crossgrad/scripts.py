@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .candidates import CandidateFile
 from .engines import EngineId
 from .escape import python_string, terminal
 from .floor import rounding_floor
@@ -35,7 +36,13 @@ WIDTH = 100
 
 
 def script(
-    case: Case, engine: EngineId, *, wrong: Iterable[str] = (), origin: str = "", oracle: str = "auto"
+    case: Case,
+    engine: EngineId,
+    *,
+    wrong: Iterable[str] = (),
+    origin: str = "",
+    oracle: str = "auto",
+    candidate: CandidateFile | None = None,
 ) -> str:
     """Write the script: exit code 1 if the disagreement shows, 0 if not.
 
@@ -48,6 +55,8 @@ def script(
         Where the case comes from, in a sentence.
     oracle
         The judge, where the script calls crossgrad.
+    candidate
+        Where the function is, if `engine` is one of the user's.
     """
     wrong = list(wrong)
     if can_say(case, engine):
@@ -57,7 +66,7 @@ def script(
         why = f"crossgrad judges: neither loss nor gradient is wrong, but {', '.join(wrong[:4])}."
     else:
         why = f"crossgrad runs {engine.label} and judges: this script knows no words to do it alone."
-    return _judged_by_crossgrad(case, engine, _heading(case, engine, origin, why), oracle)
+    return _judged_by_crossgrad(case, engine, _heading(case, engine, origin, why), oracle, candidate)
 
 
 def _noise(case: Case) -> dict[str, Array]:
@@ -140,15 +149,18 @@ print({python_string(f"{engine} is wrong")} if wrong else "no disagreement")
 sys.exit(1 if wrong else 0)""".splitlines()
 
 
-def _judged_by_crossgrad(case: Case, engine: EngineId, heading: Sequence[str], oracle: str) -> str:
+def _judged_by_crossgrad(
+    case: Case, engine: EngineId, heading: Sequence[str], oracle: str, candidate: CandidateFile | None
+) -> str:
     dense = [
         f'    crossgrad.Dense({layer.units}, "{layer.activation}", bias={layer.bias}),'
         for layer in case.network.layers
     ]
     pairs = [line for W, b in case.parameters for line in _pair(W, b)]
+    more = [] if candidate is None else ["from crossgrad.candidates import CandidateFile"]
     lines = [
         *heading,
-        *["", "import platform", "import sys", "", "import numpy as np", "", "import crossgrad", ""],
+        *["", "import platform", "import sys", "", "import numpy as np", "", "import crossgrad", *more, ""],
         *["layers = [", *dense, "]"],
         f"# Exact: each of these is a {case.dtype} number. A pair (W, b) a layer; then (x, y).",
         *["params = [", *_indented(pairs), "]"],
@@ -156,12 +168,12 @@ def _judged_by_crossgrad(case: Case, engine: EngineId, heading: Sequence[str], o
             "batch = (",
             *_indented([*_literal(case.batch.x, _number, ","), *_literal(case.batch.y, _number, ",")]),
         ],
-        *[")", *_checking(case, engine, oracle)],
+        *[")", *_checking(case, engine, oracle, candidate)],
     ]
     return "\n".join(lines) + "\n"
 
 
-def _checking(case: Case, engine: EngineId, oracle: str) -> list[str]:
+def _checking(case: Case, engine: EngineId, oracle: str, candidate: CandidateFile | None) -> list[str]:
     return f"""\
 report = crossgrad.check(
     crossgrad.Network({case.network.inputs}, layers),
@@ -169,7 +181,7 @@ report = crossgrad.check(
     batch=batch,
     loss="{case.loss}",
     learning_rate={case.learning_rate!r},
-    backends=[{python_string(engine.label)}],
+    {_chosen(engine, candidate)},
     devices=[{python_string(engine.device)}],
     dtypes=["{case.dtype}"],
     oracle={python_string(oracle)},
@@ -177,7 +189,8 @@ report = crossgrad.check(
 {_versions('"crossgrad", crossgrad.__version__')}
 for name, facts in report.environment["backends"].items():
     print(name, facts.get("version", "of unknown version"))
-for c in report.comparisons:
+comparisons = [c for c in report.comparisons if str(c.engine) == {python_string(str(engine))}]
+for c in comparisons:
     found = c.judgement
     if found.index is None:
         print(f"{{c.quantity}}: {{c.verdict}}: {{found.reason}}")
@@ -187,9 +200,18 @@ for c in report.comparisons:
         print(f"    {{c.quantity}}{{place}}: got {{found.got}}, expected {{found.expected}}")
 for problem in report.cases[0].problems:
     print(problem)
-wrong = any(c.verdict in {sorted(WRONG)!r} for c in report.comparisons)
+wrong = any(c.verdict in {sorted(WRONG)!r} for c in comparisons)
 print({python_string(f"{engine} is wrong")} if wrong else "no disagreement")
 sys.exit(1 if wrong else 0 if report.ok else 3)""".splitlines()
+
+
+def _chosen(engine: EngineId, candidate: CandidateFile | None) -> str:
+    """What the check is to run: an engine; or a function, beside the engine that needs no framework."""
+    if candidate is None:
+        return f"backends=[{python_string(engine.label)}]"
+    place = python_string(f"{candidate.name}={candidate.file}:{candidate.function}")
+    file = f"{{{python_string(candidate.name)}: CandidateFile.parse({place})}}"
+    return f'backends=["numpy"],\n    candidates={file},\n    candidate_backend="{candidate.backend}"'
 
 
 def _pair(W: Array, b: Array | None) -> list[str]:

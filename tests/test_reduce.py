@@ -15,7 +15,7 @@ from crossgrad.engines import Engine, EngineId
 from crossgrad.mutants import MUTANTS, Mutant, run_hooked, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.errors import InvalidInput
-from crossgrad.reduction import judged, reduce_case, same_fault, wrong_among
+from crossgrad.reduction import Subject, judged, reduce_case, same_fault, wrong_among
 from crossgrad.smaller import SAMPLES, arrays, bits, keeping, rounded, size, with_arrays, without_layers
 from crossgrad.verdict import Judgement
 
@@ -233,7 +233,7 @@ SMALLEST = {
 @pytest.mark.parametrize("name", SMALLEST)
 def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
     (mutant,) = (m for m in MUTANTS if m.name == name)
-    engine = Engine(EngineId("mutant", name, "cpu"), MutantBackend(mutant))
+    engine = Subject.engine(Engine(EngineId("mutant", name, "cpu"), MutantBackend(mutant)))
     case = make_case("20-24-24-24-10", batch_size=10)
     _, comparisons = judged(case, engine)
     found = reduce_case(case, same_fault(engine, "auto", comparisons))
@@ -246,7 +246,7 @@ def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
 def test_a_fault_that_noise_hid_may_show_earlier(verdict: str, expected: bool) -> None:
     """With dW wrong first, that dz is wrong in a smaller case is the same fault only if dz was in doubt."""
     (mutant,) = (m for m in MUTANTS if m.name == "loss-derivative-doubled")
-    engine = Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant))
+    engine = Subject.engine(Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant)))
     case = make_case("3-2", batch_size=2)
     _, comparisons = judged(case, engine)
     assert wrong_among(comparisons)[0].quantity == "da.1"

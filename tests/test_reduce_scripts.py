@@ -26,6 +26,13 @@ from .test_plugins import add_distribution, crossgrad
 FAULTY = Path(__file__).parent / "faulty" / "crossgrad_faulty.py"
 
 
+FAULTY_FUNCTION = """
+def faulty(*given):
+    loss, grads = gradients(*given)
+    return loss, [(2 * dW if dW.shape[0] > 4 else dW, db) for dW, db in grads]
+"""
+
+
 def script_values(text: str) -> Mapping[str, Any]:
     """The dictionary `values` of a script, without running it."""
     for node in ast.parse(text).body:
@@ -135,6 +142,27 @@ def test_stdout_is_a_script(plugins: Path, tmp_path: Path, monkeypatch: pytest.M
     assert (shown.returncode, shown.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_function_of_the_users_is_reduced(backend: str, tmp_path: Path, capsys) -> None:
+    """A starter with a fault planted: from the command line to a script that calls the user's file."""
+    load_or_skip(backend)
+    file, bug = tmp_path / "mine.py", tmp_path / "bug.py"
+    assert run(["new-candidate", str(file), "--candidate-backend", backend]) == 0
+    right = file.read_text()
+    chosen = ["64-20-10", "--candidate", str(file), "--candidate-backend", backend]
+    assert run(["reduce", *chosen]) == 0
+    assert "nothing to reduce: mine:candidate agrees on 64-20-10 float32" in capsys.readouterr().out
+    file.write_text(f"{right}\n{FAULTY_FUNCTION}")
+    chosen[2] += ":faulty"
+    assert run(["reduce", *chosen, "-o", str(bug)]) == 1
+    assert "reduced:  1-5, batch 1, 10 parameters" in capsys.readouterr().out
+    shown = run_script(bug.read_text(), tmp_path)
+    assert (shown.returncode, shown.stderr) == (1, "")
+    assert shown.stdout.splitlines()[-1] == "mine:candidate@cpu is wrong"
+    file.write_text(file.read_text().replace("2 * dW if", "dW if"))
+    assert run_script(bug.read_text(), tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -144,12 +172,17 @@ def test_stdout_is_a_script(plugins: Path, tmp_path: Path, monkeypatch: pytest.M
         (["3-2", "-b", "numpy", "-d", "cuda"], 3, "numpy:manual@cuda: missing: numpy runs on cpu only"),
         (["3-2", "-b", "numpy", "--dtype", "tf32"], 3, "numpy does not compute in tf32"),
         (["3-2", "-b", "numby"], 2, "did you mean numpy"),
-        (["3-2", "-b", "numpy", "--oracle", "none"], 2, "reduce needs an oracle"),
+        (["3-2", "-b", "numpy", "--oracle", "none"], 2, "a reduction needs a judge: auto, arb, wide"),
         (["3-2", "-b", "numpy", "--oracle", "delphi"], 2, "unknown oracle 'delphi'"),
         (["3-2", "-b", "numpy", "--dtype", "float23"], 2, "unknown dtype 'float23'"),
-        (["3-2"], 2, "--backend"),
+        (["3-2"], 2, "who is wrong? Name one engine by -b NAME, or one function by --candidate FILE.py"),
+        (["3-2", "-b", "numpy", "-b", "torch"], 2, "--backend is given 2 times: this command takes one"),
+        (["3-2", "-b", "numpy", "--candidate", __file__], 2, "who is wrong?"),
+        (["3-2", "--candidate", f"numpy={__file__}"], 2, "an engine has this name"),
+        (["3-2", "--candidate", __file__, "-d", "cuda"], 2, "a candidate runs on the CPU"),
+        (["3-2", "--candidate", __file__], 3, "candidate@cpu: failed: RuntimeError: ImportError"),
     ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+    ids=lambda value: "-".join(map(os.path.basename, value)) if isinstance(value, list) else "",
 )
 def test_exit_codes(
     arguments: list[str], code: int, said: str, plugins: Path, capsys, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ EXPECTED = (
 """What pydantic, which reads the values for Typer, says; and how it is said here."""
 
 
-REPEATED = {"--backend", "--device", "--dtype", "--loss"}
+REPEATED = {"--backend", "--candidate", "--device", "--dtype", "--loss"}
 """What some commands take several of. Of all others the last counts, as in other programs."""
 
 

@@ -15,19 +15,27 @@ from .progress import progress_bar
 if TYPE_CHECKING:
     from ..checking import Progress
     from ..compare import Comparison
-    from ..engines import Engine
+    from ..engines import EngineId
     from ..networks.cases import Case
-    from ..reduction import Reduced
+    from ..reduction import Reduced, Subject
 
 
 def reduce(
-    backend: Annotated[
-        str, typer.Option("-b", "--backend", metavar="NAME[:VARIANT]", help="The engine that is wrong.")
-    ],
     network: Annotated[
         str | None,
         typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 784-100-10, or a .toml file."),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("-b", "--backend", metavar="NAME[:VARIANT]", help="The engine that is wrong."),
+    ] = None,
+    candidate: Annotated[
+        str | None,
+        typer.Option(
+            "--candidate", metavar="FILE.py", help="Or the function that is wrong: [NAME=]FILE.py[:FUNCTION]."
+        ),
+    ] = None,
+    candidate_backend: options.CandidateBackend = None,
     case_id: Annotated[
         str | None,
         typer.Option("--case", metavar="ID", help="A sweep's case by its id, instead of NETWORK."),
@@ -60,9 +68,8 @@ def reduce(
         typer.Option("-o", "--output", metavar="SCRIPT.py", help="Write the script to this file."),
     ] = None,
 ) -> None:
-    """Shrink a case on which an engine is wrong, and write a stand-alone script that shows it."""
+    """Shrink a case on which an engine or your function is wrong, and write a script that shows it."""
     from ..checking import plan_case
-    from ..engines import select_engines
     from ..oracle import require_oracle
     from ..reduction import judged, wrong_among
     from ..run import FAILED, OK
@@ -92,17 +99,17 @@ def reduce(
     else:
         raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
-    engines = select_engines([backend], None if device is None else [device]).engines
+    subjects = _subjects(backend, device, candidate, candidate_backend)
     broken, agreeing = False, list[str]()
-    for engine in engines:
-        run, comparisons = judged(case, engine, oracle)
+    for subject in subjects:
+        run, comparisons = judged(case, subject, oracle)
         if wrong_among(comparisons):
-            raise typer.Exit(_reduce(case, engine, comparisons, oracle, output) or exits.DISAGREE)
+            raise typer.Exit(_reduce(case, subject, comparisons, oracle, output) or exits.DISAGREE)
         if run.status == OK:
-            agreeing.append(str(engine.id) if len(engines) > 1 else engine.id.label)
+            agreeing.append(str(subject.id) if len(subjects) > 1 else subject.id.label)
         else:
             broken |= run.status == FAILED
-            error(f"{engine.id}: {run.status}: {run.message}")
+            error(f"{subject.id}: {run.status}: {run.message}")
     if agreeing:
         verb = "agrees" if len(agreeing) == 1 else "agree"
         where = terminal(f"{case.name} {case.dtype}")
@@ -110,21 +117,42 @@ def reduce(
     raise typer.Exit(exits.OK if agreeing and not broken else exits.ENGINE_FAILED)
 
 
+def _subjects(
+    backend: str | None, device: str | None, candidate: str | None, candidate_backend: str | None
+) -> "list[Subject]":
+    """The one engine on every device that was asked for, or the one function."""
+    from ..engines import select_engines
+    from ..execution import require_free
+    from ..reduction import Subject
+    from .inputs import candidates_from
+
+    files = candidates_from(None if candidate is None else [candidate], candidate_backend)
+    if (backend is None) == (not files):
+        raise InvalidInput("who is wrong? Name one engine by -b NAME, or one function by --candidate FILE.py")
+    if backend is not None:
+        engines = select_engines([backend], None if device is None else [device]).engines
+        return [Subject.engine(engine) for engine in engines]
+    if device is not None:
+        raise InvalidInput(f"-d {device}: a candidate runs on the CPU, leave it out")
+    require_free(files, ["numpy"])
+    return [Subject.candidate(file) for file in files.values()]
+
+
 def _reduce(
-    case: "Case", engine: "Engine", original: "Sequence[Comparison]", oracle: str, output: Path | None
+    case: "Case", subject: "Subject", original: "Sequence[Comparison]", oracle: str, output: Path | None
 ) -> int:
     """Reduce, say to what, and deliver the script; return what `deliver` says."""
     from ..reduction import BUDGET, judged, reduce_case, same_fault, wrong_among
     from ..scripts import script
 
     with progress_bar() as progress:
-        still_wrong = _announced(same_fault(engine, oracle, original), progress, BUDGET)
+        still_wrong = _announced(same_fault(subject, oracle, original), progress, BUDGET)
         found = reduce_case(case, still_wrong, budget=BUDGET)
-    left = wrong_among(judged(found.case, engine, oracle)[1])
+    left = wrong_among(judged(found.case, subject, oracle)[1])
     names = [c.quantity for c in left]
     origin = f"Reduced from {case.name}: network {case.network}, batch {case.batch_size}, seed {case.seed}."
-    text = script(found.case, engine.id, wrong=names, origin=origin, oracle=oracle)
-    summary = _summary(case, engine, found, left)
+    text = script(found.case, subject.id, wrong=names, origin=origin, oracle=oracle, candidate=subject.file)
+    summary = _summary(case, subject.id, found, left)
     # Before a script on stdout the summary is its first comment: the whole can be run as it is.
     say("".join(f"# {line}".rstrip() + "\n" if output is None else f"{line}\n" for line in summary))
     return deliver(text, output)
@@ -145,10 +173,10 @@ def _announced(
     return announced
 
 
-def _summary(case: "Case", engine: "Engine", found: "Reduced", wrong: "Sequence[Comparison]") -> list[str]:
+def _summary(case: "Case", engine: "EngineId", found: "Reduced", wrong: "Sequence[Comparison]") -> list[str]:
     steps = [f"    {step}" for step in found.steps] or ["    nothing smaller is wrong in this way"]
     lines = [
-        f"{engine.id} is wrong on {case.name} {case.dtype}",
+        f"{engine} is wrong on {case.name} {case.dtype}",
         f"original: {_size(case)}",
         f"reduced:  {_size(found.case)} ({found.tried} smaller cases tried)",
         *steps,

@@ -94,12 +94,12 @@ def command(info: RunInfo, case_id: str, engine: EngineRecord) -> str:
     backend, _, device = engine.engine.rpartition("@")
     name, _, variant = backend.partition(":")
     oracle = [] if info.oracle == "auto" else ["--oracle", info.oracle]
+    verb = "reduce" if engine.state == MISMATCH else "check"
     if variant == "candidate":
         files = [text for text in info.candidates if text.startswith(f"{name}=")]
         arrays = [] if info.candidate_backend == "numpy" else ["--candidate-backend", info.candidate_backend]
         named = [*_each("--candidate", files), *arrays]
-        return shlex.join(["crossgrad", "check", "--case", case_id, *named, *oracle])
-    verb = "reduce" if engine.state == MISMATCH else "check"
+        return shlex.join(["crossgrad", verb, "--case", case_id, *named, *oracle])
     place = [] if device == "cpu" else ["-d", device]
     return shlex.join(["crossgrad", verb, "--case", case_id, "-b", backend, *place, *oracle])
 
