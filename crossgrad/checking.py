@@ -1,7 +1,7 @@
 """The main job: cases and engines in, a report out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from .pythons import as_pythons, told
 from .workers.limits import Limits
 
 if TYPE_CHECKING:
-    from .report import Report
+    from .report import CaseReport, Report
 
 DEFAULT_DTYPES = ("float32", "float64")
 
@@ -185,8 +185,19 @@ def _report(
     reports = tuple(judge_all(cases, executor, oracle, announce))
     imports = {f"import {name}": spent for name, spent in executor.selection.import_seconds.items()}
     surroundings = environment(executor.environment())
-    remarks = (*notes, *told(surroundings["backends"]))
+    remarks = (*notes, *told(surroundings["backends"]), *_judged_by_themselves(reports))
     return Report(reports, surroundings, imports | {"total": time.perf_counter() - started}, remarks)
+
+
+def _judged_by_themselves(reports: "Iterable[CaseReport]") -> list[str]:
+    """A note of each engine that is the oracle too."""
+    engines = {
+        str(run.engine): None for case in reports for run in case.runs if run.engine.backend == case.oracle
+    }
+    return [
+        f"{engine} is the oracle itself: that it agrees shows nothing; --oracle wide judges it"
+        for engine in engines
+    ]
 
 
 def plan_case(

@@ -64,6 +64,12 @@ def test_it_runs_when_asked_for_and_only_then() -> None:
     assert {run.engine.backend for case in report.cases for run in case.runs} == {"arb", "numpy"}
 
 
+def test_it_is_said_where_it_judges_itself() -> None:
+    for oracle, notes in (("arb", ["arb:ball@cpu is the oracle itself"]), ("wide", [])):
+        report = crossgrad.check("3-2", backends=["arb", "numpy"], dtypes=["float32"], oracle=oracle)
+        assert [note.partition(": that")[0] for note in report.notes] == notes
+
+
 @pytest.mark.parametrize("oracle", ["arb", "wide"])
 def test_an_oracle_shares_no_rule_with_an_engine(oracle: str) -> None:
     """Inside `backends` it imports its own modules and the contract, nothing else."""
