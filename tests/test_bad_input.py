@@ -41,6 +41,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
     {
         "engine": ("-b torhc", "unknown backend 'torhc'", "did you mean torch?", "numpy, torch, jax"),
         "engine-empty": ("-b :manual", "unknown backend ''", "numpy, torch, jax"),
+        "engine-file": ("-b here/mine.py", "a function of yours is no engine: --candidate here/mine.py"),
         "variant": ("-b numpy:manul", "unknown variant of numpy 'manul'", "did you mean manual?"),
         "device": ("-d gpu", "unknown device 'gpu'", "expected cpu, cuda or cuda:N"),
         "device-index": ("-d cuda:x", "unknown device 'cuda:x'", "expected cpu, cuda or cuda:N"),
