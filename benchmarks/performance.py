@@ -92,10 +92,12 @@ def memory() -> str:
 
 def scaling() -> str:
     """Shares of the machine's limit, and of the own library's products, by width."""
+    from crossgrad.bench.statistics import middles_of
+
     found = results("scaling")
     steps = [row for row in found["rows"] if row["phase"] == "step"]
     own = {
-        (products["network"], products["engine"]): median(products["step"])
+        (products["network"], products["engine"]): median(middles_of(products["step"], products["processes"]))
         for products in found["yardsticks"]
     }
     engines = list(dict.fromkeys(_engine(row) for row in steps))
@@ -116,7 +118,7 @@ def _engine(row: dict[str, Any]) -> str:
 def honesty() -> str:
     """An engine against itself, and against itself slowed down."""
     found = results("honesty")
-    rows = [["compared", "", "pairs", "median ratio", "called slower"]]
+    rows = [["compared", "", "pairs", "median ratio", "called slower", "unsure"]]
     names = {
         "same": "an engine with itself",
         "slower": f"with {100 * found['planted']:.0f} % added to each step",
@@ -124,7 +126,11 @@ def honesty() -> str:
     for how, where in (("within_a_run", "in one run"), ("between_runs", "in two runs")):
         for what, name in names.items():
             one = found[how][what]
-            rows.append([name, where, one["runs"], f"{one['median_ratio']:.3f}", one["called_slower"]])
+            verdicts = [one["verdicts"].get(verdict, 0) for verdict in ("slower", "unsure")]
+            rows.append([name, where, one["runs"], f"{one['median_ratio']:.3f}", *verdicts])
+    equal = found["between_runs"]["equal_phases"]
+    verdicts = [equal.get(verdict, 0) for verdict in ("slower", "unsure")]
+    rows.append(["other phases, which are equal", "in two runs", sum(equal.values()), "-", *verdicts])
     return table(rows)
 
 

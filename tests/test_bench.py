@@ -65,13 +65,13 @@ def bench(
     return session.results
 
 
-@pytest.mark.parametrize(("min_time", "rounds", "processes"), [(0.7, 8, 2), (1e-7, 3, 1)])
+@pytest.mark.parametrize(("min_time", "rounds", "processes"), [(0.7, 9, 3), (1e-7, 3, 1)])
 def test_rounds_and_processes_are_many_unless_calls_are_long(
     min_time: float, rounds: int, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crossgrad.bench.runner.MANY", 7)
+    monkeypatch.setattr("crossgrad.bench.runner.MANY", 9)
     monkeypatch.setattr("crossgrad.bench.runner.FEW", 3)
-    monkeypatch.setattr("crossgrad.bench.runner.PROCESSES", 2)
+    monkeypatch.setattr("crossgrad.bench.runner.PROCESSES", 3)
     found = bench("numpy", settings=Settings(min_time=min_time))
     repeated = [row for row in found.rows if row.phase in REPEATED]
     assert {(row.rounds, row.processes, len(row.samples)) for row in repeated} == {
@@ -84,13 +84,16 @@ def test_rounds_and_processes_are_many_unless_calls_are_long(
     [
         (3, None, "round 3 of 3"),
         (5, None, "round 5 of 5"),
-        (7, None, "process 2 of 2, round 4 of 4"),
+        (8, None, "round 8 of 8"),
+        (9, None, "process 3 of 3, round 3 of 3"),
         (15, None, "process 5 of 5, round 3 of 3"),
         (100, None, "process 5 of 5, round 20 of 20"),
         (7, 5, "process 5 of 5, round 2 of 2"),
     ],
 )
-def test_a_process_has_three_rounds_at_least(rounds: int, processes: int | None, said: str) -> None:
+def test_a_process_has_three_rounds_and_two_others_at_least(
+    rounds: int, processes: int | None, said: str
+) -> None:
     """Unless more processes are asked for; and each as many as the others, so that there may be more."""
     words: list[str] = []
     nobody: Any = SimpleNamespace(engines=(), renew=lambda engines: None)

@@ -45,3 +45,15 @@ def test_quiet_leaves_the_closing_line_of_a_comparison(capsys: Captured) -> None
     assert "rows of both" in line
     assert run(["bench", "--load", SAVED, "-q"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_gate_says_where_nothing_is_left_to_hold(tmp_path: Path, capsys: Captured) -> None:
+    """An engine that is gone from B is no pass of a rule that covers its rows."""
+    saved = read_results(Path(SAVED).read_bytes(), SAVED)
+    lone = saved.model_copy(update={"rows": tuple(row for row in saved.rows if row.backend == "numpy")})
+    file = tmp_path / "lone.json"
+    file.write_text(lone.to_json())
+    assert run(["bench", "--compare", SAVED, str(file), "--fail-if", "step:median>5%", "-q"]) == 3
+    assert "not held to torch:eager@cpu step of 64-64-64-64" in capsys.readouterr().out
+    assert run(["bench", "--compare", SAVED, str(file), "-q"]) == 0
+    assert run(["bench", "--compare", str(file), SAVED, "--fail-if", "step:median>5%", "-q"]) == 0

@@ -42,8 +42,12 @@ PROCESSES = 5
 Where its code and arrays lie is another matter in each process, and worth some per cent.
 """
 
-LEAST_EACH = 3
-"""Rounds of a process, where a number of processes is not asked for: the median of two is their mean."""
+LEAST_EACH, LEAST_PROCESSES = 3, 3
+"""Of rounds a process, and of processes more than one, where their number is not asked for.
+
+The median of two rounds is their mean, and what two processes tell apart is nothing: Student's t of one
+degree of freedom is 64.
+"""
 
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
@@ -86,13 +90,19 @@ def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda word
     return _Measurement(item, lanes, settings, say).run()
 
 
+def _processes_for(rounds: int) -> int:
+    """How many processes share the rounds of short calls."""
+    most = rounds // LEAST_EACH
+    return min(PROCESSES, most) if most >= LEAST_PROCESSES else 1
+
+
 class _Measurement:
     def __init__(self, item: Item, lanes: Lanes, settings: Settings, say: Say) -> None:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
         self._rounds = settings.rounds or MANY
-        self._processes = settings.processes or max(1, min(PROCESSES, self._rounds // LEAST_EACH))
+        self._processes = settings.processes or _processes_for(self._rounds)
 
     def run(self) -> Measured:
         self._say("drawing and judging")

@@ -74,7 +74,8 @@ def bench(
             metavar="N",
             min=3,
             max=10_000,
-            help="In which engines take turns. Default: 60, or 15 if calls are long.",
+            help="In which engines take turns, rounded up to as many in each process. "
+            "Default: 60, or 15 if calls are long.",
         ),
     ] = None,
     processes: Annotated[
@@ -84,7 +85,8 @@ def bench(
             metavar="N",
             min=1,
             max=100,
-            help="Of each engine, one after the other. Default: 5, or 1 if calls are long.",
+            help="Of each engine, one after the other. "
+            "Default: 5, fewer if --rounds is below 15, or 1 if calls are long.",
         ),
     ] = None,
     threads: Annotated[
@@ -293,7 +295,7 @@ def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path
 
     saved = load_results(name)
     found = hold(taking_part(saved), {})(saved)
-    code = exits.OK if found is saved else _code_of_rule(found)
+    code = exits.OK if found is saved else _code_of(found)
     if plot is not None:
         plot_results(found, plot)
     if form is Form.text and output is None and (quiet or plot is not None):
@@ -311,7 +313,8 @@ def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path
         raise InvalidInput(f"--format {form}: a comparison is written as text or json")
     rule = None if fail_if is None else parse_rule(fail_if)
     found = compare(load_results(one), load_results(other), rule)
-    code = exits.SLOWER if found.regressions else exits.OK
+    unheld = exits.ENGINE_FAILED if found.vanished else exits.OK
+    code = exits.SLOWER if found.regressions else unheld
     if quiet and form is Form.text and output is None:
         say(closing_line(found) + "\n")
         return code
