@@ -239,11 +239,14 @@ def test_tensor_named_twice_is_refused(refusal: Any) -> None:
 
 
 def test_a_header_of_many_names_is_refused_at_once(refusal: Any) -> None:
-    """They were counted one by one against all once: 13 s."""
+    """They were counted one by one against all once: some 500 times as long as it takes to read them."""
     many = {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(15_000)}
-    started = time.perf_counter()
-    message = refusal(with_header(json.dumps(many), b""))
-    assert time.perf_counter() - started < 3
+    header = json.dumps(many)
+    began = time.process_time()
+    json.loads(header)
+    read = time.process_time()
+    message = refusal(with_header(header, b""))
+    assert time.process_time() - read < 100 * (read - began)
     assert "missing W.1, b.1; unexpected 't0', 't1'" in message
     assert len(message) < 500
 
