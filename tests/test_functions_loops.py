@@ -124,3 +124,13 @@ def test_errors_in_a_loop_are_as_large_as_outside(dtype: str, shape: tuple[int, 
     outside = [Rounding(found, n).of_result(values, terms) - values for n in range(400)]
     np.testing.assert_allclose(np.std(inside), np.std(outside), rtol=0.15)
     assert abs(np.mean(inside)) < np.std(inside) / 5
+
+
+def test_a_sum_of_zeros_has_no_error_in_a_loop() -> None:
+    from crossgrad.functions.frameworks.jax_loops import TracedRounding
+
+    with jax.enable_x64(True):
+        rounding = TracedRounding(find_dtype("float32"), np.uint64(1))
+        moved = np.asarray(rounding.of_result(jnp.array([0.0, 1e-9, 1.0]), 100.0))
+    assert moved[0] == 0
+    assert abs(moved[1] - 1e-9) > 1e-10

@@ -1,6 +1,7 @@
 """Random rounding, and the noise that is estimated from it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,45 @@ def test_equal_numbers_are_rounded_alike_wherever_they_stand(shape: tuple[int, .
     for moved in (rounding.of_input(np.ones(shape)), rounding.of_result(np.ones(shape), 3.0)):
         assert moved.shape == shape
         assert np.unique(moved).size == min(1, moved.size)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_sum_of_zeros_has_no_error(dtype: str) -> None:
+    """Where terms cancel there is one as large as beside it, but no random error leaves exactly nothing."""
+    rounding = Rounding(find_dtype(dtype), 0)
+    moved = rounding.of_result(np.array([[0.0, 1e-9, 1.0], [0.0, -0.0, 0.0]]), 100.0)
+    np.testing.assert_array_equal(moved == 0, [[True, False, False], [True, True, True]])
+    assert abs(moved[0, 1] - 1e-9) > find_dtype(dtype).unit_roundoff / 100
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("factor", [1, 3])
+def test_blank_regions_of_an_image_do_not_hide_a_bias(factor: int, dtype: str) -> None:
+    """A bias of zero and a border of zeros, relu's kink at them: nothing moves these off it."""
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    image = np.zeros((2, 1, 8, 8))
+    image[:, :, 3:6, 3:6] = draw.random((2, 1, 3, 3))
+    params = {"w": draw.normal(size=(2, 1, 3, 3)), "b": np.zeros(2)}
+
+    def in_torch(p: Any, x: Any) -> Any:
+        z = torch.nn.functional.conv2d(x, p["w"], p["b"], padding=1)
+        return ((torch.relu(z) - 1) ** 2).mean()
+
+    def by_hand(p: Any, x: Any) -> Any:
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+        z = np.einsum("nchwij,ocij->nohw", patches, p["w"]) + p["b"][:, None, None]
+        a = np.maximum(z, 0)
+        dz = 2 * (a - 1) / x.dtype.type(a.size) * (a > 0)
+        gradients = {"w": np.einsum("nchwij,nohw->ocij", patches, dz), "b": factor * dz.sum((0, 2, 3))}
+        return ((a - 1) ** 2).mean(), gradients
+
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(by_hand, "numpy", "by hand"),
+        crossgrad.loss(in_torch, "torch"),
+        args=(params, image),
+        dtype=dtype,
+    )
+    assert report.verdict == ("agree" if factor == 1 else "disagree"), str(report)
+    assert [b.function for b in report.blames] == ["by hand"] * (factor != 1)

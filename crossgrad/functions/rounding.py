@@ -93,8 +93,10 @@ class Rounding:
         draw *= math.sqrt(3)
         if crowded:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
+            # To nothing at all only zeros add up: other terms have errors, which do not cancel.
             squares = np.square(size)
-            size = np.maximum(size, np.sqrt(squares + np.mean(squares, axis=-1, keepdims=True)))
+            partial = np.sqrt(squares + np.mean(squares, axis=-1, keepdims=True))
+            size = np.maximum(size, np.where(size > 0, partial, 0.0))
         sigma = np.maximum(self._dtype.unit_roundoff * spread(terms) * size, underflow(size, self._dtype))
         with np.errstate(over="ignore", under="ignore"):
             draw *= sigma

@@ -52,7 +52,8 @@ class TracedRounding:
         size = jnp.where(jnp.isfinite(array), jnp.abs(array), 0.0)
         if terms > 1 and array.ndim:
             squares = jnp.square(size)
-            size = jnp.maximum(size, jnp.sqrt(squares + jnp.mean(squares, axis=-1, keepdims=True)))
+            partial = jnp.sqrt(squares + jnp.mean(squares, axis=-1, keepdims=True))
+            size = jnp.maximum(size, jnp.where(size > 0, partial, 0.0))
         sigma = jnp.maximum(self._dtype.unit_roundoff * spread(terms) * size, self._underflow(size))
         draw = self._draw(array, self._next_salt() + self._turn)
         # Rounding, and most functions, treat a number and its negative alike.
