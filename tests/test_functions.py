@@ -268,6 +268,11 @@ def counting(w: Any, x: Any) -> Any:
     return (w * x).sum(), x * STATE["calls"]
 
 
+def counting_once(w: Any, x: Any) -> Any:
+    STATE["calls"] = min(2, STATE["calls"] + 1)
+    return (w * x).sum(), x * STATE["calls"]
+
+
 def writing(w: Any, x: Any) -> Any:
     w += 1
     return simple(w, x)
@@ -306,8 +311,13 @@ def raising(w: Any, x: Any) -> Any:
         pytest.param(lambda w, x: (3.0, x[:, None]), "in the argument's shape, .reshape(3,)", id="column"),
         pytest.param(
             counting,
-            "two runs on the same numbers differ, first at args[0][1]: 2, then 11",
+            "two runs on the same numbers differ, first at args[0][1]: 1, then 11",
             id="hidden-state",
+        ),
+        pytest.param(
+            counting_once,
+            "two runs on the same numbers differ, first at args[0][1]: 1, then 2",
+            id="first-call-differs",
         ),
         pytest.param(lambda w, x: (0.0, RNG.random(3).astype("f4")), "seed its randomness", id="random"),
         pytest.param(writing, "mine: it writes into args[0]: copy first", id="writes"),

@@ -105,3 +105,18 @@ def test_what_loses_precision_in_the_dtype_is_still_blamed() -> None:
     assert [b.function for b in crossgrad.compare_gradients(one, right, args=ARGS).blames] == ["lossy"]
     both = crossgrad.compare_gradients(one, other, args=ARGS)
     assert [blame.function for blame in both.blames] == ["lossy", "lossy too"]
+
+
+def test_a_factor_that_a_function_has_to_itself_is_no_convention() -> None:
+    """In float64 another factor than in the dtype: no named loss makes a function that of itself."""
+
+    def branching(w: Any, x: Any) -> Any:
+        loss, gradient = by_hand(w, x)
+        factor = w.dtype.type(3 if w.dtype == np.float64 else 2)
+        return factor * loss, factor * gradient
+
+    ours = crossgrad.gradient(branching, "numpy", "branching"), crossgrad.gradient(by_hand, "numpy", "plain")
+    report = crossgrad.compare_gradients(*ours, args=ARGS)
+    verdicts = {(c.against, c.verdict) for c in report.comparisons if c.function == "branching"}
+    assert verdicts == {("plain", "convention"), ("itself in float64", "disagree")}
+    assert report.verdict == "disagree"

@@ -40,8 +40,8 @@ class LeafComparison:
         return self.judgement.verdict
 
     def as_convention(self) -> "LeafComparison":
-        """The same, called a matter of convention if it is wrong."""
-        if self.verdict != DISAGREE:
+        """The same, called a matter of convention if it is wrong beside another function."""
+        if self.verdict != DISAGREE or self.against == ITSELF:
             return self
         return replace(self, judgement=replace(self.judgement, verdict=CONVENTION))
 

@@ -52,7 +52,7 @@ class Measured:
 
 
 def measure(runners: Sequence[Runner], arguments: Arguments, repeats: int, seed: int) -> list[Measured]:
-    """Run functions as they are, twice in float64, and `repeats` times with random roundings.
+    """Run functions as they are and in float64, twice each, and `repeats` times with random roundings.
 
     Raises
     ------
@@ -68,8 +68,10 @@ def measure(runners: Sequence[Runner], arguments: Arguments, repeats: int, seed:
         nearby = Nearby(arguments, seed + number)
         for scatter in scatters:
             scatter.add(nearby)
-    for runner, (reference, _), centre in zip(runners, references, centres, strict=True):
-        _require_repeatable(runner.name, centre, runner.run(wide if reference else given))
+    for runner, narrow, (reference, _) in zip(runners, got, references, strict=True):
+        _require_repeatable(runner.name, narrow, runner.run(given))
+        if reference is not None:
+            _require_repeatable(runner.name, reference, runner.run(wide))
     found = [
         Measured(runner, narrow, reference, scatter.sigma(), note or scatter.unseen)
         for runner, narrow, (reference, note), scatter in zip(runners, got, references, scatters, strict=True)
@@ -94,7 +96,6 @@ def _in_its_dtype(one: Measured, arguments: Arguments, repeats: int, seed: int) 
     scatter = Scatter(one.runner, one.got, arguments.format)
     for number in range(repeats):
         scatter.add(Nearby(arguments, seed + number))
-    _require_repeatable(one.name, one.got, one.runner.run(Point(arguments.values)))
     note = (
         f"no float64 reference: {one.name} draws random numbers ({one.runner.draws}), and others in float64 "
         f"than in {arguments.format.name}; draw them outside and pass them in as an argument"
