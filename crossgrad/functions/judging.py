@@ -6,11 +6,24 @@ from itertools import permutations
 
 import numpy as np
 
-from ..networks.dtypes import Array, DType
-from ..verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge, over_floor
+from ..networks.dtypes import Array, DType, find_dtype
+from ..verdict import (
+    CONVENTION,
+    DISAGREE,
+    ELEMENT_LIMIT,
+    UNDECIDABLE,
+    WRONG,
+    Expectation,
+    Judgement,
+    judge,
+    over_floor,
+)
 from .measuring import Measured
+from .scatter import hypot
 
 ITSELF = "itself in float64"
+
+FLOAT64 = find_dtype("float64")
 
 FAR = 0.1
 """Of its norm that lost precision may take a result: overflow, or another function, takes it further."""
@@ -61,13 +74,14 @@ def judge_functions(
 ) -> tuple[LeafComparison, ...]:
     """Judge every quantity of every function against every other function, and against its own reference.
 
-    Against itself a function has its own noise, where that is larger: it may compute what the others do not.
+    `sigma` is the noise that functions have together, which a wrong one does not set. Where it is no smaller
+    a function has its own: against itself, against those that agree with it in float64, and without a wider
+    format, as the noise of two is then not to be told from their difference.
     """
-    compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, sigma, dtype)]
+    compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, found, sigma, dtype)]
     for one in found:
         if one.reference is not None:
-            own = {name: np.maximum(noise, sigma[name]) for name, noise in one.sigma.items()}
-            compared += _judged(one, one, own, dtype)
+            compared += _judged(one, one, found, sigma, dtype)
     if _are_all_another_in_float64(found, sigma):
         compared = [c.as_undecidable(TOGETHER) for c in compared]
     return tuple(compared)
@@ -111,11 +125,11 @@ def _agree(one: Mapping[str, Array], other: Mapping[str, Array], sigma: Mapping[
         return all(over_floor(error, noise) <= 1 for error, noise in pairs)
 
 
-def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
-    expected, stored = other.best, other.got.quantities
-    # Without a wider format both sides have made rounding errors.
-    noise = sigma if other.reference is not None else {k: v * np.sqrt(2) for k, v in sigma.items()}
+def _judged(
+    one: Measured, other: Measured, found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
+) -> list[LeafComparison]:
     against = ITSELF if one is other else other.name
+    stored = _stored_by_itself(one, found) if one is other else other.got.quantities
     return [
         LeafComparison(
             name,
@@ -123,13 +137,49 @@ def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: D
             against,
             judge(
                 got,
-                Expectation(expected[name], noise[name], stored=stored[name]),
+                Expectation(
+                    other.best[name], _noise(one, other, name, sigma[name], dtype), stored=stored[name]
+                ),
                 dtype,
             ),
         )
         for name, got in one.got.quantities.items()
-        if name in expected
+        if name in other.best
     ]
+
+
+def _noise(one: Measured, other: Measured, name: str, together: Array, dtype: DType) -> Array:
+    """How far a quantity of one function may be from another's at its widest."""
+    own, of_both = one.sigma[name], hypot(one.sigma[name], other.sigma[name])
+    if other.reference is None:  # both sides have made rounding errors
+        together = together * np.sqrt(2)
+        return together if one.reference is not None else np.maximum(together, of_both)
+    if one.reference is None or not _is_same(one.best[name], other.best[name], of_both, dtype):
+        return together
+    return np.maximum(together, own)
+
+
+def _is_same(one: Array, other: Array, noise: Array, dtype: DType) -> bool:
+    """Whether results differ by no more than rounding in float64 makes of what is `noise` in the format."""
+    with np.errstate(all="ignore"):
+        return not one.size or over_floor(one - other, noise * (FLOAT64.eps / dtype.eps)) <= 1
+
+
+def _stored_by_itself(one: Measured, found: Sequence[Measured]) -> dict[str, Array]:
+    """What the format makes of a function's float64 results: NaN, or what overflows on the way, is not in them.
+
+    But where all functions have NaN and infinities in the same places nobody is wrong for these.
+    """
+    stored = dict(one.got.quantities)
+    for name, got in one.got.quantities.items():
+        finite, best = np.isfinite(got), one.best[name]
+        shared = all(np.array_equal(np.isfinite(m.got.quantities.get(name, got)), finite) for m in found)
+        if finite.all() or shared:
+            continue
+        with np.errstate(all="ignore"):
+            noise = np.where(np.isinf(got), np.copysign(ELEMENT_LIMIT * one.sigma[name], best), 0.0)
+            stored[name] = (best + noise).astype(got.dtype)
+    return stored
 
 
 def disagreeing(comparisons: Sequence[LeafComparison], one: str, other: str) -> list[str]:

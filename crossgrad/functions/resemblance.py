@@ -80,7 +80,9 @@ def _factor(
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
     if abs(factor + 1) <= CLOSE:
         return Resemblance("sign", f"has the other sign {where}")
-    text = f"is {_number(factor)} times the other {where}"
+    if (number := _number(factor)) == "1":
+        return None  # they differ in the format alone
+    text = f"is {number} times the other {where}"
     if (
         loss_factor is not None
         and len(pairs) == len(everything)
