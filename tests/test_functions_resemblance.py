@@ -50,6 +50,33 @@ def test_narrower_arithmetic_is_named(size: int, narrow: str, dtype: str) -> Non
     assert f"units of {narrow}" in blame.looks_like.text
 
 
+@pytest.mark.parametrize("with_loss", [True, False])
+def test_a_gradient_alone_that_is_narrower_is_named(with_loss: bool) -> None:
+    def narrower(params: Any, x: Any, y: Any) -> Any:
+        loss, gradients = hand_written()(params, x, y)
+        narrow = [(W.astype(np.float16).astype(W.dtype), b) for W, b in gradients]
+        return (loss, narrow) if with_loss else narrow
+
+    wrong = crossgrad.gradient(narrower, "numpy", "narrow")
+    (blame,) = crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).blames
+    assert blame.function == "narrow"
+    assert blame.looks_like is not None
+    assert "units of float16" in blame.looks_like.text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_formulas_that_are_nearly_the_same_are_not_called_narrower(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    gelus = [
+        crossgrad.loss(lambda x, how=how: torch.nn.functional.gelu(x, approximate=how).sum(), "torch", how)
+        for how in ("none", "tanh")
+    ]
+    for pair in (gelus, gelus[::-1]):
+        report = crossgrad.compare_gradients(*pair, args=(np.linspace(-2, 2, 9),), dtype=dtype)
+        assert (report.verdict, report.blames) == ("disagree", ())
+        assert "as if computed" not in str(report)
+
+
 def test_a_gradient_that_is_a_little_steeper_is_not_called_narrower() -> None:
     wrong = crossgrad.gradient(
         hand_written(lambda g: [((1 + W.dtype.type(1e-4)) * W, b) for W, b in g]), "numpy", "mine"

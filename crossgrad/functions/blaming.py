@@ -97,7 +97,7 @@ class Dispute:
 
     def looks_like(self, one: str, other: str) -> Resemblance | None:
         """What the one is beside the other."""
-        return resemblance(self.functions[one], self.functions[other], self.apart(one, other))
+        return resemblance(self.functions[one], self.functions[other], self.apart(one, other), self.arguments)
 
     def blame(self, wrong: str, right: str, evidence: str) -> FunctionBlame:
         quantities = tuple(self.apart(wrong, right))

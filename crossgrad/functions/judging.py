@@ -166,7 +166,7 @@ def _is_same(one: Array, other: Array, noise: Array, dtype: DType) -> bool:
 
 
 def _stored_by_itself(one: Measured, found: Sequence[Measured]) -> dict[str, Array]:
-    """What the format makes of a function's float64 results: NaN, or what overflows on the way, is not in them.
+    """What the format makes of a function's float64 results: what overflows on the way is not in them.
 
     But where all functions have NaN and infinities in the same places nobody is wrong for these.
     """

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..words import listed
-from .arguments import FORMATS
+from .arguments import FORMATS, Arguments
+from .grain import is_stepwise
 from .measuring import Measured
 from .runs import LOSS_NAME
 
@@ -38,7 +39,9 @@ class Resemblance:
     text: str
 
 
-def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> Resemblance | None:
+def resemblance(
+    wrong: Measured, right: Measured, quantities: Sequence[str], arguments: Arguments
+) -> Resemblance | None:
     """What the quantities in which two functions differ have in common; None if nothing is recognised."""
     mine, theirs = wrong.best, right.best
     names = [name for name in quantities if name != LOSS_NAME and name in theirs]
@@ -54,7 +57,7 @@ def resemblance(wrong: Measured, right: Measured, quantities: Sequence[str]) -> 
     return (
         factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
-        or _narrower(pairs, str(wrong.got.gradients[names[0]].dtype))
+        or _narrower(pairs, wrong, arguments)
         or _only(names, everything)
     )
 
@@ -119,8 +122,13 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     return None
 
 
-def _narrower(pairs: dict[str, tuple[Array, Array]], dtype: str) -> Resemblance | None:
-    """Errors of about a narrower format's unit roundoff, in most elements, that are no multiple of them."""
+def _narrower(
+    pairs: dict[str, tuple[Array, Array]], wrong: Measured, arguments: Arguments
+) -> Resemblance | None:
+    """Errors of about a narrower format's unit roundoff, in most elements, that are no multiple of them.
+
+    Formulas that are nearly the same, as gelu's two, differ as much; but they are smooth.
+    """
     got, expected = (np.concatenate([pair[n].ravel() for pair in pairs.values()]) for n in (0, 1))
     error, size = got - expected, float(np.linalg.norm(expected))
     share = float(np.linalg.norm(error)) / size if size else 0.0
@@ -128,13 +136,14 @@ def _narrower(pairs: dict[str, tuple[Array, Array]], dtype: str) -> Resemblance 
     throughout = bool(np.mean(np.abs(error) > CLOSE * share * np.abs(expected)) > 0.5)
     if not throughout or along > (1 - FEW) * share * size:
         return None
+    dtype = str(wrong.got.gradients[next(iter(pairs))].dtype)
     units = {
         name: share / found.unit_roundoff
         for name, found in FORMATS.items()
         if found.unit_roundoff > FORMATS[dtype].unit_roundoff
         and UNITS[0] <= share / found.unit_roundoff <= UNITS[1]
     }
-    if not units:
+    if not units or not is_stepwise(wrong, pairs, arguments):
         return None
     what = " or ".join(f"{count:.2g} units of {name}" for name, count in units.items())
     return Resemblance("narrower", f"is off by about {what} throughout, as if computed in that somewhere")
