@@ -5,8 +5,8 @@ other direction. The loss's slope along v is ``g . v`` if g is its gradient and
 ``h . v`` if h is; both differ by ``|g - h|``, so that even a rough slope tells them
 apart. Slopes are central differences, extrapolated to step zero (Richardson
 1911) from steps of several sizes, of which the one with the least estimated
-error counts. Where the slopes to both sides differ (at relu's kink, say), every number
-between them is right, and frameworks choose differently.
+error counts. Where the slopes to both sides differ, or the gradient jumps (at relu's kink, say),
+they tell nothing: see ``kinks.py``.
 
 A function is asked for its own loss: one whose gradient is that of its own loss is
 consistent, even if it computes another loss than the others.
@@ -41,40 +41,24 @@ NEAR = 0.1
 
 @dataclass(frozen=True)
 class Slope:
-    """The loss's slope along a direction, and how far off it may be.
-
-    Parameters
-    ----------
-    sides
-        At a kink, the lower and the higher of the slopes to both sides.
-    """
+    """The loss's slope along a direction, how far off it may be, and by how much it jumps."""
 
     value: float
     error: float
-    sides: tuple[float, float] | None = None
+    kink: float
 
 
 def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
     """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
-    between = _between(one, other)
-    if not np.isfinite(norm(between)):
+    towards = between(one, other)
+    if not np.isfinite(norm(towards)):
         return is_of_its_loss(one, arguments)  # there is no direction to NaN
-    return _follows(one, between, arguments)
-
-
-def is_at_kink(one: Measured, other: Measured, arguments: Arguments) -> bool:
-    """Whether `one`'s loss has a kink between its gradient and `other`'s."""
-    between = _between(one, other)
-    length = norm(between)
-    if not np.isfinite(length) or length == 0.0:
-        return False
-    slope = slope_along(one, {name: part / length for name, part in between.items()}, arguments)
-    return slope is not None and slope.sides is not None and _spans(slope.sides, length)
+    return _follows(one, towards, arguments)
 
 
 def is_of_its_loss(one: Measured, arguments: Arguments) -> bool | None:
     """Whether a function's gradient is as long as its own loss is steep: for gradients that do not differ."""
-    return _follows(one, {name: one.best[name] for name in one.got.gradients}, arguments)
+    return _follows(one, gradients_of(one), arguments)
 
 
 def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
@@ -84,24 +68,22 @@ def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) 
         return None
     direction = {name: part / length for name, part in towards.items()}
     slope = slope_along(one, direction, arguments)
-    if slope is None:
+    if slope is None or max(slope.error, slope.kink) > NEAR * length:
         return None
     mine = one.best
     own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
-    if slope.sides is not None and _spans(slope.sides, length):
-        return slope.sides[0] - NEAR * length <= own <= slope.sides[1] + NEAR * length
-    return None if slope.error > NEAR * length else abs(slope.value - own) <= NEAR * length
+    return abs(slope.value - own) <= NEAR * length
 
 
-def _between(one: Measured, other: Measured) -> dict[str, Array]:
+def gradients_of(one: Measured) -> dict[str, Array]:
+    """A function's gradient at its widest."""
+    return {name: one.best[name] for name in one.got.gradients}
+
+
+def between(one: Measured, other: Measured) -> dict[str, Array]:
     """The one gradient less the other."""
     mine, theirs = one.best, other.best
     return {name: mine[name] - theirs[name] for name in one.got.gradients if name in theirs}
-
-
-def _spans(sides: tuple[float, float], length: float) -> bool:
-    """Whether slopes to both sides are as far apart as two gradients are."""
-    return sides[1] - sides[0] > (1 - NEAR) * length
 
 
 def slope_along(
@@ -118,7 +100,7 @@ def slope_along(
         return None
     start = arguments.in_float64 if start is None else start
     keys = {arguments.name(key): key for key in arguments.differentiated}
-    size = _size({name: start[keys[name]] for name in direction}, direction)
+    size = size_along({name: start[keys[name]] for name in direction}, direction)
     steps = [size * step for step in STEPS]
     offsets = (0.0, *(side * h for h in steps for side in (1, -1)))
     try:
@@ -142,7 +124,7 @@ def slope_along(
     return Slope(better[best + 1], errors[best], _kink(coarse, fine, rounding[best]))
 
 
-def _size(values: Mapping[str, Array], direction: Mapping[str, Array]) -> float:
+def size_along(values: Mapping[str, Array], direction: Mapping[str, Array]) -> float:
     """The length of what a direction moves; leaves that have no part in it have none in its size."""
     parts = {name: float(np.linalg.norm(part)) for name, part in direction.items()}
     return float(np.hypot.reduce([parts[name] * np.linalg.norm(values[name]) for name in parts])) or 1.0
@@ -172,10 +154,10 @@ def _borne_out(found: list[float], errors: list[float]) -> list[float]:
     ]
 
 
-def _kink(coarse: tuple[float, float], fine: tuple[float, float], noise: float) -> tuple[float, float] | None:
-    """The slopes to both sides, if they stay apart as steps shrink, as a curve's do not, nor noise."""
+def _kink(coarse: tuple[float, float], fine: tuple[float, float], noise: float) -> float:
+    """How far slopes to both sides are apart, if they stay so as steps shrink, unlike a curve's or noise."""
     apart, closer = abs(coarse[0] - coarse[1]), abs(fine[0] - fine[1])
-    return (min(fine), max(fine)) if closer > max(apart / 2, SURE * noise) else None
+    return closer if closer > max(apart / 2, SURE * noise) else 0.0
 
 
 def has_loss_in_float64(one: Measured) -> bool:

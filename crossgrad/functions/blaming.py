@@ -1,15 +1,16 @@
 """Who is wrong among functions that disagree, on what evidence, and what the error looks like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .arbiter import is_at_kink, is_its_own, is_of_its_loss
+from .arbiter import between, gradients_of, is_its_own, is_of_its_loss
 from .arguments import Arguments
-from .closer import agree_beside, is_consistent
+from .closer import is_consistent
 from .grain import grain
 from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
+from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
 from .runs import LOSS_NAME
@@ -24,10 +25,9 @@ STEPS = "its loss in float64 moves in steps, as if part of it were rounded, or c
 FEW = 16.0
 """Steps that a loss moves in by which it may be off, and ulp of its dtype that a step has to exceed."""
 
-KINK = (
-    "nobody is called wrong: the loss has a kink here, and each gradient is between its slopes to both sides"
-)
+KINK = "nobody is called wrong: the loss has a kink here, and around it the gradients agree"
 
+BEYOND = "the loss has a kink here, and its gradient is none of those around, nor between them"
 
 ANOTHER = (
     "the functions agree with each other, and so they do in float64, but what they compute there is far from "
@@ -92,6 +92,10 @@ class Dispute:
         """The quantities in which two disagree."""
         return disagreeing(self.comparisons, one, other)
 
+    def differing(self, one: str) -> list[str]:
+        """Those from which it differs, of the largest group first."""
+        return [other for group in self.groups for other in group if self.apart(one, other)]
+
     def agree(self, names: Sequence[str]) -> bool:
         return len(groups(names, self.comparisons)) == 1
 
@@ -124,10 +128,10 @@ def find_wrong(
     if len(dispute.groups) < 2:
         together = any(c.judgement.reason == TOGETHER for c in comparisons)
         return Finding(tuple(imprecise), (ANOTHER,) if together else ())
-    verdicts = {name: _consistent(m, dispute) for name, m in by_name.items()}
-    if all(verdicts.values()) and _is_about_a_kink(dispute):
-        return Finding(tuple(imprecise), (KINK,), convention=not imprecise)
-    blames = _by_slopes(verdicts, dispute)
+    if _is_about_a_kink(dispute):
+        beyond = _by_what_is_around(dispute)
+        return Finding((*imprecise, *beyond), () if beyond else (KINK,), convention=not (beyond or imprecise))
+    blames = _by_slopes({name: _consistent(m, dispute) for name, m in by_name.items()}, dispute)
     rest = Finding(tuple(blames)) if blames else _by_majority(dispute)
     return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
 
@@ -136,31 +140,48 @@ def _consistent(one: Measured, dispute: Dispute) -> bool | None:
     """Whether a function's gradient is that of its own loss, beside one of each group that is not its own."""
     if one.redraws:
         return None  # its loss in float64 is another one
-    others = [dispute.functions[group[0]] for group in dispute.groups if one.name not in group]
-    answers = [
-        is_of_its_loss(one, dispute.arguments)
-        if dispute.apart(one.name, other.name) == [LOSS_NAME]
-        else is_its_own(one, other, dispute.arguments)
-        for other in others
-    ]
+    others = [dispute.functions[group[0]] for group in dispute.groups if dispute.apart(one.name, group[0])]
+    answers = [_is_its_own(one, other, dispute) for other in others]
     if any(answer is False for answer in answers):
         return False
-    return True if any(answers) else _by_the_others_loss(one, others, dispute.arguments)
+    return True if any(answers) else _by_the_others_loss(one, others, dispute)
 
 
-def _by_the_others_loss(one: Measured, others: Sequence[Measured], arguments: Arguments) -> bool | None:
+def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None:
+    """Whether `one`'s gradient is that of its own loss, where `other` differs; at a kink that is unknown."""
+    arguments = dispute.arguments
+    if dispute.apart(one.name, other.name) == [LOSS_NAME]:
+        answer, towards = is_of_its_loss(one, arguments), gradients_of(one)
+    else:
+        answer, towards = is_its_own(one, other, arguments), between(one, other)
+    return None if answer is None or jumps(one, towards, arguments) else answer
+
+
+def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
     """A function without a loss is wrong if another with one differs from it and is right."""
     if one.got.loss is not None:
         return None
-    answers = [is_its_own(other, one, arguments) for other in others]
+    answers = [_is_its_own(other, one, dispute) for other in others]
     return False if any(answers) else None
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:
-    one, other = (dispute.functions[group[0]] for group in dispute.groups[:2])
-    if LOSS_NAME in dispute.apart(one.name, other.name) or not agree_beside(one, other, dispute.arguments):
+    """Whether all groups differ by what they take for the gradient at a kink."""
+    if not all(m.is_followed for m in dispute.functions.values()):
         return False
-    return is_at_kink(one, other, dispute.arguments) and is_at_kink(other, one, dispute.arguments)
+    one, *others = (dispute.functions[group[0]] for group in dispute.groups)
+    return all(
+        LOSS_NAME not in dispute.apart(one.name, other.name)
+        and differ_by_a_kink(one, other, dispute.arguments)
+        for other in others
+    )
+
+
+def _by_what_is_around(dispute: Dispute) -> list[FunctionBlame]:
+    """Those whose gradient at a kink is neither to one side of it nor between."""
+    differing = [name for name in dispute.functions if dispute.differing(name)]
+    beyond = [name for name in differing if is_beyond(dispute.functions[name], dispute.arguments)]
+    return [dispute.blame(name, _another(name, dispute, beyond), BEYOND) for name in beyond]
 
 
 def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[FunctionBlame]:
@@ -172,7 +193,7 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
         evidence = {name: WITHOUT.format(right[0]) if name in without else SLOPE for name in wrong}
         return dispute.blames(evidence, right[0])
     if wrong:
-        return [dispute.blame(name, _another(name, dispute), SLOPE) for name in wrong]
+        return [dispute.blame(name, _another(name, dispute, wrong), SLOPE) for name in wrong]
     return _by_a_closer_look(dispute)
 
 
@@ -183,7 +204,7 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
         return []
     if _is_convention(dispute.looks_like(largest[0], second[0])):
         return []
-    grains = {name: grain(m, dispute.arguments) for name, m in functions.items()}
+    grains = {name: _grain(m, dispute.arguments) for name, m in functions.items()}
     answers = {name: is_consistent(m, dispute.arguments) for name, m in functions.items() if not grains[name]}
     right = [name for name, answer in answers.items() if answer]
     if not right or not dispute.agree(right):
@@ -198,6 +219,11 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
     evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
     evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
     return dispute.blames(evidence, right[0])
+
+
+def _grain(one: Measured, arguments: Arguments) -> float:
+    """As `grain`; at a kink it is not known, as a loss may stand still to one side."""
+    return 0.0 if jumps(one, gradients_of(one), arguments) else grain(one, arguments)
 
 
 def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
@@ -258,6 +284,6 @@ def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison])
     return blames
 
 
-def _another(name: str, dispute: Dispute) -> str:
-    """One to hold a wrong function against: of the largest group, if that is not it alone."""
-    return next(other for other in (*dispute.groups[0], *dispute.functions) if other != name)
+def _another(name: str, dispute: Dispute, wrong: Collection[str]) -> str:
+    """One to hold a wrong function against, from which it differs: that is not wrong, if there is one."""
+    return min(dispute.differing(name), key=lambda other: other in wrong)

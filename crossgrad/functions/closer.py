@@ -38,9 +38,6 @@ DECISIVE = 1e-3
 NUDGE = 2.0**-10
 """Of a leaf's root mean square, by which its numbers are moved: off kinks that they may be at."""
 
-SAME = 0.1
-"""Of how far gradients differ at the arguments: beside them they differ by less if a kink is the reason."""
-
 
 def is_consistent(one: Measured, arguments: Arguments) -> bool | None:
     """Whether a function's gradient is that of its own loss in all that was tried; None if nothing told."""
@@ -49,7 +46,7 @@ def is_consistent(one: Measured, arguments: Arguments) -> bool | None:
     seen: list[bool | None] = []
     for scale in SCALES:
         at = _beside(arguments, scale)
-        gradients = _gradients(one, at)
+        gradients = gradients_at(one, at)
         for direction in _directions(gradients):
             seen.append(_meets(one, gradients, direction, arguments, at))
             if seen[-1] is False:
@@ -59,16 +56,7 @@ def is_consistent(one: Measured, arguments: Arguments) -> bool | None:
     return True if True in seen else None
 
 
-def agree_beside(one: Measured, other: Measured, arguments: Arguments) -> bool:
-    """Whether gradients that differ at the arguments do not beside them: what differs is taken at a kink."""
-    at = _beside(arguments, 1.0)
-    ours, theirs = _gradients(one, at), _gradients(other, at)
-    shared = [name for name in ours if name in theirs]
-    apart = norm({name: one.best[name] - other.best[name] for name in shared})
-    return bool(shared) and norm({name: ours[name] - theirs[name] for name in shared}) <= SAME * apart
-
-
-def _gradients(one: Measured, at: Values) -> dict[str, Array]:
+def gradients_at(one: Measured, at: Values) -> dict[str, Array]:
     """The gradient in float64; nothing if there is none that is finite."""
     try:
         found = one.runner.run(Point(at, wide=True)).gradients
@@ -105,7 +93,7 @@ def _meets(
     at: Values,
 ) -> bool | None:
     slope = slope_along(one, direction, arguments, at)
-    if slope is None or slope.sides is not None:
+    if slope is None or slope.kink:
         return None
     parts = {name: float(np.vdot(gradients[name], part)) for name, part in direction.items()}
     length = sum(float(np.linalg.norm(gradients[n]) * np.linalg.norm(part)) for n, part in direction.items())

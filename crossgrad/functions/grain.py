@@ -7,7 +7,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
-from .arbiter import EPS, has_loss_in_float64, loss_at, moved, norm
+from .arbiter import EPS, gradients_of, has_loss_in_float64, loss_at, moved, norm
 from .arguments import Arguments, Key, Values
 from .measuring import Measured
 from .points import Point
@@ -85,7 +85,7 @@ def is_stepwise(one: Measured, names: Collection[str], arguments: Arguments) -> 
 
 
 def _line(one: Measured, arguments: Arguments) -> _Line | None:
-    gradients = {name: one.best[name] for name in one.got.gradients}
+    gradients = gradients_of(one)
     length = norm(gradients)
     if not np.isfinite(length) or length == 0.0:
         return None

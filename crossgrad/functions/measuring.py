@@ -45,6 +45,11 @@ class Measured:
     def name(self) -> str:
         return self.runner.name
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether its runs in float64 are of the same function."""
+        return not self.redraws and (self.reference is not None or self.got.is_wide)
+
     @cached_property
     def best(self) -> dict[str, Array]:
         """What it gives at its widest."""
