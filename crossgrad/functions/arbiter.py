@@ -48,21 +48,8 @@ class Slope:
     kink: float
 
 
-def is_its_own(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
-    """Whether `one`'s gradient is that of its own loss, where it differs from `other`'s; None if unknown."""
-    towards = between(one, other)
-    if not np.isfinite(norm(towards)):
-        return is_of_its_loss(one, arguments)  # there is no direction to NaN
-    return _follows(one, towards, arguments)
-
-
-def is_of_its_loss(one: Measured, arguments: Arguments) -> bool | None:
-    """Whether a function's gradient is as long as its own loss is steep: for gradients that do not differ."""
-    return _follows(one, gradients_of(one), arguments)
-
-
-def _follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
-    """Whether the loss's slope in a direction is what the gradient says it is."""
+def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
+    """Whether the loss's slope in a direction is what the gradient says it is; None if unknown."""
     length = norm(towards)
     if not np.isfinite(length) or length == 0.0:
         return None

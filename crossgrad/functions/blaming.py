@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arbiter import between, gradients_of, is_its_own, is_of_its_loss
+from .arbiter import between, follows, gradients_of, norm
 from .arguments import Arguments
 from .closer import is_consistent
 from .grain import grain
@@ -149,12 +149,11 @@ def _consistent(one: Measured, dispute: Dispute) -> bool | None:
 
 def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None:
     """Whether `one`'s gradient is that of its own loss, where `other` differs; at a kink that is unknown."""
-    arguments = dispute.arguments
-    if dispute.apart(one.name, other.name) == [LOSS_NAME]:
-        answer, towards = is_of_its_loss(one, arguments), gradients_of(one)
-    else:
-        answer, towards = is_its_own(one, other, arguments), between(one, other)
-    return None if answer is None or jumps(one, towards, arguments) else answer
+    towards = between(one, other)
+    if dispute.apart(one.name, other.name) == [LOSS_NAME] or not np.isfinite(norm(towards)):
+        towards = gradients_of(one)  # there is no direction to what is equal, nor to NaN
+    answer = follows(one, towards, dispute.arguments)
+    return None if answer is None or jumps(one, towards, dispute.arguments) else answer
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:

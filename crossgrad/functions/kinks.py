@@ -41,20 +41,24 @@ Of n kinks that are crossed at random, and whose sides a right gradient may all 
 
 
 def jumps(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool:
-    """Whether a gradient is another at opposite points around, beside the length of `towards`."""
-    length = norm(towards)
-    if not 0 < length < np.inf:
-        return False
-    return max(_apart(*pair) for pair in _around(one, towards, arguments)) > NEAR * length
+    """Whether a gradient is another at opposite points around, or none, beside the length of `towards`."""
+    found = [_apart(*pair) for pair in _around(one, towards, arguments)]
+    return not np.max(found) <= NEAR * norm(towards)
 
 
 def differ_by_a_kink(one: Measured, other: Measured, arguments: Arguments) -> bool:
     """Whether two gradients both jump, and are the same at points around."""
     towards = between(one, other)
-    if not all(jumps(m, towards, arguments) for m in (one, other)):
+    if not np.isfinite(norm(towards)) or not all(jumps(m, towards, arguments) for m in (one, other)):
         return False
     both = zip(*(_around(m, towards, arguments) for m in (one, other)), strict=True)
-    return all(_are_close(ours, theirs) for ours, theirs in both)
+    seen = [
+        (_apart(ours, theirs), float(np.linalg.norm(ours)))
+        for pairs in both
+        for ours, theirs in zip(*pairs, strict=True)
+    ]
+    apart, size = np.max(seen, axis=0)
+    return bool(apart <= min(CLOSE * size, NEAR * norm(towards)))
 
 
 def is_beyond(one: Measured, arguments: Arguments) -> bool:
@@ -72,11 +76,14 @@ def is_beyond(one: Measured, arguments: Arguments) -> bool:
 
 def _is_beyond(one: Measured, own: Array, direction: Mapping[str, Array], arguments: Arguments) -> bool:
     along = Flat(direction).values
-    around = [g for pair in _around(one, direction, arguments) for g in pair]
-    parts = [float(np.dot(g, along)) for g in around]
-    size = max(float(np.linalg.norm(g)) for g in around)
-    off = min(abs(float(np.dot(own, along)) - part) for part in parts)
-    return bool(np.ptp(parts) < FLAT * off and off > CLOSE * size * np.linalg.norm(along))
+    seen = [
+        (float(np.dot(g, along)), float(np.linalg.norm(g)))
+        for pair in _around(one, direction, arguments)
+        for g in pair
+    ]
+    parts, sizes = np.transpose(seen)
+    off = np.min(np.abs(np.dot(own, along) - parts))
+    return bool(np.ptp(parts) < FLAT * off and off > CLOSE * np.max(sizes) * np.linalg.norm(along))
 
 
 def _around(
@@ -126,7 +133,3 @@ def _leaves(arguments: Arguments, names: Collection[str]) -> dict[str, Array]:
 
 def _apart(above: Array, below: Array) -> float:
     return float(np.linalg.norm(above - below))
-
-
-def _are_close(ours: tuple[Array, Array], theirs: tuple[Array, Array]) -> bool:
-    return all(_apart(*pair) <= CLOSE * np.linalg.norm(pair[0]) for pair in zip(ours, theirs, strict=True))
