@@ -131,6 +131,13 @@ def test_parameter_that_overflows_the_dtype_is_named(dtype: str, value: float, l
     ]
 
 
+@pytest.mark.parametrize("loss", ["mse", "mse-sum", "half-mse"])
+def test_targets_that_one_is_nothing_to(loss: str) -> None:
+    """1e20 and 1 more are one number of float64: the loss's bend between them is still the loss's."""
+    x, y = good_batch()
+    assert checked(batch=(x, np.full_like(y, 1e20)), loss=loss).verdict == "nonfinite-agree"
+
+
 def test_largest_number_of_float16_is_taken() -> None:
     params = good_params()
     params[1][0][0, 1] = 65519  # rounds to 65504
