@@ -110,7 +110,8 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
                 raise _no_array(place_of((n, path)), leaf)
     if dtype is not None:
         storage = _format(dtype).storage
-        values = {key: value.astype(storage) if is_float(value) else value for key, value in values.items()}
+        with np.errstate(over="ignore"):
+            values = {k: value.astype(storage) if is_float(value) else value for k, value in values.items()}
     arguments = Arguments(trees, values, numbers, isinstance(argnums, int))
     _require_floats(arguments)
     return arguments

@@ -62,6 +62,7 @@ class Runner:
     ) -> None:
         self.function, self._arguments = function, arguments
         self._framework = _framework(function.framework)
+        self._errstate = np.geterr()  # what functions do is the caller's; comparing switches it off
         self._rename, self._transpose = rename, transpose
         self._own = arguments
         self._places = {arguments.name(k): _itself(arguments, k) for k in arguments.differentiated}
@@ -116,7 +117,8 @@ class Runner:
         """
         values = self._values(point)
         try:
-            raw = self._runnable.run(values, point.noise())
+            with np.errstate(**self._errstate):
+                raw = self._runnable.run(values, point.noise())
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}: {error}") from None
         except Exception as error:

@@ -1,0 +1,55 @@
+"""What overflows is judged, and no warning of NumPy's about it escapes: pytest makes errors of them here."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+torch = pytest.importorskip("torch")
+
+
+def squares(x: Any) -> Any:
+    return (x**2).sum()
+
+
+def softmax_by_hand(z: Any) -> Any:
+    exponentials = np.exp(z)
+    p = exponentials / exponentials.sum()
+    return -np.log(p[0]), p - (np.arange(3) == 0).astype(z.dtype)
+
+
+def verdict(function: Any, loss: Any, numbers: Any, dtype: str) -> str:
+    functions = crossgrad.gradient(function, "numpy", "by hand"), crossgrad.loss(loss, "torch", "torch")
+    return str(crossgrad.compare_gradients(*functions, args=(np.asarray(numbers),), dtype=dtype).verdict)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("float16", 1e5), ("bfloat16", 1e20), ("float32", 1e20), ("float32", 1e40), ("float64", 1e160)],
+)
+def test_squares_that_overflow(dtype: str, size: float) -> None:
+    numbers = size * np.linspace(-2, 2, 9)
+    assert verdict(lambda x: (squares(x), 2 * x), squares, numbers, dtype) == "nonfinite-agree"
+    assert verdict(lambda x: (squares(x), 3 * x), squares, numbers, dtype) not in ("agree", "undecidable")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_softmax_that_overflows(dtype: str) -> None:
+    """Infinity by infinity is NaN, in gradients that differences and closer looks are taken of."""
+    logits = np.array([0.95, 0.94, 0.93]) * (100 if dtype == "float32" else 1e200)
+    assert verdict(softmax_by_hand, lambda z: -torch.log_softmax(z, 0)[0], logits, dtype) != "agree"
+
+
+def test_functions_are_run_as_their_caller_has_numpy_set() -> None:
+    seen = []
+
+    def loss(x: Any) -> Any:
+        seen.append(np.geterr()["over"])
+        return squares(x)
+
+    with np.errstate(over="raise"):
+        both = crossgrad.loss(loss, "torch", "one"), crossgrad.loss(squares, "torch", "other")
+        crossgrad.compare_gradients(*both, args=(np.ones(3),))
+    assert set(seen) == {"raise"}
