@@ -227,6 +227,8 @@ class Runner:
         array = self._framework.to_numpy(loss)
         if array is None or array.size != 1:
             raise InvalidInput(f"{self.name}: its loss is {shortened(repr(loss))}: expected one number")
+        if array.dtype.kind not in "fiub" and not is_float(array):
+            raise InvalidInput(f"{self.name}: its loss is {array.dtype}: expected a real number")
         return np.asarray(array).reshape(())
 
 
