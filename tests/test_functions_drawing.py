@@ -71,6 +71,23 @@ def test_one_that_draws_is_found_beside_another_and_nobody_blamed(
     assert crossgrad.compare_gradients(one, other, args=ARGS).verdict == "disagree"
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in-a-dict"])
+def test_a_key_among_the_arguments_is_passed_on(inside: bool) -> None:
+    """`jax.random.key` makes arrays that hold no numbers."""
+    jax = pytest.importorskip("jax")
+
+    def masked(w: Any, x: Any, streams: Any) -> Any:
+        key = streams["mask"] if inside else streams
+        return plain(w, 2 * x * jax.random.bernoulli(key, 0.5, x.shape))
+
+    key = jax.random.key(0)
+    both = crossgrad.loss(masked, "jax", "one"), crossgrad.loss(masked, "jax", "other")
+    report = crossgrad.compare_gradients(*both, args=(*ARGS, {"mask": key} if inside else key))
+    assert report.verdict == "agree", str(report)
+    with pytest.raises(crossgrad.InvalidInput, match="move it to an argument that argnums leaves out"):
+        crossgrad.compare_gradients(*both, args=(*ARGS, key), argnums=2)
+
+
 def drawing_in_numpy(w: Any, x: Any) -> Any:
     return by_hand(w, x + np.random.default_rng(0).standard_normal(x.shape, dtype=x.dtype))
 

@@ -141,9 +141,16 @@ def as_array(leaf: Any) -> Array | None:
         from .frameworks.torch import to_numpy
 
         return to_numpy(leaf)
-    if jax is not None and isinstance(leaf, jax.Array):
+    if jax is not None and isinstance(leaf, jax.Array) and not _is_key(leaf):
         return np.asarray(leaf)
     return None
+
+
+def _is_key(array: Any) -> bool:
+    """Whether an array of JAX's holds keys of random streams, as `jax.random.key` makes: no numbers."""
+    import jax
+
+    return bool(jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
 def _require_tuple(args: Any) -> None:
