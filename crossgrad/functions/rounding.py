@@ -74,6 +74,7 @@ class Rounding:
             part *= numbers[block]
         return moved.reshape(array.shape)
 
+    @np.errstate(all="ignore")
     def of_result(self, array: Array, terms: float) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds."""
         self._operations += 1

@@ -6,8 +6,9 @@ because Python decides on its values, is run as it is, and rounds at random in
 its inputs alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
+from ..sums import Again, of_indexed_sums, of_running_sums
 from .jax_loops import LOOPS, TracedRounding, compiled
 
 INLINED = {
@@ -36,6 +38,13 @@ EXACT = {
     *("rev", "slice", "dynamic_slice", "concatenate", "copy"),
 }
 """Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
+
+
+RUNNING = {"cumsum", "cumlogsumexp"}
+"""Operations that give running sums; that of a product rounds no more than its factors did."""
+
+SCATTERING = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
+"""What an operation that adds to where an index says is told."""
 
 
 class Runnable:
@@ -193,12 +202,13 @@ class _Interpreter:
             return self._loop(equation, inputs, self._rounding)
         bound = primitive.get_bind_params(equation.params)
         functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
-        found = primitive.bind(*functions, *inputs, **options)
+        bind = partial(primitive.bind, *functions, **options)
+        found = bind(*inputs)
         results = list(found) if primitive.multiple_results else [found]
         if self._rounding is None or primitive.name in EXACT:
             return results
-        terms = _terms(equation, inputs, results)
-        return [_rounded(value, self._rounding, terms) for value in results]
+        rounds = _round(equation, inputs, results, bind)
+        return [_rounded(value, self._rounding, rounds) for value in results]
 
     def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
         if isinstance(rounding, TracedRounding):  # a loop in a loop: compiled with it
@@ -218,12 +228,13 @@ class _Interpreter:
         ]
 
 
-def _rounded(value: Any, rounding: Rounding | TracedRounding, terms: float) -> Any:
+def _rounded(value: Any, rounding: Rounding | TracedRounding, rounds: Callable[..., Any]) -> Any:
+    """A value, rounded by `rounds`, which takes the rounding, an array, and the library that it is of."""
     if getattr(value, "dtype", None) != np.float64 or not value.size:
         return value
     if isinstance(rounding, TracedRounding):
-        return rounding.of_result(value, terms)
-    return jax.numpy.asarray(rounding.of_result(np.asarray(value), terms))
+        return rounds(rounding, value, xp=jax.numpy)
+    return jax.numpy.asarray(rounds(rounding, np.asarray(value), xp=np))
 
 
 def _primitives(value: Any) -> Iterator[str]:
@@ -249,6 +260,31 @@ def _held(held: Any) -> tuple[Jaxpr, Sequence[Any]]:
     return (held, ()) if isinstance(held, Jaxpr) else (held.jaxpr, held.consts)
 
 
+def _round(
+    equation: Any, inputs: Sequence[Any], results: Sequence[Any], bind: Callable[..., Any]
+) -> Callable[..., Any]:
+    """How an operation rounds, for `_rounded`; `bind` is the operation."""
+    name, params = equation.primitive.name, equation.params
+    if name in RUNNING:
+        again = _again(inputs, bind)
+        return partial(of_running_sums, again=again, axis=params["axis"], reverse=params["reverse"])
+    if name == "scatter-add":
+        scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
+        return partial(of_indexed_sums, again=_again(inputs, scatter))
+    terms = _terms(equation, inputs, results)
+    return lambda rounding, array, xp: rounding.of_result(array, terms)
+
+
+def _again(inputs: Sequence[Any], bind: Callable[..., Any]) -> Again:
+    """An operation once more, on parts of its inputs that are numbers; in float64."""
+
+    def again(part: Callable[[Any], Any]) -> Any:
+        parts = [part(v) if getattr(v, "dtype", None) == np.float64 else v for v in inputs]
+        return bind(*parts).astype(np.float64)
+
+    return again
+
+
 def _terms(equation: Any, inputs: Sequence[Any], results: Sequence[Any]) -> float:
     """How many terms each element of a result is the sum of."""
     name = equation.primitive.name
@@ -259,6 +295,6 @@ def _terms(equation: Any, inputs: Sequence[Any], results: Sequence[Any]) -> floa
         kernel = np.shape(inputs[1])
         out = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
         return float(np.prod(kernel) / max(1, out))
-    if name.startswith(("reduce", "cum")):
+    if name.startswith("reduce"):
         return max(1.0, np.size(inputs[0]) / max(1, np.size(results[0])))
     return 1.0

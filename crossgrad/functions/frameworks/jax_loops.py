@@ -41,6 +41,10 @@ class TracedRounding:
         self._dtype, self._salt, self._operations = dtype, salt, 0
         self._turn = jnp.uint64(turn) * jnp.uint64(0xA0761D6478BD642F)
 
+    @property
+    def dtype(self) -> DType:
+        return self._dtype
+
     def at(self, turn: Any) -> "TracedRounding":
         """Another one for each turn of a loop."""
         self._operations += 1

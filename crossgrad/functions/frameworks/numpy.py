@@ -1,7 +1,8 @@
 """NumPy: arrays, and a kind of array that rounds at random wherever it goes through a ufunc."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -11,12 +12,19 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..rounding import Rounding
+from ..sums import of_indexed_sums, of_running_sums
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
 """Functions that round and are no ufuncs."""
 
+RUNNING = (np.add, np.logaddexp, np.logaddexp2)
+"""Ufuncs whose `accumulate` gives running sums; that of a product rounds no more than its factors did."""
+
 SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip")
 """Ufuncs that return one of their operands: they round nothing, and derivatives look for it there."""
+
+Round = Callable[[Rounding, Array], Array]
+"""How the result of an operation is rounded."""
 
 
 class Runnable:
@@ -56,27 +64,31 @@ class _Noisy(np.ndarray[Any, Any]):
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:
         plain = [_plain(value) for value in inputs]
+        if method == "accumulate" and out is not None:
+            plain[0] = plain[0].copy()  # which may be where the sums are written
         if out is not None:
             options["out"] = tuple(map(_plain, out))
         if "where" in options:
             options["where"] = _plain(options["where"])
+        if method == "at":
+            return _round_at(self.rounding, ufunc, *plain)
         result = getattr(ufunc, method)(*plain, **options)
         if ufunc.__name__ in SELECTING:
             return out[0] if out is not None else _still_watched(result, self.rounding)
         if out is not None:
             for target in options["out"]:
-                _round_in_place(target, self.rounding, _terms(ufunc, method, plain, target))
+                _round_in_place(target, self.rounding, _round(ufunc, method, plain, options, target))
             return out[0] if len(out) == 1 else out
         if isinstance(result, tuple):
-            return tuple(_rounded(part, self.rounding, 1.0) for part in result)
-        return _rounded(result, self.rounding, _terms(ufunc, method, plain, result))
+            return tuple(_rounded(part, self.rounding, _of_terms(1.0)) for part in result)
+        return _rounded(result, self.rounding, _round(ufunc, method, plain, options, result))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         result = super().__array_function__(function, types, args, kwargs)
         if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
-        return _rounded(_plain(result), self.rounding, max(1.0, terms / max(1, np.size(result))))
+        return _rounded(_plain(result), self.rounding, _of_terms(max(1.0, terms / max(1, np.size(result)))))
 
 
 def _tell_autograd() -> None:
@@ -95,10 +107,10 @@ def _watched(array: Array, rounding: Rounding | None) -> Array:
     return noisy
 
 
-def _rounded(result: Any, rounding: Rounding, terms: float) -> Any:
+def _rounded(result: Any, rounding: Rounding, rounds: Round) -> Any:
     if not isinstance(result, np.ndarray | np.floating) or result.dtype != np.float64:
         return result  # what stands for an array, as autograd's boxes do, has its own operations
-    return _watched(rounding.of_result(np.asarray(result), terms), rounding)
+    return _watched(rounds(rounding, np.asarray(result)), rounding)
 
 
 def _still_watched(result: Any, rounding: Rounding) -> Any:
@@ -107,19 +119,47 @@ def _still_watched(result: Any, rounding: Rounding) -> Any:
     return _watched(np.asarray(result), rounding) if is_array else result
 
 
-def _round_in_place(target: Any, rounding: Rounding, terms: float) -> None:
+def _round_in_place(target: Any, rounding: Rounding, rounds: Round) -> None:
     if getattr(target, "dtype", None) == np.float64:
-        target[...] = rounding.of_result(target, terms)
+        target[...] = rounds(rounding, target)
+
+
+def _round_at(rounding: Rounding, ufunc: Any, target: Any, indices: Any, *operands: Any) -> None:
+    """``ufunc.at``, which comes as often to an element as the index names it."""
+    before = target.copy()
+    ufunc.at(target, indices, *operands)
+    if ufunc not in (np.add, np.subtract) or target.dtype != np.float64:
+        return
+    values = np.asarray(operands[0], np.float64) * (1 if ufunc is np.add else -1)
+
+    def again(part: Callable[[Array], Array]) -> Array:
+        start = part(before)
+        np.add.at(start, indices, part(values))
+        return start.astype(np.float64)
+
+    _round_in_place(target, rounding, partial(of_indexed_sums, again=again))
 
 
 def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, _Noisy) else value
 
 
-def _terms(ufunc: Any, method: str, inputs: Sequence[Any], result: Any) -> float:
-    """How many terms each element of a result is the sum of."""
+def _of_terms(terms: float) -> Round:
+    """A result each element of which is the sum of so many terms."""
+    return partial(Rounding.of_result, terms=terms)
+
+
+def _round(ufunc: Any, method: str, inputs: Sequence[Any], options: Mapping[str, Any], result: Any) -> Round:
+    """How a ufunc rounds, by how many terms each element of its result is the sum of."""
     if ufunc is np.matmul:
-        return float(np.shape(inputs[0])[-1])
-    if method in ("reduce", "accumulate", "reduceat"):
-        return max(1.0, np.size(inputs[0]) / max(1, np.size(result)))
-    return 1.0
+        return _of_terms(float(np.shape(inputs[0])[-1]))
+    if method == "accumulate" and ufunc in RUNNING:
+        axis = options.get("axis", 0)
+
+        def again(part: Callable[[Array], Array]) -> Array:
+            return np.asarray(ufunc.accumulate(part(inputs[0]), axis), np.float64)
+
+        return partial(of_running_sums, again=again, axis=axis)
+    if method in ("reduce", "reduceat"):
+        return _of_terms(max(1.0, np.size(inputs[0]) / max(1, np.size(result))))
+    return _of_terms(1.0)

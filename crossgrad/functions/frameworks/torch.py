@@ -1,6 +1,6 @@
 """PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,12 +14,22 @@ from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..rounding import Rounding
+from ..sums import Again, of_indexed_sums, of_running_sums
 
 SELECTING = {
     *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
     *("clamp", "clamp_min", "clamp_max", "cummax", "cummin", "sort", "topk"),
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
+
+RUNNING = {"cumsum", "logcumsumexp"}
+"""Operations that give running sums; that of a product rounds no more than its factors did."""
+
+INDEXED = {
+    *("index_put", "_index_put_impl", "_unsafe_index_put", "put", "index_add", "scatter_add"),
+    *("scatter_reduce", "embedding_dense_backward"),
+}
+"""Operations that add to where an index says, however often."""
 
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
 """Operations that write, but to the shape alone, not to what was rounded before."""
@@ -67,6 +77,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.draws: str | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = _kept(func, args)
         result = func(*args, **(kwargs or {}))
         if torch.Tag.nondeterministic_seeded in func.tags:
             self.draws = _name(func)
@@ -75,14 +86,54 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result  # a view of what was rounded before
         if _name(func).rstrip("_") in SELECTING or _name(func) in RESHAPING:
             return result
-        tree_map(lambda value: self._disturb(value, func, args), result)
+        tree_map(lambda value: self._disturb(value, func, given, kwargs), result)
         return result
 
-    def _disturb(self, value: Any, func: Any, args: Any) -> None:
-        if not isinstance(value, torch.Tensor) or value.dtype is not torch.float64 or not value.numel():
+    def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any) -> None:
+        if not _is_wide(value) or not value.numel():
             return
-        rounded = self._rounding.of_result(value.detach().cpu().numpy(), _terms(func, args, value))
+        exact, name = _host(value), _name(func).rstrip("_")
+        if name in RUNNING:
+            rounded = of_running_sums(self._rounding, exact, _again(func, args), args[1])
+        elif _is_indexed_sum(name, args, kwargs):
+            rounded = of_indexed_sums(self._rounding, exact, _again(func, args))
+        else:
+            rounded = self._rounding.of_result(exact, _terms(func, args, value))
         value.copy_(torch.from_numpy(rounded))
+
+
+def _is_wide(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype is torch.float64
+
+
+def _host(tensor: torch.Tensor) -> Array:
+    array: Array = tensor.detach().cpu().numpy()
+    return array
+
+
+def _kept(func: Any, args: Any) -> Any:
+    """Arguments as they are before an operation of sums writes into the first."""
+    name = _name(func)
+    writes = name.endswith("_") and name.rstrip("_") in INDEXED | RUNNING
+    return (args[0].clone(), *args[1:]) if writes else args
+
+
+def _is_indexed_sum(name: str, args: Any, kwargs: Any) -> bool:
+    if name == "scatter_reduce":
+        return bool(args[4] == "sum")
+    if name == "embedding_dense_backward":
+        return not args[4]  # else divided by how many there are
+    return name in INDEXED and not (kwargs and "alpha" in kwargs)
+
+
+def _again(func: Any, args: Any) -> Again:
+    """An operation once more, on parts of its inputs that are numbers."""
+
+    def again(part: Callable[[Array], Array]) -> Array:
+        parts = [NATIVE.array(part(_host(a))).to(a.device) if _is_wide(a) else a for a in args]
+        return _host(func.overloadpacket(*parts).double())
+
+    return again
 
 
 def _name(func: Any) -> str:
