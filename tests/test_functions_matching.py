@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgrad import compare_gradients, gradient
-from crossgrad.functions.matching import Place, match, propose
+from crossgrad import compare_gradients, gradient, loss
+from crossgrad.functions.matching import match
+from crossgrad.functions.places import Place
+from crossgrad.functions.proposing import propose
 from crossgrad.networks.errors import InvalidInput
 
 RNG = np.random.default_rng(0)
@@ -56,6 +58,93 @@ def test_values_tell_what_is_what(axes: list[int], order: list[int]) -> None:
     assert {name: place.name for name, place in found.items()} == {f"part{k}": f"leaf{k}" for k in range(5)}
     for name, place in found.items():
         np.testing.assert_array_equal(place.there(own[name]), others[place.name])
+
+
+KERNELS = [RNG.normal(size=(4, 4)) for _ in range(3)]
+ZEROS, ONES, UNIT = np.zeros(4), np.ones(4), np.eye(4)
+
+
+def layers(names: str, first: int, *kinds: str, leaves: Any = KERNELS) -> dict[str, Any]:
+    """Layers of kernels, and of zeros that are in all of them the same."""
+    own = {names.format(first + n, kinds[0]): leaf for n, leaf in enumerate(leaves)}
+    return own | {names.format(first + n, kind): ZEROS for n in range(len(leaves)) for kind in kinds[1:]}
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        (layers("Dense_{}/{}", 0, "kernel", "bias"), layers("fc{}/{}", 1, "weight", "bias")),
+        (layers("{1}_{0}", 0, "kernel", "bias"), layers("{1}{0}", 1, "W", "b")),
+        (layers("{}/{}", 0, "0", "1"), layers("layers.{}.{}", 1, "weight", "bias")),
+        (layers("h/{}/{}", 7, "attn/w", "ln/b"), layers("block_{}/{}", 0, "Dense_0/kernel", "LayerNorm_0/b")),
+    ],
+    ids=["flax", "flat", "tuples", "deep"],
+)
+@pytest.mark.parametrize("reverse", [False, True], ids=["", "reversed"])
+def test_leaves_of_equal_values_follow_their_layers(own: Any, others: Any, reverse: bool) -> None:
+    """Biases of zeros: names alone would have taken Dense_1/bias for fc1/bias."""
+    if reverse:
+        own = dict(zip(own, [*list(own.values())[2::-1], *list(own.values())[3:]], strict=True))
+    found = propose(own, others, same_values=True)
+    order = [2, 1, 0, 5, 4, 3] if reverse else range(6)
+    assert [list(others).index(found[name].name) for name in own] == list(order)
+    assert not any(place.guessed for place in found.values())
+
+
+def test_norms_of_a_layer_stay_in_their_order() -> None:
+    own = {f"h/{k}/ln_{n}/scale": ONES for k in range(12) for n in range(2)}
+    others = {f"blocks.{k}.norm{n + 1}.weight": ONES for k in range(12) for n in range(2)}
+    own |= {f"h/{k}/w": k * UNIT + KERNELS[0] for k in range(12)}
+    others |= {f"blocks.{k}.kernel": k * UNIT + KERNELS[0] for k in range(12)}
+    shuffled = dict(sorted(own.items()))  # as JAX does: h/10 before h/2
+    found = propose(shuffled, others, same_values=True)
+    assert [found[name].name for name in own] == list(others)
+
+
+@pytest.mark.parametrize("square", [UNIT, 0 * UNIT, UNIT + 1], ids=["unit", "zero", "symmetric"])
+def test_a_kernel_that_is_its_own_transpose_is_ported_as_the_others_are(square: Any) -> None:
+    kernels = [KERNELS[0], square]
+    others = layers("fc{}/{}", 1, "weight", leaves=kernels)
+    found = propose(layers("Dense_{}/{}", 0, "kernel", leaves=[W.T for W in kernels]), others, True)
+    assert [(place.axes, place.guessed) for place in found.values()] == [((1, 0), False)] * 2
+    alone = propose({"kernel": square}, {"weight": square}, same_values=True)
+    assert alone["kernel"] == Place("weight", (0, 1), guessed=True)
+
+
+def test_a_guess_is_called_one() -> None:
+    own, others = ({name.format(n): ZEROS for n in (0, 1)} for name in ("bias_{}", "b{}"))
+    found = propose(own, others, same_values=True)
+    assert found == {"bias_0": Place("b0", (0,), guessed=True), "bias_1": Place("b1", (0,), guessed=True)}
+    with pytest.raises(InvalidInput, match=r"with the same values \(a guess: others fit as well\)"):
+        matched(own, others)
+
+
+def test_axes_of_length_one_are_in_no_order() -> None:
+    one = np.ones((1, 1))
+    assert propose({"kernel": one}, {"weight": one}, True) == {"kernel": Place("weight", (0, 1))}
+    turned = propose({"kernel": np.ones((1, 3))}, {"weight": np.ones((3, 1))}, True)
+    assert turned == {"kernel": Place("weight", (1, 0))}
+
+
+def test_a_fresh_port_agrees() -> None:
+    """Biases are zero in it; the one that another layer has would get the other's gradient."""
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    W1, W2, x = (RNG.normal(size=(4, 4)) for _ in range(3))
+    params = {"fc1": {"weight": W1, "bias": ZEROS}, "fc2": {"weight": W2, "bias": ZEROS}}
+    port = {"Dense_0": {"kernel": W1.T, "bias": ZEROS}, "Dense_1": {"kernel": W2.T, "bias": ZEROS}}
+
+    def original(p: Any, x: Any) -> Any:
+        hidden = torch.tanh(x @ p["fc1"]["weight"].T + p["fc1"]["bias"])
+        return ((hidden @ p["fc2"]["weight"].T + p["fc2"]["bias"]) ** 2).mean()
+
+    def ported(p: Any, x: Any) -> Any:
+        hidden = jnp.tanh(x @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"])
+        return ((hidden @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"]) ** 2).mean()
+
+    functions = loss(original, "torch", "torch"), loss(ported, "jax", "flax", args=(port, x))
+    report = compare_gradients(*functions, args=(params, x), rename="auto")
+    assert report.verdict == "agree", str(report)
+    assert not any("guess" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(

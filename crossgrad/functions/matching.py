@@ -1,41 +1,19 @@
 """Which leaf of one structure is which of another: by path, by a map, or a proposal of one."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher, get_close_matches
-from functools import cached_property
-from itertools import permutations
+from difflib import get_close_matches
 
 import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from ..words import listed
+from .places import Place, layouts
+from .proposing import propose
 
 AUTO = "auto"
-MOST_AXES = 4
-"""Of arrays whose layouts are tried out."""
-
 Rename = Mapping[str, str] | str | None
 Transpose = Mapping[str, Sequence[int]] | Collection[str]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a leaf belongs: the name there, and the axes that bring the array into the layout there."""
-
-    name: str
-    axes: tuple[int, ...]
-
-    def there(self, array: Array) -> Array:
-        return np.transpose(array, self.axes) if self.turned else array
-
-    def back(self, array: Array) -> Array:
-        return np.transpose(array, np.argsort(self.axes))
-
-    @cached_property
-    def turned(self) -> bool:
-        return self.axes != tuple(range(len(self.axes)))
 
 
 def match(
@@ -77,39 +55,6 @@ def match(
         mistyped = "" if name in transpose else _mistyped(own, others, None, transpose)
         _require_fit(who, name, own[name], place, others[place.name], same_values, mistyped)
     return found
-
-
-def propose(own: Mapping[str, Array], others: Mapping[str, Array], same_values: bool) -> dict[str, Place]:
-    """The likeliest place of each leaf: same values first, then same shape, then the most alike name."""
-    rated = [
-        (_rating(name, array, other, theirs, axes, same_values), name, Place(other, axes))
-        for name, array in own.items()
-        for other, theirs in others.items()
-        for axes in _layouts(array.shape, theirs.shape)
-    ]
-    found: dict[str, Place] = {}
-    taken: set[str] = set()
-    for _, name, place in sorted(rated, key=lambda entry: entry[0], reverse=True):
-        if name not in found and place.name not in taken:
-            found[name] = place
-            taken.add(place.name)
-    return found
-
-
-def _rating(
-    name: str, array: Array, other: str, theirs: Array, axes: tuple[int, ...], same_values: bool
-) -> tuple[bool, bool, float, bool]:
-    equal = same_values and np.array_equal(np.transpose(array, axes), theirs)
-    alike = SequenceMatcher(None, name.lower(), other.lower()).ratio()
-    return equal, name == other, alike, axes == tuple(range(len(axes)))
-
-
-def _layouts(own: tuple[int, ...], theirs: tuple[int, ...]) -> list[tuple[int, ...]]:
-    if len(own) != len(theirs) or sorted(own) != sorted(theirs):
-        return []
-    if len(own) > MOST_AXES:
-        return [tuple(range(len(own)))] if own == theirs else []
-    return [axes for axes in permutations(range(len(own))) if tuple(own[axis] for axis in axes) == theirs]
 
 
 def _axes(name: str, array: Array, transpose: Transpose) -> tuple[int, ...]:
@@ -155,8 +100,8 @@ def _require_fit(
     turned = place.there(array)
     if turned.shape != theirs.shape:
         hint = ""
-        if layouts := _layouts(array.shape, theirs.shape):
-            hint = f"; if its axes are in another order: transpose={{{name!r}: {layouts[0]}}}"
+        if fitting := layouts(array.shape, theirs.shape):
+            hint = f"; if its axes are in another order: transpose={{{name!r}: {fitting[0]}}}"
         elif turned.size == theirs.size and not same_values:
             hint = f"; its elements are as many: return it in the argument's shape, .reshape{theirs.shape}"
         raise InvalidInput(f"{who}: {name} has shape {turned.shape}, expected {theirs.shape}{hint}{mistyped}")
@@ -180,7 +125,7 @@ def _mistyped(
 
 def _way_out(name: str, array: Array, place: Place, theirs: Array) -> str:
     """Another layout in which two leaves would hold the same numbers, if there is one."""
-    equal = [a for a in _layouts(array.shape, theirs.shape) if np.array_equal(np.transpose(array, a), theirs)]
+    equal = [a for a in layouts(array.shape, theirs.shape) if np.array_equal(np.transpose(array, a), theirs)]
     if not equal:
         return "is it another model's, or has one of the two been trained since?"
     if equal[0] == tuple(range(array.ndim)):
@@ -197,7 +142,7 @@ def _proposal(own: Mapping[str, Array], others: Mapping[str, Array], same_values
         same = same_values and np.array_equal(place.there(own[name]), others[place.name])
         lines.append(
             f"  {_shaped(name, own[name])} looks like {_shaped(place.name, others[place.name])}"
-            f"{' transposed' * place.turned}{', with the same values' * same}"
+            f"{' transposed' * place.turned}{', with the same values' * same}{place.doubt}"
         )
     rename = {name: place.name for name, place in found.items() if name != place.name}
     transpose = {name: place.axes for name, place in found.items() if place.turned}

@@ -12,7 +12,8 @@ from ..networks.errors import InvalidInput, shortened
 from ..words import listed
 from .arguments import Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
-from .matching import AUTO, Place, Rename, Transpose, match
+from .matching import AUTO, Rename, Transpose, match
+from .places import Place
 from .points import Point
 from .returned import described
 from .rounding import Rounding
@@ -88,7 +89,7 @@ class Runner:
         """What ``rename="auto"`` took for what, in words, once run; None if it did not have to."""
         places = {**self._places, **(self._gradient_places or {})}
         pairs = [
-            f"{name} for {place.name}{', its axes in another order' * place.turned}"
+            f"{name} for {place.name}{', its axes in another order' * place.turned}{place.doubt}"
             for name, place in places.items()
             if place.turned or name != place.name
         ]
