@@ -74,14 +74,14 @@ def judge_functions(
 ) -> tuple[LeafComparison, ...]:
     """Judge every quantity of every function against every other function, and against its own reference.
 
-    `sigma` is the noise that functions have together, which a wrong one does not set. Where it is no smaller
-    a function has its own: against itself, against those that agree with it in float64, and without a wider
-    format, as the noise of two is then not to be told from their difference.
+    `sigma` is the noise that functions have together, which a wrong one does not set. A function has its own
+    where that is larger: against itself, as it may compute what the others do not; and where it would be
+    wrong otherwise, against those that agree with it in float64, or that have no wider format either.
     """
-    compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, found, sigma, dtype)]
+    compared = [c for one, other in permutations(found, 2) for c in _judged(one, other, sigma, dtype)]
     for one in found:
         if one.reference is not None:
-            compared += _judged(one, one, found, sigma, dtype)
+            compared += _judged_by_itself(one, found, sigma, dtype)
     if _are_all_another_in_float64(found, sigma):
         compared = [c.as_undecidable(TOGETHER) for c in compared]
     return tuple(compared)
@@ -125,38 +125,53 @@ def _agree(one: Mapping[str, Array], other: Mapping[str, Array], sigma: Mapping[
         return all(over_floor(error, noise) <= 1 for error, noise in pairs)
 
 
-def _judged(
-    one: Measured, other: Measured, found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
-) -> list[LeafComparison]:
-    against = ITSELF if one is other else other.name
-    stored = _stored_by_itself(one, found) if one is other else other.got.quantities
+def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
+    # Without a wider format both sides have made rounding errors.
+    noise = sigma if other.reference is not None else {k: v * np.sqrt(2) for k, v in sigma.items()}
     return [
-        LeafComparison(
-            name,
-            one.name,
-            against,
-            judge(
-                got,
-                Expectation(
-                    other.best[name], _noise(one, other, name, sigma[name], dtype), stored=stored[name]
-                ),
-                dtype,
-            ),
-        )
-        for name, got in one.got.quantities.items()
+        LeafComparison(name, one.name, other.name, _beside(one, other, name, noise[name], dtype))
+        for name in one.got.quantities
         if name in other.best
     ]
 
 
-def _noise(one: Measured, other: Measured, name: str, together: Array, dtype: DType) -> Array:
-    """How far a quantity of one function may be from another's at its widest."""
-    own, of_both = one.sigma[name], hypot(one.sigma[name], other.sigma[name])
-    if other.reference is None:  # both sides have made rounding errors
-        together = together * np.sqrt(2)
-        return together if one.reference is not None else np.maximum(together, of_both)
-    if one.reference is None or not _is_same(one.best[name], other.best[name], of_both, dtype):
-        return together
-    return np.maximum(together, own)
+def _judged_by_itself(
+    one: Measured, found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
+) -> list[LeafComparison]:
+    stored = _stored_by_itself(one, found)
+    return [
+        LeafComparison(
+            name,
+            one.name,
+            ITSELF,
+            judge(
+                got,
+                Expectation(one.best[name], np.maximum(one.sigma[name], sigma[name]), stored=stored[name]),
+                dtype,
+            ),
+        )
+        for name, got in one.got.quantities.items()
+        if name in one.best
+    ]
+
+
+def _beside(one: Measured, other: Measured, name: str, noise: Array, dtype: DType) -> Judgement:
+    """A quantity of one function beside another's: with its own noise, if it would be wrong without."""
+    got = one.got.quantities[name]
+    expected = Expectation(other.best[name], noise, stored=other.got.quantities[name])
+    found = judge(got, expected, dtype)
+    own = _own_noise(one, other, name, dtype) if found.verdict in WRONG else None
+    return found if own is None else judge(got, replace(expected, sigma=np.maximum(noise, own)), dtype)
+
+
+def _own_noise(one: Measured, other: Measured, name: str, dtype: DType) -> Array | None:
+    """The noise of one function beside another by itself; None if more than noise may be between them."""
+    of_both = hypot(one.sigma[name], other.sigma[name])
+    if one.reference is None and other.reference is None:
+        return of_both
+    if one.reference is None or other.reference is None:
+        return None
+    return one.sigma[name] if _is_same(one.best[name], other.best[name], of_both, dtype) else None
 
 
 def _is_same(one: Array, other: Array, noise: Array, dtype: DType) -> bool:
