@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cache
 
 import numpy as np
 
@@ -82,13 +83,10 @@ def _evidence(fits: list[Fit]) -> dict[Fit, tuple[int, ...]]:
 def _likeness(
     fits: list[Fit], own: Mapping[str, int], others: Mapping[str, int]
 ) -> dict[Fit, tuple[float, int, bool]]:
-    alike = {
-        (name, other): SequenceMatcher(None, _numberless(name), _numberless(other)).ratio()
-        for name, other in {fit.pair for fit in fits}
-    }
+    alike = cache(lambda mine, theirs: SequenceMatcher(None, mine, theirs).ratio())  # few names differ
     return {
         fit: (
-            alike[fit.pair],
+            alike(_numberless(fit.name), _numberless(fit.other)),
             -abs(own[fit.name] - others[fit.other]),
             fit.axes == tuple(range(len(fit.axes))),
         )
