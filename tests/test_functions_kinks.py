@@ -154,7 +154,7 @@ def network(relu: Callable[[Any], Any], largest: Callable[[Any], Any]) -> Callab
     return loss
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_no_choice_in_a_network_of_kinks_is_blamed_nor_hides_a_fault(seed: int) -> None:
     draw = np.random.default_rng(seed)
     params = {
