@@ -78,7 +78,7 @@ def test_unknown_variant_of_torch_is_refused(refusal: Any) -> None:
 
 @pytest.mark.parametrize(
     ("option", "named"),
-    [("--learning-rate=0", "--learning-rate"), ("--batch-size=0", "--batch-size"), ("--seed=1", "--seed")],
+    [("--learning-rate=0", "--learning-rate"), ("--batch-size=0", "--batch-size"), ("--seed=0", "--seed")],
     ids=["rate", "batch", "seed"],
 )
 def test_a_case_id_says_all_even_of_zeros(refusal: Any, option: str, named: str) -> None:

@@ -25,6 +25,7 @@ def test_saved_results_are_drawn_and_written(tmp_path: Path, capsys: Captured) -
     "option",
     [
         "--min-time=5",
+        "--min-time=1",
         "--rounds=9",
         "--threads=1",
         "--depth=4",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import exits, options
+from .command import given
 from .output import deliver, error, note, require_output, say, write
 from .progress import doing
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Holder = Callable[[Iterable[EngineId], Mapping[str, str]], Callable[[Results], Results]]
 
 
-MIN_TIME, MOST_SECONDS = 1.0, 86_400
+MOST_SECONDS = 86_400
 
 
 class Form(StrEnum):
@@ -33,6 +34,7 @@ class Form(StrEnum):
 
 
 def bench(
+    ctx: typer.Context,
     networks: Annotated[
         list[str] | None,
         typer.Argument(
@@ -45,13 +47,7 @@ def bench(
     device: options.Devices = None,
     python: options.Pythons = None,
     dtype: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dtype",
-            metavar="NAME",
-            callback=options.separated,
-            help="Repeatable, or with commas. Default: float32.",
-        ),
+        list[str] | None, options.several("--dtype", help="Repeatable, or with commas. Default: float32.")
     ] = None,
     batch_size: options.BatchSize = None,
     widths: Annotated[
@@ -66,7 +62,7 @@ def bench(
     ] = None,
     min_time: Annotated[
         float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, at least.")
-    ] = MIN_TIME,
+    ] = 1.0,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -142,21 +138,13 @@ def bench(
     from ..pythons import parse_pythons
     from .inputs import limits_from, numbers_from
 
-    measuring = {
-        "NETWORK": networks, "--widths": widths, "--depth": depth, "--batches": batches,
-        "--batch-size": batch_size, "--dtype": dtype, "-b": backend, "-d": device, "--python": python,
-        "--min-time": None if min_time == MIN_TIME else min_time, "--rounds": rounds,
-        "--processes": processes, "--threads": threads, "--save": save, "--timeout": timeout,
-        "--memory-limit": memory_limit, "--allow-large": allow_large,
-        "--compilation-cache": compilation_cache,
-    }  # fmt: skip
     require_output(output)
     if compare is not None:
-        _require_alone("--compare", {**measuring, "--load": load, "--plot": plot, "--baseline": baseline})
+        _require_alone(ctx, "--compare", "fail_if")
         raise typer.Exit(_compare(*compare, fail_if, form, output, quiet))
     hold = _holder(baseline, fail_if)
     if load is not None:
-        _require_alone("--load", measuring)
+        _require_alone(ctx, "--load", "fail_if", "baseline", "plot")
         raise typer.Exit(_load(load, hold, form, output, plot, quiet))
     if batches is not None and batch_size is not None:
         raise InvalidInput(f"--batch-size {batch_size} and --batches {batches}: give one of them")
@@ -332,12 +320,13 @@ def _formatted(found: "Results", form: Form) -> str:
     return results_markdown(found) if form is Form.markdown else results_text(found)
 
 
-def _require_alone(option: str, others: Mapping[str, object]) -> None:
+def _require_alone(ctx: typer.Context, option: str, *allowed: str) -> None:
+    """Raise `InvalidInput` for what only a measurement takes, beside an option that shows saved results."""
     from ..networks.errors import InvalidInput
-    from .inputs import given_among
 
-    if given := given_among(others):
-        raise InvalidInput(f"{option} measures nothing: leave out {', '.join(given)}")
+    showing = {option.removeprefix("--"), "form", "output", "quiet", *allowed}
+    if others := [shown for name, shown in given(ctx).items() if name not in showing]:
+        raise InvalidInput(f"{option} measures nothing: leave out {', '.join(others)}")
 
 
 def _require_writable(save: str | None, plot: Path | None) -> None:

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from . import exits, options
+from .command import given
 from .progress import progress_bar
 from .reports import deliver_report, require_deliverable
 
 
 def check(
+    ctx: typer.Context,
     networks: Annotated[
         list[str] | None,
         typer.Argument(
@@ -23,10 +25,8 @@ def check(
     device: options.Devices = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(
+        options.several(
             "--dtype",
-            metavar="NAME",
-            callback=options.separated,
             help="float16, bfloat16, tf32, float32 or float64; repeatable, or with commas. "
             "Default: float32 float64.",
         ),
@@ -75,12 +75,8 @@ def check(
         "pythons": pythons,
     }
     if case:
-        others = {
-            "NETWORK": networks, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
-            "--learning-rate": learning_rate, "--seed": seed or None, "--mnist": mnist, "--params": params,
-        }  # fmt: skip
         traces = len(wanted_backends(backend, pythons)) + len(candidate or ())
-        cases = cases_from(case, traces, allow_large, others)
+        cases = cases_from(case, traces, allow_large, given(ctx))
         with progress_bar(quiet) as progress:
             report = check_cases(cases, progress=progress, **engines)
     else:

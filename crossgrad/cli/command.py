@@ -49,6 +49,17 @@ class Command(TyperCommand):
             raise typer.Exit(exits.INTERRUPTED) from None
 
 
+def given(ctx: typer.Context) -> dict[str, str]:
+    """What the command line has, defaults left out: by the name of the parameter, what the user calls it."""
+    found = {}
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        if param.name and source is not None and source.name == "COMMANDLINE":
+            option = param.param_type_name == "option"
+            found[param.name] = param.opts[0] if option else (param.metavar or param.name).strip("[].")
+    return found
+
+
 def _require_once(order: Iterable[Any]) -> None:
     """Raise `InvalidInput` if values would be lost that other commands would take."""
     for option, times in Counter(order).items():

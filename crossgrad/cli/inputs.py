@@ -45,33 +45,29 @@ def parameters_from(
     return load_parameters(path, network)
 
 
-def cases_from(
-    ids: Sequence[str], traces: int, allow_large: bool, others: Mapping[str, object]
-) -> list["Case"]:
-    """The cases that a command names by their ids, which say all that `others` could.
+OF_A_CASE = ("networks", "network", "dtype", "loss", "batch_size", "learning_rate", "seed", "mnist", "params")
+"""Parameters of commands that choose a case, as its id does."""
+
+
+def cases_from(ids: Sequence[str], traces: int, allow_large: bool, given: Mapping[str, str]) -> list["Case"]:
+    """The cases that a command names by their ids, which say all that other options could.
 
     Parameters
     ----------
     traces
         Engines that run each, for the estimate of its memory.
-    others
-        Options that choose a case, by name, and what was given for them.
+    given
+        What the command line has, as `command.given` tells it.
     """
     from ..sweep.ids import CaseId
 
-    given = given_among(others)
-    if given:
-        raise InvalidInput(f"--case {ids[0]} says all of the case: leave out {', '.join(given)}")
+    if others := [shown for name, shown in given.items() if name in OF_A_CASE]:
+        raise InvalidInput(f"--case {ids[0]} says all of the case: leave out {', '.join(others)}")
     found = [CaseId.parse(text) for text in dict.fromkeys(ids)]
     for case_id in found:
         require_affordable(case_id.network, case_id.batch, allow_large=allow_large)
         require_memory(case_id.network, case_id.batch, case_id.dtype, traces)
     return [case_id.case() for case_id in found]
-
-
-def given_among(options: Mapping[str, object]) -> list[str]:
-    """Names of the options that were given, those with a default of their own as None where they have it."""
-    return [name for name, value in options.items() if value is not None and value is not False]
 
 
 def candidates_from(texts: Sequence[str] | None, backend: str | None) -> dict[str, CandidateFile]:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,18 +26,21 @@ class Framework(StrEnum):
     jax = "jax"
 
 
-def separated(values: list[str] | None) -> list[str] | None:
-    """What a repeatable option was given, with ``a,b`` for two: none of the names has a comma."""
+def several(*names: str, **more: Any) -> Any:
+    """An option that is given again, or with commas, for each name: ``-b numpy,torch``."""
+    return typer.Option(*names, callback=_separated, **{"metavar": "NAME", **more})
+
+
+def _separated(values: list[str] | None) -> list[str] | None:
     return None if values is None else [name.strip() for value in values for name in value.split(",")]
 
 
 Backends = Annotated[
     list[str] | None,
-    typer.Option(
+    several(
         "-b",
         "--backend",
         metavar="NAME[:VARIANT]",
-        callback=separated,
         help="Engine to run; repeatable, or with commas. Default: all installed.",
     ),
 ]
@@ -51,11 +54,9 @@ Pythons = Annotated[
 ]
 Devices = Annotated[
     list[str] | None,
-    typer.Option(
+    several(
         "-d",
         "--device",
-        metavar="NAME",
-        callback=separated,
         help="cpu, cuda or cuda:N; repeatable, or with commas. Default: all visible.",
     ),
 ]

@@ -9,6 +9,7 @@ import typer
 from ..escape import terminal
 from ..networks.errors import InvalidInput
 from . import exits, options
+from .command import given
 from .output import deliver, error, require_output, say
 from .progress import progress_bar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def reduce(
+    ctx: typer.Context,
     network: Annotated[
         str | None,
         typer.Argument(metavar="NETWORK", help="Catalogue name, widths such as 784-100-10, or a .toml file."),
@@ -79,11 +81,7 @@ def reduce(
     if oracle == "none":
         raise InvalidInput("--oracle none: a reduction needs a judge: auto, arb, wide or float64")
     if case_id is not None:
-        others = {
-            "NETWORK": network, "--dtype": dtype, "--loss": loss, "--batch-size": batch_size,
-            "--learning-rate": learning_rate, "--seed": seed or None, "--mnist": mnist, "--params": params,
-        }  # fmt: skip
-        (case,) = cases_from([case_id], 1, allow_large, others)
+        (case,) = cases_from([case_id], 1, allow_large, given(ctx))
     elif network is not None:
         case = plan_case(
             network,

@@ -16,10 +16,8 @@ def selftest(
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the first network.", min=0)] = 0,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(
+        options.several(
             "--dtype",
-            metavar="NAME",
-            callback=options.separated,
             help="Repeatable, or with commas. Default: float64 float32 bfloat16 float16.",
         ),
     ] = None,

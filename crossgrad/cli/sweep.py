@@ -51,23 +51,13 @@ def sweep(
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(
-            "--dtype",
-            metavar="NAME",
-            callback=options.separated,
-            help="Repeatable, or with commas. Default: float32.",
-            rich_help_panel="Plan",
+        options.several(
+            "--dtype", help="Repeatable, or with commas. Default: float32.", rich_help_panel="Plan"
         ),
     ] = None,
     loss: Annotated[
         list[str] | None,
-        typer.Option(
-            "--loss",
-            metavar="NAME",
-            callback=options.separated,
-            help="Repeatable, or with commas. Default: mse.",
-            rich_help_panel="Plan",
-        ),
+        options.several("--loss", help="Repeatable, or with commas. Default: mse.", rich_help_panel="Plan"),
     ] = None,
     weight_scale: Annotated[
         str | None,
