@@ -87,7 +87,7 @@ def _ratios(results: Results, baseline: Baseline, rule: Rule | None) -> Iterator
         engine = EngineId(row.backend, row.variant, row.device)
         base = baseline.beside(engine)
         where = (base.backend, base.variant, base.device, row.phase)
-        other = there.get((row.network, row.batch_size, row.dtype, *where))
+        other = there.get((*row.subject, *where))
         if base != engine and other is not None:
             yield _ratio(row, other, rule)
 

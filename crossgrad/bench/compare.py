@@ -11,7 +11,7 @@ from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..text import render_table
 from .ratios import LARGEST, Machine, ratio_of
-from .results import REPEATED, OfEngine, Phase, Results, Row, Subject, Verdict
+from .results import REPEATED, OfEngine, Phase, Results, Row, Subject, Verdict, subjects
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
 from .text import seconds_text
@@ -168,7 +168,7 @@ def comparison_json(found: Comparison) -> str:
 
 def comparison_text(found: Comparison) -> str:
     """A table for each network, batch size and dtype; then what is not alike, and what it comes to."""
-    subject_of = {key: [row for row in found.rows if _key(row) == key] for key in _subjects(found)}
+    subject_of = {key: [row for row in found.rows if row.subject == key] for key in subjects(found.rows)}
     tables = [
         render_table(f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row) for row in rows], keys=2)
         for (network, batch, dtype), rows in subject_of.items()
@@ -177,14 +177,6 @@ def comparison_text(found: Comparison) -> str:
 
 
 COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "99 %", "verdict")
-
-
-def _subjects(found: Comparison) -> list[tuple[str, int, str]]:
-    return list(dict.fromkeys(map(_key, found.rows)))
-
-
-def _key(row: Change | MachineChange) -> tuple[str, int, str]:
-    return row.network, row.batch_size, row.dtype
 
 
 def _cells(row: Change) -> list[str]:
@@ -229,8 +221,8 @@ def _lines(found: Comparison) -> Iterator[str]:
 
 def _without_yardstick(found: Comparison) -> Iterable[tuple[tuple[str, int, str], str]]:
     """Where rows were compared, and nothing tells what the machine itself changed by."""
-    known = {(_key(machine), machine.device) for machine in found.machine}
-    compared = [(_key(row), row.device) for row in found.rows if row.ratio is not None]
+    known = {(machine.subject, machine.device) for machine in found.machine}
+    compared = [(row.subject, row.device) for row in found.rows if row.ratio is not None]
     return dict.fromkeys(place for place in compared if place not in known)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .results import Phase, Results, Row, Yardstick
+from .results import Phase, Place, Results, Row, Yardstick, place_of
 from .statistics import blocks_of, median, middles_of
 
 LARGEST = 1e300
@@ -48,9 +48,6 @@ KINDS: Mapping[Phase, tuple[Kind, Kind]] = {
 But what crosses to a CUDA device goes by a road that nothing else is timed on.
 """
 
-Place = tuple[str, int, str, str]
-"""Network, batch size, dtype and device: where a yardstick was timed."""
-
 Pair = tuple[Yardstick, Yardstick]
 """The same yardstick in two runs, before and after."""
 
@@ -64,7 +61,7 @@ class Machine:
     @classmethod
     def of(cls, a: Results, b: Results) -> "Machine":
         before, after = (
-            {(_place(found), _framework(found)): found for found in results.yardsticks if _usable(found)}
+            {(place_of(found), _framework(found)): found for found in results.yardsticks if _usable(found)}
             for results in (a, b)
         )
         found: dict[Place, list[Pair]] = {}
@@ -77,7 +74,7 @@ class Machine:
         """The yardsticks of a row's place that tell something of its phase."""
         if row.phase == "transfer" and row.device != "cpu":
             return ()
-        return self.pairs.get(_place(row), ())
+        return self.pairs.get(place_of(row), ())
 
     def changes(self) -> dict[Place, float]:
         """How many times longer the machine's own products and copies took in the second run."""
@@ -206,7 +203,3 @@ def _usable(yardstick: Yardstick) -> bool:
 def _framework(yardstick: Yardstick) -> str:
     """Whose products they are, whatever the variant whose process timed them."""
     return yardstick.engine.partition(":")[0]
-
-
-def _place(about: Row | Yardstick) -> Place:
-    return (about.network, about.batch_size, about.dtype, about.device)

@@ -37,6 +37,10 @@ class Subject(_Record):
     batch_size: Annotated[int, Field(ge=1)]
     dtype: str
 
+    @property
+    def subject(self) -> tuple[str, int, str]:
+        return self.network, self.batch_size, self.dtype
+
 
 class OfEngine(Subject):
     """Of what was run: of one engine."""
@@ -92,8 +96,7 @@ class Row(OfEngine):
     @property
     def key(self) -> tuple[str, int, str, str, str, str, str]:
         """What the row is about; no two rows of a result have the same."""
-        where = (self.backend, self.variant, self.device, self.phase)
-        return (self.network, self.batch_size, self.dtype, *where)
+        return (*self.subject, self.backend, self.variant, self.device, self.phase)
 
 
 class Limit(Subject):
@@ -223,4 +226,13 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
 
 def subjects(rows: Sequence[Subject]) -> list[tuple[str, int, str]]:
     """The distinct networks, batch sizes and dtypes, in the order of their first row."""
-    return list(dict.fromkeys((row.network, row.batch_size, row.dtype) for row in rows))
+    return list(dict.fromkeys(row.subject for row in rows))
+
+
+Place = tuple[str, int, str, str]
+"""Network, batch size, dtype and device."""
+
+
+def place_of(found: Row | Limit | Yardstick) -> Place:
+    """Where something was timed: what has the same place can be held against it."""
+    return (*found.subject, found.device)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from .. import escape
 from ..text import render_table
 from .paired import fastest, paired
-from .results import REPEATED, Limit, Problem, Ratio, Results, Row, subjects
+from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
 from .rules import parse_rule
 from .statistics import median, middles_of
 
@@ -151,7 +151,7 @@ def _engines(results: Results) -> dict[Key, dict[str, Rows]]:
     for key in subjects([*results.rows, *results.problems]):
         engines = found.setdefault(key, {})
         for row in results.rows:
-            if (row.network, row.batch_size, row.dtype) == key:
+            if row.subject == key:
                 engines.setdefault(row.label, {})[row.phase] = row
     return found
 
@@ -182,7 +182,7 @@ def _over_baseline(results: Results, key: Key) -> tuple[list[str], list[list[str
 
 def _ratios_of(results: Results, key: Key) -> list[Ratio]:
     rows = () if results.baseline is None else results.baseline.rows
-    return [row for row in rows if (row.network, row.batch_size, row.dtype) == key and row.phase in REPEATED]
+    return [row for row in rows if row.subject == key and row.phase in REPEATED]
 
 
 def _ratio_text(row: Ratio) -> str:
@@ -214,8 +214,8 @@ def _title(key: Key) -> str:
 
 def _below(results: Results, key: Key) -> list[str]:
     """What stands below a table: the limit of each device, what has no timing, and the rule's outcome."""
-    limits = [limit for limit in results.limits if (limit.network, limit.batch_size, limit.dtype) == key]
-    problems = [p for p in results.problems if (p.network, p.batch_size, p.dtype) == key]
+    limits = [limit for limit in results.limits if limit.subject == key]
+    problems = [p for p in results.problems if p.subject == key]
     rule = _rule_line(results, key)
     lines = [_limit_line(limit, results) for limit in limits]
     return [*lines, *map(_problem_line, problems), *([rule] if rule else [])]
@@ -223,12 +223,10 @@ def _below(results: Results, key: Key) -> list[str]:
 
 def _limit_line(limit: Limit, results: Results) -> str:
     """The fastest products, and those of the other frameworks: what of a step is their matrix library's."""
-    here = (limit.network, limit.batch_size, limit.dtype, limit.device)
     others = [
         f"{other.engine} {seconds_text(median(middles_of(other.step, other.processes)))}"
         for other in results.yardsticks
-        if (other.network, other.batch_size, other.dtype, other.device) == here
-        and other.engine != limit.products
+        if place_of(other) == place_of(limit) and other.engine != limit.products
     ]
     return (
         f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} "

@@ -13,7 +13,7 @@ Two directions are tried, in which no other component hides it: from the middle 
 gradient, and the gradient's own.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -42,19 +42,22 @@ Of n kinks that are crossed at random, and whose sides a right gradient may all 
 
 def jumps(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool:
     """Whether a gradient is another at opposite points around, or none, beside the length of `towards`."""
-    found = [_apart(*pair) for pair in _around(one, towards, arguments)]
-    return not np.max(found) <= NEAR * norm(towards)
+    return _jump(_around(one, towards, arguments), towards)
 
 
 def differ_by_a_kink(one: Measured, other: Measured, arguments: Arguments) -> bool:
     """Whether two gradients both jump, and are the same at points around."""
     towards = between(one, other)
-    if not np.isfinite(norm(towards)) or not all(jumps(m, towards, arguments) for m in (one, other)):
+    if not np.isfinite(norm(towards)):
         return False
-    both = zip(*(_around(m, towards, arguments) for m in (one, other)), strict=True)
+    around = []
+    for measured in (one, other):
+        around.append(list(_around(measured, towards, arguments)))
+        if not _jump(around[-1], towards):
+            return False
     seen = [
         (_apart(ours, theirs), float(np.linalg.norm(ours)))
-        for pairs in both
+        for pairs in zip(*around, strict=True)
         for ours, theirs in zip(*pairs, strict=True)
     ]
     apart, size = np.max(seen, axis=0)
@@ -84,6 +87,10 @@ def _is_beyond(one: Measured, own: Array, direction: Mapping[str, Array], argume
     parts, sizes = np.transpose(seen)
     off = np.min(np.abs(np.dot(own, along) - parts))
     return bool(np.ptp(parts) < FLAT * off and off > CLOSE * np.max(sizes) * np.linalg.norm(along))
+
+
+def _jump(around: Iterable[tuple[Array, Array]], towards: Mapping[str, Array]) -> bool:
+    return not np.max([_apart(*pair) for pair in around]) <= NEAR * norm(towards)
 
 
 def _around(
