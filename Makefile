@@ -1,20 +1,25 @@
 # make check   set up, then run the main job: every engine on the article's network and on real digits
-# make test    set up, then run the tests, in two processes
+# make test    set up, then run the tests, in two processes, those marked slow left out
+# make tests   all of them
 # make lint    set up, then ruff and mypy
 # make bench   set up, then the pytest-benchmark suite, for each engine by itself
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: check test lint bench clean
+.PHONY: check test tests lint bench clean
 
 check: $(VENV)/users
 	$(BIN)/crossgrad check
 
 test: $(VENV)/developers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+tests: $(VENV)/developers
+	$(PYTEST)
 
 lint: $(VENV)/developers
 	$(BIN)/ruff check .

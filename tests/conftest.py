@@ -5,7 +5,8 @@
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +17,15 @@ from crossgrad.backends.base import Backend, BackendUnavailable, Program, Trace,
 from crossgrad.backends.registry import load
 from crossgrad.networks.cases import Case
 from crossgrad.networks.catalogue import build_case, find_entry
+
+COMPILED = tempfile.TemporaryDirectory(prefix="crossgrad-tests-")
+"""What JAX compiled is compiled once in a run of the tests, for the processes that they start too."""
+
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 REQUIRED = {name for name in os.environ.get("CROSSGRAD_REQUIRE", "").split(",") if name}
 
@@ -33,6 +43,8 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
+COMPILED_IN = ("float32", "bfloat16")
+"""Dtypes of torch.compile, which takes ten seconds a case, in tests that are not slow."""
 
 
 # `python -m crossgrad` that heeds Ctrl-C: what a shell starts in the background, and all that this starts,
@@ -61,7 +73,14 @@ def engine_grid(
     ]
     for values in more.values():
         rows = [(*row, value) for row in rows for value in values]
-    return pytest.mark.parametrize(names, rows, ids=["-".join(row) for row in rows])
+    return pytest.mark.parametrize(
+        names, [pytest.param(*row, id="-".join(row), marks=_marks(row)) for row in rows]
+    )
+
+
+def _marks(row: Sequence[str]) -> list[pytest.MarkDecorator]:
+    dtypes = {*NATIVE, *HALF} & {*row}
+    return [pytest.mark.slow] if "compile" in row and dtypes - {*COMPILED_IN} else []
 
 
 def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:

@@ -1,13 +1,27 @@
-"""``crossgrad bench`` on saved results: what was asked for is done or refused, never left out unseen."""
+"""``crossgrad bench`` from its command line: what was asked for is done or refused, never left out unseen."""
 
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
+from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
+from crossgrad.bench.schemas import PLACE
 from crossgrad.cli.app import run
 
+from .conftest import HEEDING
+from .test_bench import paced, paced_folder  # noqa: F401 - fixtures
+
 SAVED = str(Path(__file__).parents[1] / "benchmarks" / "results" / "scaling.json")
+FAST = ["--min-time", "0.02", "--rounds", "3", "--processes", "1"]
 Captured = pytest.CaptureFixture[str]
 
 
@@ -58,3 +72,140 @@ def test_a_gate_says_where_nothing_is_left_to_hold(tmp_path: Path, capsys: Captu
     assert "not held to torch:eager@cpu step of 64-64-64-64" in capsys.readouterr().out
     assert run(["bench", "--compare", SAVED, str(file), "-q"]) == 0
     assert run(["bench", "--compare", str(file), SAVED, "--fail-if", "step:median>5%", "-q"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--widths", "10,x"], "--widths '10,x': expected whole numbers"),
+        (["--widths", "0"], "--widths '0'"),
+        (["--batches", "-1"], "--batches '-1'"),
+        (["3-2", "--depth", "4"], "goes with widths"),
+        (["--widths", "8", "--depth", "1000000"], "depth 1,000,000"),
+        (["--widths", "1000000"], "at most 65,536"),
+        (["--widths", "60000", "--depth", "2", "--allow-large"], "are available"),
+        (["3-2", "--batches", "1", "--batch-size", "2"], "give one of them"),
+        (["3-2", "--dtype", "float8"], "float8"),
+        (["no-such"], "unknown network 'no-such'"),
+        (["3-2", "-b", "nonesuch"], "nonesuch"),
+        (["3-2", "-d", "tpu"], "tpu"),
+        (["3-2", "--fail-if", "median>5%"], "Add --baseline ENGINE, or --compare A B"),
+        (["3-2", "--compare", "a", "b"], "leave out NETWORK"),
+        (["3-2", "--load", "a"], "leave out NETWORK"),
+        (["--load", "no-such-result"], "no-such-result"),
+        (["--compare", "no-such-a", "no-such-b"], "no-such-a"),
+        (["3-2", "--plot", "figure.pdf"], "figure.pdf"),
+        (["3-2", "--save", "a/b"], "a/b"),
+        (["3-2", "--min-time", "0"], "min-time"),
+        (["3-2", "--batch-size", "0"], "batch size is 0"),
+        (["3-2", "--threads", "99999"], "--threads 99999: expected at most"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["bench", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
+
+
+def test_the_command_line_from_measuring_to_comparing(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("before", "after"):
+        assert run(["bench", "3-2", "-b", "numpy", "-d", "cpu", *FAST, "--save", name]) == 0
+    shown = capsys.readouterr().out
+    assert "3-2 · batch 32 · float32" in shown
+    assert "numpy:manual@cpu" in shown
+    assert run(["bench", "--load", "before", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads(PLACE.read_text()), jsonschema.Draft202012Validator)
+    assert read_results(json.dumps(document), "here").rows
+    for form in ("csv", "markdown", "text"):
+        assert run(["bench", "--load", "before", "--format", form]) == 0
+        shown = capsys.readouterr().out
+        assert "numpy" in shown
+        if form == "markdown":
+            header, below = [line for line in shown.split("\n") if line.startswith("|")][:2]
+            assert set(below) == set("| -:")
+            assert below.count("|") == header.count("|")
+    assert run(["bench", "--load", "before", "--plot", "figure.svg"]) == 0
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+    assert run(["bench", "--compare", "before", "after"]) == 0
+    for name, factor in (("quiet", 1), ("slower", 2)):
+        rows = [paced_row(row, factor) for row in document["rows"]]
+        Path(f"{name}.json").write_text(json.dumps(document | {"rows": rows, "yardsticks": []}))
+    assert run(["bench", "--compare", "quiet.json", "slower.json", "--fail-if", "median>5%"]) == 4
+    assert "step" in capsys.readouterr().out
+
+
+def paced_row(row: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A row whose rounds all took its median, times a factor: what the machine did does not matter."""
+    seconds = factor * row["median"]
+    times = {key: seconds for key in ("median", "low", "high") if row[key] is not None}
+    return row | times | {"samples": [seconds for _ in row["samples"]]}
+
+
+@pytest.mark.usefixtures("paced")
+def test_what_a_wrong_engine_means_for_the_exit_code(capsys: Captured) -> None:
+    assert run(["bench", "3-2", "-b", "paced:wrong-step", *FAST]) == 1
+    assert "mismatch" in capsys.readouterr().out
+    assert run(["bench", "3-2", "-b", "paced:late-crash", *FAST]) == 3
+
+
+@pytest.mark.parametrize(
+    "named", [["-b", "paced:late-crash"], ["-b", "torch"], ["-d", "cpu", "-d", "cuda"]], ids=" ".join
+)
+@pytest.mark.usefixtures("paced")
+def test_what_was_named_and_did_not_run_is_in_the_exit_code(
+    named: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    right = Lanes._see
+
+    def see(self: Lanes, name: str) -> Any:
+        found = right(self, name)
+        if name == "torch" or "cuda" in found.devices:
+            return replace(found, devices=("cpu",), problem="planted: not here" if name == "torch" else None)
+        return found
+
+    monkeypatch.setattr(Lanes, "_see", see)
+    assert run(["bench", "3-2", "-b", "numpy", *named, *FAST]) == 3
+    assert "numpy:manual@cpu" in capsys.readouterr().out
+
+
+def test_ctrl_c_before_anything_was_finished_keeps_the_name_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEEDING, "bench", "3-2", "-b", "numpy", "--min-time", "100"]
+    with subprocess.Popen([*command, "--save", "part"], stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"interrupted" in said
+    assert not list(tmp_path.rglob("part.json"))
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEEDING, "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
+    command += ["--min-time", "0.5", "--rounds", "20", "--save", "part"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        shown = b""
+        while b"limit on cpu" not in shown:  # the end of the first network's tables
+            shown += process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "3-2 · batch".encode() in shown
+    assert "8-8 · batch".encode() not in rest
+    assert b"interrupted" in said
+    (file,) = tmp_path.rglob("part.json")
+    found = read_results(file.read_text(), "the file")
+    assert {row.network for row in found.rows} == {"3-2"}
+    assert any("not finished" in line for line in found.notes)

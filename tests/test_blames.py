@@ -17,7 +17,7 @@ def blames(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module("blames")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
 def test_nobody_is_blamed_for_another_loss(blames: Any, dtype: str) -> None:
     pairs = len(LOSSES) * (len(LOSSES) - 1) // 2
     disagree, blamed = blames.blamed_in(LOSSES, 5, dtype)

@@ -53,7 +53,7 @@ def compared(f: Callable[..., Any], g: Callable[..., Any], dtype: str = "float32
     return crossgrad.compare_gradients(*both, args=ARGS, dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float16", marks=pytest.mark.slow), "float32"])
 @pytest.mark.parametrize("f", [scanned, indexed, nested, branching])
 def test_a_loop_is_right_beside_the_same_turns_in_python(f: Callable[..., Any], dtype: str) -> None:
     report = compared(f, unrolled, dtype)
@@ -113,8 +113,8 @@ def test_arithmetic_in_a_loop_that_is_narrower_than_claimed() -> None:
     [
         ("float16", (), 1.0),
         ("bfloat16", (50,), 1.0),
-        ("bfloat16", (4, 30), 8.0),
-        ("float32", (50,), 1.0),
+        pytest.param("bfloat16", (4, 30), 8.0, marks=pytest.mark.slow),
+        pytest.param("float32", (50,), 1.0, marks=pytest.mark.slow),
         ("float32", (4, 30), 8.0),
     ],
 )

@@ -15,14 +15,16 @@ pytest.importorskip("torch")
 
 @pytest.fixture(scope="module")
 def tried() -> tuple[list[FunctionTrial], list[CorrectPair]]:
-    return try_functions(1, 40, ["float32", "float64"])
+    few = MUTANTS[::4]  # float64 has its own noise, but no faults of its own
+    float32, float64 = try_functions(1, 40, ["float32"]), try_functions(1, 40, ["float64"], mutants=few)
+    return float32[0] + float64[0], float32[1] + float64[1]
 
 
 def test_planted_faults_are_found_and_blamed(tried) -> None:
     figures = summary(*tried)
     assert figures["missed"] == figures["false_alarms"] == []
     for dtype, found in figures["dtypes"].items():
-        assert found["counted"] > 60, dtype
+        assert found["counted"] > {"float32": 60, "float64": 15}[dtype], dtype
         assert found["detected"]["share"] == 1
         assert found["blamed_of_two"]["share"] > 0.8
         assert found["blamed_where_one_is_right"]["share"] > 0.95
@@ -52,8 +54,9 @@ def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:
     assert figures["dtypes"]["float32"]["detected"]["of"] == 1
 
 
+@pytest.mark.slow
 def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["selftest", "--functions", "--cases", "1", "--seed", "3", "--dtype", "float32"]
+    arguments = ["selftest", "--functions", "--cases", "1", "--seed", "3", "--dtype", "float64"]
     assert run([*arguments, "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "crossgrad.functions-selftest/1"

@@ -16,7 +16,7 @@ ROWS = [
     ("autograd", "autograd_functions", "mixture of Gaussians: logsumexp", "float32"),
     ("autograd", "autograd_functions", "Gaussian process: cholesky, solve", "float64"),
     ("autograd", "autograd_functions", "maximum at ties", "float64"),
-    ("flax", "flax_models", "Linear, LayerNorm, gelu", "float32"),
+    pytest.param("flax", "flax_models", "Linear, LayerNorm, gelu", "float32", marks=pytest.mark.slow),
     ("flax", "flax_models", "gelu's default", "float32"),
     ("equinox", "equinox_models", "abs at ties", "float64"),
     ("optax", "optax_training", "huber_loss", "float32"),

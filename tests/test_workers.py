@@ -143,7 +143,7 @@ def test_a_deadline_is_kept(vice: str, marked: None) -> None:
 @pytest.mark.parametrize("vice", ["hang", "crash", "leave", "fail"])
 def test_a_vice_at_import(vice: str, marked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSGRAD_ROGUE_IMPORT", vice)
-    case, _ = check_rogue("well-behaved", Limits(importing=10))
+    case, _ = check_rogue("well-behaved", Limits(importing=6))
     assert row(case, "rogue").status == expected_status(f"{vice}-at-import")
     assert row(case, "numpy").status == OK
 
