@@ -43,8 +43,8 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
-COMPILED_IN = ("float32", "bfloat16")
-"""Dtypes of torch.compile, which takes ten seconds a case, in tests that are not slow."""
+SLOW = dict.fromkeys(("compile", "nojit", "forward"), {"float64", "float16"})
+"""Variants that take seconds to start, and the dtypes of which the others show the like."""
 
 
 # `python -m crossgrad` that heeds Ctrl-C: what a shell starts in the background, and all that this starts,
@@ -79,8 +79,8 @@ def engine_grid(
 
 
 def _marks(row: Sequence[str]) -> list[pytest.MarkDecorator]:
-    dtypes = {*NATIVE, *HALF} & {*row}
-    return [pytest.mark.slow] if "compile" in row and dtypes - {*COMPILED_IN} else []
+    _, variant, _, *more = row
+    return [pytest.mark.slow] if SLOW.get(variant, set()) & {*more} else []
 
 
 def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:

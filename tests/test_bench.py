@@ -92,7 +92,7 @@ def test_a_process_has_three_rounds_and_two_others_at_least(
     assert words[-1] == said
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "bfloat16"])
 def test_every_phase_of_every_engine_is_timed(dtype: str) -> None:
     found = bench("numpy", "torch", "jax", plan=(item(dtype=dtype),), limits=Limits())
     assert not found.problems

@@ -152,6 +152,7 @@ def on_jax(code: str, **environment: str) -> str:
     return done.stdout or done.stderr
 
 
+@pytest.mark.slow
 def test_on_jax_the_same_numbers_are_read() -> None:
     code = """
 assert keras.backend.backend() == 'jax'

@@ -60,9 +60,9 @@ def run_script(text: str, folder: Path, **environment: str) -> subprocess.Comple
         ("numpy", "manual", "float16"),
         ("numpy", "manual", "float64"),
         ("torch", "eager", "float32"),
-        ("torch", "func", "bfloat16"),
+        pytest.param("torch", "func", "bfloat16", marks=pytest.mark.slow),
         ("jax", "jit", "float64"),
-        ("jax", "forward", "float32"),
+        pytest.param("jax", "forward", "float32", marks=pytest.mark.slow),
     ],
 )
 def test_the_script_of_a_right_engine_exits_with_0(
