@@ -43,7 +43,11 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
-SLOW = dict.fromkeys(("compile", "nojit", "forward"), frozenset({"float64", "float16"}))
+SLOW = {
+    "compile": {"float64", *HALF},
+    "nojit": {"float64", "float16"},
+    "forward": {"float64", "float16"},
+}
 """Variants that take seconds to start, and the dtypes of which the others show the like."""
 
 
@@ -80,7 +84,7 @@ def engine_grid(
 
 def _marks(row: Sequence[str]) -> list[pytest.MarkDecorator]:
     _, variant, _, *more = row
-    return [pytest.mark.slow] if SLOW.get(variant, frozenset()) & {*more} else []
+    return [pytest.mark.slow] if SLOW.get(variant, set()) & {*more} else []
 
 
 def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:

@@ -19,14 +19,29 @@ def assert_agrees(report: crossgrad.Report, compared: int) -> None:
     assert len(report.comparisons) >= compared
 
 
-@engine_grid(dtype=NATIVE, network=["article", "primer", "7-5-3", "digits"])
+@engine_grid(
+    [pair for pair in VARIANTS if pair[1] != "compile"],
+    dtype=NATIVE,
+    network=["article", "primer", "7-5-3", "digits"],
+)
 def test_agrees_with_numpy(backend: str, variant: str, device: str, dtype: str, network: str) -> None:
     if variant == "forward" and network in ("digits", "7-5-3"):
         pytest.skip("forward mode is for small networks: see test_forward_mode_on_a_small_network")
-    if variant == "compile" and network in ("article", "primer"):
-        pytest.skip("compiling takes ten seconds a case; test_golden.py has these")
     if variant == "cudagraph" and device == "cpu":
         pytest.skip("it captures CUDA work; test_laws.py has it say so")
+    assert_agrees_with_numpy(backend, variant, device, dtype, network)
+
+
+@pytest.mark.slow
+@engine_grid([("torch", "compile")], dtype=NATIVE, network=["7-5-3", "digits"])
+def test_compiled_it_agrees_with_numpy(
+    backend: str, variant: str, device: str, dtype: str, network: str
+) -> None:
+    """In rows shorter and longer than a vector of the processor; test_golden.py has the network 1-1-1."""
+    assert_agrees_with_numpy(backend, variant, device, dtype, network)
+
+
+def assert_agrees_with_numpy(backend: str, variant: str, device: str, dtype: str, network: str) -> None:
     load_or_skip(backend, device)
     names = [f"{backend}:{variant}", "numpy"]
     report = crossgrad.check(network, backends=names, devices=["cpu", device], dtypes=[dtype])

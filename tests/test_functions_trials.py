@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 @pytest.fixture(scope="module")
 def tried() -> tuple[list[FunctionTrial], list[CorrectPair]]:
-    float32 = try_functions(1, 40, ["float32"], mutants=MUTANTS[::2])
+    float32 = try_functions(1, 40, ["float32"], mutants=MUTANTS[::3])
     float64 = try_functions(1, 40, ["float64"], mutants=MUTANTS[1::4])
     return float32[0] + float64[0], float32[1] + float64[1]
 
@@ -24,7 +24,7 @@ def test_planted_faults_are_found_and_blamed(tried) -> None:
     figures = summary(*tried)
     assert figures["missed"] == figures["false_alarms"] == []
     for dtype, found in figures["dtypes"].items():
-        assert found["counted"] > {"float32": 30, "float64": 15}[dtype], dtype
+        assert found["counted"] > {"float32": 20, "float64": 15}[dtype], dtype
         assert found["detected"]["share"] == 1
         assert found["blamed_of_two"]["share"] > 0.8
         assert found["blamed_where_one_is_right"]["share"] > 0.95

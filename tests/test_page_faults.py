@@ -17,7 +17,7 @@ WARM_UP, STEPS = 20, 20
 WIDTH = 3000
 """Enough for glibc to map an array of its square anew each time, if it is let."""
 
-HELD = [("numpy", "manual"), ("torch", "eager"), ("torch", "func"), ("jax", "jit")]
+HELD = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 
 COUNTED = f"""
 import json, resource, statistics
@@ -57,7 +57,7 @@ def test_large_gradients_take_no_fresh_memory(backend: str, variant: str, device
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux, of its C library")
-@engine_grid([("numpy", "manual"), ("torch", "eager")], ["cpu"])
+@engine_grid([held for held in HELD if held[0] != "jax"], ["cpu"])
 def test_outputs_of_a_large_batch_take_no_fresh_memory(backend: str, variant: str, device: str) -> None:
     """But JAX's: XLA takes memory of its own for what lies between."""
     assert bytes_of_fresh_pages(backend, variant, f"8-{WIDTH}", WIDTH) < 0.05 * WIDTH * WIDTH * 4
