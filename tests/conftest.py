@@ -19,7 +19,10 @@ from crossgrad.networks.cases import Case
 from crossgrad.networks.catalogue import build_case, find_entry
 
 COMPILED = tempfile.TemporaryDirectory(prefix="crossgrad-tests-")
-"""What JAX compiled is compiled once in a run of the tests, for the processes that they start too."""
+"""JAX keeps here what it compiled, for the processes that the tests start too.
+
+Each process of xdist has a folder of its own: JAX might read what another is still writing.
+"""
 
 os.environ |= {
     "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
@@ -43,12 +46,9 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
-SLOW = {
-    "compile": {"float64", *HALF},
-    "nojit": {"float64", "float16"},
-    "forward": {"float64", "float16"},
-}
-"""Variants that take seconds to start, and the dtypes of which the others show the like."""
+SLOW_TO_START = {"compile", "nojit", "forward"}
+SLOW_IN = {"float64", "float16"}
+"""These variants take seconds a case, and are slow tests in these dtypes: the other two show the like."""
 
 
 # `python -m crossgrad` that heeds Ctrl-C: what a shell starts in the background, and all that this starts,
@@ -84,7 +84,7 @@ def engine_grid(
 
 def _marks(row: Sequence[str]) -> list[pytest.MarkDecorator]:
     _, variant, _, *more = row
-    return [pytest.mark.slow] if SLOW.get(variant, set()) & {*more} else []
+    return [pytest.mark.slow] if variant in SLOW_TO_START and SLOW_IN & {*more} else []
 
 
 def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:

@@ -183,13 +183,12 @@ def test_running_sums(one: str, other: str, steps: str, dtype: str) -> None:
     assert report.verdict == "agree", str(report)
 
 
-@pytest.mark.slow
 def test_running_sums_of_exponentials() -> None:
     functions = (
         crossgrad.loss(lambda x: torch.logcumsumexp(x, 0).mean(), "torch", "torch"),
         crossgrad.loss(lambda x: jax.lax.cumlogsumexp(x).mean(), "jax", "jax"),
     )
-    report = crossgrad.compare_gradients(*functions, args=(STEPS["drift"][:40],), dtype="float32")
+    report = crossgrad.compare_gradients(*functions, args=(STEPS["drift"][:16],), dtype="float32")
     assert report.verdict == "agree", str(report)
 
 

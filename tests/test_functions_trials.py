@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -54,12 +55,14 @@ def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:
     assert figures["dtypes"]["float32"]["detected"]["of"] == 1
 
 
-@pytest.mark.slow
-def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    few = partial(try_functions, mutants=MUTANTS[2::20])
+    monkeypatch.setattr("crossgrad.functions.trials.try_functions", few)
     arguments = ["selftest", "--functions", "--cases", "1", "--seed", "3", "--dtype", "float64"]
     assert run([*arguments, "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "crossgrad.functions-selftest/1"
+    assert 0 < document["dtypes"]["float64"]["mutants"] <= len(MUTANTS[2::20])
     assert document["environment"]["backends"]["torch"]["version"]
     assert run([*arguments, "--backend", "torch"]) == 2
     assert "--functions has its own functions to run" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from crossgrad.workers.limits import Limits
 
 from .conftest import engine_grid, load_or_skip, make_case
 
-WARM_UP, STEPS = 20, 20
+WARM_UP, STEPS = 20, 7
 WIDTH = 3000
 """Enough for glibc to map an array of its square anew each time, if it is let."""
 

@@ -158,9 +158,7 @@ def test_the_command_can_be_typed_where_pytest_was(
     result.stdout.fnmatch_lines(['E *reproduce: pytest "test_below.py::test_wrong" --crossgrad-seed 0'])
 
 
-@pytest.mark.parametrize(
-    "workers", [0, pytest.param(2, marks=pytest.mark.slow)], ids=["one-process", "xdist"]
-)
+@pytest.mark.parametrize("workers", [0, 2], ids=["one-process", "xdist"])
 def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: int) -> None:
     if workers:
         pytest.importorskip("xdist")
