@@ -23,10 +23,10 @@ in blocks of rows that fit into a core's cache, and halves of it on a second thr
 was faster than whole arrays: they are still in the shared cache, and the second core
 is where BLAS's own thread waits for its next product. Halves of the batch on two threads of
 Python's, products and all, each with a BLAS of one thread, saved 1 % in float32 and 5 % in
-float64 (of a Zen 3, whose NumPy has no vectors for float64's exponential), and at
-512-512-512-512 took 10 % longer in float32: threads that sleep take long to meet. At 784-100-10 and batch 1024, scratch
-space for dz that is not a, which that thread has read into the other core's cache: what
-this pass won, others lost.
+float64 (of a Zen 3, where NumPy has no vectors for float64's exponential), and at
+512-512-512-512 took 10 % longer in float32: threads that sleep take long to meet. At
+784-100-10 and batch 1024, scratch space for dz that is not a, which BLAS's thread has read into
+the other core's cache: what this pass won, others lost.
 """
 
 from collections.abc import Callable, Sequence
