@@ -9,6 +9,7 @@ from .networks.dtypes import Array
 REORDERING = 1024
 """Ulp of the largest element: threads that add up in another order each time stay below."""
 
+TOLD = "two runs on the same numbers differ"
 WAY_OUT = "seed its randomness inside, and keep no state"
 
 
@@ -20,20 +21,27 @@ def difference(name: str, one: Array, other: Array, eps: float) -> str | None:
     eps
         Distance of 1 to the next larger number in their format, 0 if it has no roundings.
     """
-    if np.array_equal(one, other):
+    if np.array_equal(one, other, equal_nan=True):
         return None
+    if one.shape != other.shape:
+        return f"{TOLD}: {name} has shape {one.shape}, then {other.shape}; {WAY_OUT}"
     first, then = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    finite = np.isfinite(first) & np.isfinite(then)
+    largest = np.max(np.abs(first), initial=0.0, where=finite)
     with np.errstate(all="ignore"):
-        far = np.abs(first - then) > REORDERING * eps * np.max(np.abs(first), initial=0.0)
+        near = np.abs(first - then) <= REORDERING * eps * largest
+    far = ~np.where(finite, near, (first == then) | (np.isnan(first) & np.isnan(then)))
     if not far.any():
         return None
     index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
     numbers = f"{first[index]:.9g}, then {then[index]:.9g}"
     place = f"{name}{list(index) if index else ''}"
-    return f"two runs on the same numbers differ, first at {place}: {numbers}; {WAY_OUT}"
+    return f"{TOLD}, first at {place}: {numbers}; {WAY_OUT}"
 
 
 def first_difference(one: Mapping[str, Array], other: Mapping[str, Array], eps: float) -> str | None:
     """The first of all quantities of a run that differ in another."""
-    found = (difference(name, value, other[name], eps) for name, value in one.items() if name in other)
+    if unlike := sorted(one.keys() ^ other.keys()):
+        return f"{TOLD}: only one of them gives {unlike[0]}; {WAY_OUT}"
+    found = (difference(name, value, other[name], eps) for name, value in one.items())
     return next((told for told in found if told is not None), None)

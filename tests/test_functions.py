@@ -273,6 +273,11 @@ def counting_once(w: Any, x: Any) -> Any:
     return (w * x).sum(), x * STATE["calls"]
 
 
+def growing(w: Any, x: Any) -> Any:
+    STATE["calls"] += 1
+    return (w * x).sum(), x if STATE["calls"] == 1 else np.ones(4, "f4")
+
+
 def writing(w: Any, x: Any) -> Any:
     w += 1
     return simple(w, x)
@@ -320,6 +325,7 @@ def raising(w: Any, x: Any) -> Any:
             "two runs on the same numbers differ, first at args[0][1]: 1, then 2",
             id="first-call-differs",
         ),
+        pytest.param(growing, "at args[0] depends on the numbers: first (3,), then (4,)", id="growing"),
         pytest.param(lambda w, x: (0.0, RNG.random(3).astype("f4")), "seed its randomness", id="random"),
         pytest.param(writing, "mine: it writes into args[0]: copy first", id="writes"),
         pytest.param(raising, "mine raised KeyError: 'kernel'", id="raises"),
@@ -390,3 +396,20 @@ def test_torch_functions_that_do_not_depend_on_their_arguments() -> None:
         with pytest.raises(crossgrad.InvalidInput) as caught:
             crossgrad.compare_gradients(*both, args=args)
         assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("factor", [1.0, 5.0])
+def test_a_leaf_called_loss_is_not_taken_for_the_loss(factor: float) -> None:
+    def step(p: Any, x: Any) -> Any:
+        return (p["loss"] * x).sum(), {"loss": x}
+
+    def other(p: Any, x: Any) -> Any:
+        return factor * (p["loss"] * x).sum(), {"loss": x}
+
+    x = np.array([1.0, -2.0, 0.5], np.float32)
+    report = crossgrad.compare_gradients(
+        *(crossgrad.gradient(f, "numpy", name=name) for f, name in ((step, "one"), (other, "other"))),
+        args=({"loss": x}, x),
+    )
+    assert {c.quantity for c in report.comparisons} == {"loss", "args[0]/loss"}
+    assert report.ok == (factor == 1.0)

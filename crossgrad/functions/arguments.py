@@ -20,6 +20,9 @@ Key = tuple[int, str]
 
 Values = Mapping[Key, Array]
 
+LOSS_NAME = "loss"
+"""What the loss is called beside the leaves; none of them has this name alone."""
+
 FORMATS = {name: dtype for name, dtype in DTYPES.items() if name != "tf32"}
 
 
@@ -53,9 +56,9 @@ class Arguments:
         return max((FORMATS[name] for name in used), key=lambda found: found.unit_roundoff)
 
     def name(self, key: Key) -> str:
-        """A leaf in reports: its path, with the argument before it if there are several."""
+        """A leaf in reports: its path, with the argument before it where one path is not enough."""
         _, path = key
-        return path if self.alone and path else place_of(key)
+        return path if self.alone and path and path != LOSS_NAME else place_of(key)
 
     def built(self, natives: Mapping[Key, Any]) -> list[Any]:
         """The arguments with other leaves in the place of `values`."""

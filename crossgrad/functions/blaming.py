@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arbiter import between, follows, gradients_of, norm
-from .arguments import Arguments
+from .arguments import LOSS_NAME, Arguments
 from .closer import is_consistent
 from .grain import grain
 from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
-from .runs import LOSS_NAME
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"

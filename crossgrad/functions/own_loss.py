@@ -16,7 +16,7 @@ from ..networks.cases import Case
 from ..networks.catalogue import build_case, find_entry
 from ..networks.dtypes import Array
 from ..networks.parameters import DenseParameters
-from .runs import LOSS_NAME
+from .arguments import LOSS_NAME
 
 STEP = 2.0**-9
 """The stencil's error is of the fourth order in it, and rounding's is 2**9 ulp of the loss."""

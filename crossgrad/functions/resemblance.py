@@ -7,10 +7,9 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..words import listed
-from .arguments import FORMATS, Arguments
+from .arguments import FORMATS, LOSS_NAME, Arguments
 from .grain import is_stepwise
 from .measuring import Measured
-from .runs import LOSS_NAME
 
 CLOSE = 1e-3
 """Relative distance up to which a gradient is what it looks like."""

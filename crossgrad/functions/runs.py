@@ -10,7 +10,7 @@ import numpy as np
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput, shortened
 from ..words import listed
-from .arguments import Arguments, Key, Values, is_float, read_arguments
+from .arguments import LOSS_NAME, Arguments, Key, Values, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import AUTO, Rename, Transpose, match
 from .places import Place
@@ -18,8 +18,6 @@ from .points import Point
 from .returned import described
 from .rounding import Rounding
 from .trees import take_apart
-
-LOSS_NAME = "loss"
 
 
 class FunctionFailed(RuntimeError):
@@ -75,6 +73,7 @@ class Runner:
             )
         self._names = {key: self._own.name(key) for key in self._own.differentiated}
         self._gradient_places: dict[str, Place] | None = None
+        self._gradient_shapes: dict[str, tuple[int, ...]] = {}
         self._gives_loss = False
         self._runnable = self._framework.Runnable(
             self._call, function.kind == LOSS, self._own.differentiated, function.device
@@ -183,17 +182,28 @@ class Runner:
         arrays = {name: self._array(name, value) for name, value in gradients.items()}
         if self._gradient_places is None:
             self._gradient_places, self._gives_loss = self._matched(arrays), loss is not None
+            self._gradient_shapes = {name: array.shape for name, array in arrays.items()}
+        self._require_as_before(arrays, loss is not None)
         places = self._gradient_places
-        if arrays.keys() != places.keys() or (loss is not None) != self._gives_loss:
+        found = {(place := places[name]).name: place.there(array) for name, array in arrays.items()}
+        return Outcome(found, None if loss is None else self._scalar(loss))
+
+    def _require_as_before(self, arrays: Mapping[str, Array], gives_loss: bool) -> None:
+        places = self._gradient_places or {}
+        if arrays.keys() != places.keys() or gives_loss != self._gives_loss:
             first, then = (
                 f"gradients of {listed(list(names))}{' and a loss' * with_loss}"
-                for names, with_loss in ((places, self._gives_loss), (arrays, loss is not None))
+                for names, with_loss in ((places, self._gives_loss), (arrays, gives_loss))
             )
             raise InvalidInput(
                 f"{self.name}: what it returns depends on the numbers: first {first}, then {then}"
             )
-        found = {(place := places[name]).name: place.there(array) for name, array in arrays.items()}
-        return Outcome(found, None if loss is None else self._scalar(loss))
+        for name, array in arrays.items():
+            if array.shape != self._gradient_shapes[name]:
+                raise InvalidInput(
+                    f"{self.name}: the shape of its gradient at {name} depends on the numbers: "
+                    f"first {self._gradient_shapes[name]}, then {array.shape}"
+                )
 
     def _matched(self, arrays: Mapping[str, Array]) -> dict[str, Place]:
         """Where the gradients belong; those of the function's own leaves, where these do."""

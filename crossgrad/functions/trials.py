@@ -21,14 +21,14 @@ from ..report import plain_number
 from ..run import CANDIDATE_KINDS
 from ..selftest import Ground, share, shift_of
 from ..verdict import UNDECIDABLE, WRONG
-from .arguments import Arguments, read_arguments
+from .arguments import LOSS_NAME, Arguments, read_arguments
 from .blaming import find_wrong
 from .comparing import REPEATS
 from .function import Function, gradient, loss
 from .judging import LeafComparison, judge_functions
 from .measuring import Measured, measure, pooled
 from .own_loss import differentiates_its_own_loss
-from .runs import LOSS_NAME, Runner
+from .runs import Runner
 from .textbook import jax_loss, numpy_gradient, torch_loss
 
 SCHEMA = "crossgrad.functions-selftest/1"
