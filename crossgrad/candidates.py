@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from . import escape
 from .networks.errors import InvalidInput, unknown
 from .networks.files import is_there
 
@@ -56,7 +57,7 @@ class CandidateFile:
             raise InvalidInput(f"candidate {text!r}: expected [NAME=]FILE.py[:FUNCTION]")
         if not is_there(file, Path.is_file):
             raise InvalidInput(f"candidate {text!r}: there is no file {file}")
-        return cls(name or Path(file).stem, Path(file).absolute(), function)
+        return cls(escape.utf8(name or Path(file).stem), Path(file).absolute(), function)
 
     def load(self) -> Candidate:
         """Run the file and return its function.

@@ -30,6 +30,11 @@ def terminal(text: str, *, keep: str = "") -> str:
     )
 
 
+def utf8(text: str) -> str:
+    r"""Write surrogates, which stand for undecodable bytes and which UTF-8 does not have, as ``\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def json(document: str) -> str:
     r"""The same JSON document, with what cannot be printed as ``\u202e``: JSON has it in strings only.
 

@@ -271,8 +271,10 @@ def loaded(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:
 
 
 def require_free(candidates: Iterable[str], backends: Iterable[str]) -> None:
-    """Raise `InvalidInput` if a candidate has the name of an engine."""
+    """Raise `InvalidInput` if a candidate has the name of an engine, or of the judge."""
     taken = set(backends)
     for name in candidates:
+        if name.partition(":")[0] == "oracle":
+            raise InvalidInput(f"candidate {name!r}: the judge has this name, choose another")
         if name in taken:
             raise InvalidInput(f"candidate {name!r}: an engine has this name, choose another")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import escape
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
 from .candidates import CandidateFunction
 from .engines import Engine, EngineId
@@ -86,7 +87,7 @@ def run_engine(
         return Run(engine.id, UNSUPPORTED, seconds, message=str(error))
     except BackendUnavailable as error:
         return Run(engine.id, MISSING, seconds, message=str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Run(engine.id, status_of(error), seconds, message=summary_of(error))
     return Run(engine.id, OK, seconds, trace)
 
@@ -109,7 +110,7 @@ def run_candidate(
             return Run(engine, FAILED, seconds, message=told, partial=True)
     except BackendUnavailable as error:
         return Run(engine, MISSING, seconds, message=str(error), partial=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         code = getattr(inspect.unwrap(candidate.function), "__code__", None)
         place = place_in(code.co_filename, error) if code is not None else ""
         message = summary_of(error) + place + _hint(error, candidate)
@@ -128,7 +129,7 @@ def _called(
     return _candidate_trace(result, case, native)
 
 
-def _hint(error: Exception, candidate: CandidateFunction) -> str:
+def _hint(error: BaseException, candidate: CandidateFunction) -> str:
     """The way out where a function seems to expect another framework's arrays than NumPy's."""
     said = str(error)
     foreign = "ndarray" in said and (isinstance(error, AttributeError) or "Tensor" in said)
@@ -176,7 +177,7 @@ def _timed(seconds: dict[str, float], phase: str, announce: Announce) -> Iterato
     seconds[phase] = time.perf_counter() - start
 
 
-def status_of(error: Exception) -> str:
+def status_of(error: BaseException) -> str:
     """Whether an engine broke, or ran out of memory: each framework has an exception of its own for that."""
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return OUT_OF_MEMORY if exhausted or "RESOURCE_EXHAUSTED" in str(error) else FAILED
@@ -190,6 +191,6 @@ def place_in(file: str | Path, error: BaseException) -> str:
 
 
 def summary_of(error: BaseException) -> str:
-    """The error in one line: frameworks put pages into theirs."""
+    """The error in one line, for frameworks put pages into theirs, and fit for UTF-8."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return escape.utf8(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)

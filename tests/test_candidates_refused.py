@@ -158,6 +158,23 @@ def test_an_exception_is_told_with_its_line(isolate: bool, tmp_path: Path) -> No
     assert report.cases[0].problems[0].endswith("LinAlgError: Singular matrix (at mine.py:4 in helper)")
 
 
+@pytest.mark.parametrize("code", [0, 1, None])
+def test_a_function_that_leaves_does_not_take_the_check_with_it(code: int | None) -> None:
+    """In this process, an exit code 0 of the function's would be read as all agree."""
+
+    def leaving(params: Any, x: Any, y: Any) -> Any:
+        raise SystemExit(code)
+
+    run = run_on("numpy", leaving)
+    assert (run.status, str(run.message).partition(":")[0]) == ("failed", "SystemExit")
+
+
+@pytest.mark.parametrize("name", ["numpy", "oracle", "oracle:mine"])
+def test_names_of_engines_and_of_the_judge_are_taken(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"candidate '.*': .* has this name, choose another"):
+        crossgrad.check("3-2", backends=["numpy"], candidates={name: right("numpy")})
+
+
 def test_a_file_that_cannot_be_loaded_is_told_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("x = 1\nimport no_such_module\n")
@@ -182,6 +199,20 @@ def test_randomness_and_hidden_state_are_found(backend: str) -> None:
     assert run.status == "failed"
     assert "two runs on the same numbers differ, first at dW.1[0, 0]: " in str(run.message)
     assert "seed its randomness inside, and keep no state" in str(run.message)
+
+
+def test_a_gradient_that_is_lost_the_second_time_is_hidden_state() -> None:
+    calls: list[int] = []
+    correct = right("numpy")
+
+    def spoilt(params: Any, x: Any, y: Any) -> Any:
+        calls.append(1)
+        loss, gradients = correct(params, x, y)
+        return loss, [(dW * (1 if len(calls) == 1 else float("nan")), db) for dW, db in gradients]
+
+    run = run_on("numpy", spoilt)
+    assert run.status == "failed"
+    assert "two runs on the same numbers differ" in str(run.message)
 
 
 def test_what_a_function_writes_into_its_arguments_is_not_seen_by_its_second_call() -> None:

@@ -83,7 +83,7 @@ VICES = {
     "crash": "signal 11 (SIGSEGV) in step",
     "crash-in-prepare": "signal 11 (SIGSEGV) in prepare",
     "leave": "exit 3 in step",
-    "leave-politely": "exit 4 in step",
+    "leave-politely": "SystemExit: 4",
     "fail": "RuntimeError: planted failure",
     "allocate": "step took more than 512 MiB of memory",
     "fork": "",
@@ -289,6 +289,24 @@ def test_a_process_is_replaced_after_many_cases(marked: None, monkeypatch: pytes
     assert pids[0] == pids[1]
     assert pids[2] is None  # started again when there is work
     assert pids[3] != pids[0]
+
+
+def test_a_later_process_that_cannot_load_does_not_give_the_first_up(tmp_path: Path, marked: None) -> None:
+    """As where a device, or a file, is one process's alone."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import fcntl\n"
+        f"lock = open({str(tmp_path / 'lock')!r}, 'w')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n\n"
+        "def gradients(params, x, y):\n"
+        "    return 0.0, [(0 * W, 0 * b) for W, b in params]\n"
+    )
+    candidate = {"mine": CandidateFile("mine", file, "gradients")}
+    cases = [make_case("3-2", "float64", seed=seed) for seed in range(6)]
+    with Isolated(["numpy"], None, candidate, LIMITS, jobs=2) as executor:
+        finished = [executor.start(case) for case in cases]
+        runs = [run for finish in finished for run in finish(lambda engine: None)]
+    assert {str(run.engine): run.status for run in runs if run.status != OK} == {}
 
 
 def test_one_engine_named_twice_runs_once(marked: None) -> None:

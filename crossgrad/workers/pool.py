@@ -62,6 +62,10 @@ class Lane:
     """Set if the lane is given up."""
 
 
+class PoolClosed(RuntimeError):
+    """The pool was closed, or its thread has ended: no process runs any more."""
+
+
 class Pool:
     """Processes that run engines. Use it as a context manager: leaving it ends them all.
 
@@ -146,7 +150,7 @@ class Pool:
 
     def _require_open(self) -> None:
         if self._closing:
-            raise RuntimeError("the pool of workers is closed")
+            raise PoolClosed("the pool of workers is closed")
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
@@ -201,6 +205,10 @@ class Pool:
         """Take an answer for what it is: a description after loading, a run after a case."""
         if answer["is"] == "loaded" and not place.loaded:
             found = description_of(answer)
+            if found.problem is not None and lane.description.done():  # others of its lane could be loaded
+                self._let_go(place, worker)
+                self._failed_to_load(lane, place, Ending(found.status, found.problem), worker.tail)
+                return
             place.loaded, place.failures = True, 0
             if not lane.description.done():
                 lane.description.set_result(found)
@@ -304,7 +312,7 @@ class Pool:
             worker.close()
         end_strays({worker.mark for worker in workers})
         self._selector.close()
-        closed = RuntimeError("the pool of workers was closed")
+        closed = PoolClosed("the pool of workers was closed")
         for lane in self._lanes:
             waiting = [place.task for place in lane.places if place.task] + list(lane.tasks)
             futures: list[Future[Any]] = [lane.description, *(task.future for task in waiting)]

@@ -185,7 +185,7 @@ STATUSES = {
     "ignore-sigterm": "timeout",
     "crash": "crashed",
     "leave": "crashed",
-    "leave-politely": "crashed",
+    "leave-politely": "failed",
     "fail": "failed",
     "fail-at-import": "missing",
     "allocate": "out-of-memory",
