@@ -1,6 +1,6 @@
 """Every quantity of every engine before the judge; where there is none, the engines before each other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -34,6 +34,14 @@ class Comparison:
     @property
     def verdict(self) -> str:
         return self.judgement.verdict
+
+
+def badness(comparison: Comparison) -> tuple[bool, float]:
+    """To sort by: what is wrong comes last, in it what has no figure; NaN counts as infinite."""
+    wrong, over = comparison.verdict in WRONG, comparison.judgement.over_floor
+    if over is None:
+        return wrong, float("inf") if wrong else -1.0
+    return wrong, over if over == over else float("inf")
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,11 @@ def _judge_run(
     expectations: Mapping[str, Expectation],
     against: str,
     wider: WiderFloors,
+    leave_out: Collection[str] = (),
 ) -> Iterator[Comparison]:
     for quantity in _expected_of(case, run.partial):
+        if quantity.name in leave_out:
+            continue
         array = _delivered(run).get(quantity.name)
         problem = _misfit(case, run, quantity.name, array)
         if array is None or problem is not None:
@@ -176,8 +187,7 @@ def _judge_pair(
     partial = replace(one, partial=one.partial or other.partial)
     for name, problem in missing.items():
         yield Comparison(name, one.engine, str(other.engine), Judgement(DISAGREE, problem))
-    judged = _judge_run(case, partial, expectations, str(other.engine), wider)
-    yield from (comparison for comparison in judged if comparison.quantity not in missing)
+    yield from _judge_run(case, partial, expectations, str(other.engine), wider, leave_out=missing)
 
 
 def _expected_of(case: Case, partial: bool) -> list[Quantity]:

@@ -15,7 +15,11 @@ import pytest
 
 import crossgrad
 from crossgrad.backends import registry
+from crossgrad.candidates import CandidateFunction
 from crossgrad.cli.app import run
+from crossgrad.compare import blame, compare_runs
+from crossgrad.oracle import consult
+from crossgrad.run import run_candidate
 
 from .conftest import NATIVE, make_case
 
@@ -338,3 +342,17 @@ def test_nothing_compared_is_not_a_pass() -> None:
     assert (report.ok, report.verdict) == (False, "failed")
     with pytest.raises(crossgrad.GradientsDisagree, match="nothing was compared"):
         report.raise_if_disagree()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize("bug", ["missing-db", "column-db", "transposed"])
+def test_what_cannot_be_measured_is_told_without_a_judge_too(bug: str, first: bool) -> None:
+    """Engines before each other: what one lacks is nothing that the other could be held to."""
+    candidate, wrong = CANDIDATE_BUGS[bug]
+    pair = [("mine", candidate), ("right", backprop)]
+    case, runs = make_case("4-3-2", "float64"), []
+    for name, function in pair if first else reversed(pair):
+        runs.append(run_candidate(case, name, CandidateFunction(function)))
+    comparisons = compare_runs(case, runs, consult(case, "none"))
+    assert {c.quantity for c in comparisons if c.verdict == "disagree"} == wrong
+    assert blame(case, runs, comparisons) == ()

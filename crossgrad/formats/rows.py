@@ -2,10 +2,9 @@
 
 from dataclasses import astuple, dataclass
 
-from ..compare import Comparison
+from ..compare import badness
 from ..report import CaseReport, worst_verdict
 from ..run import OK, Run
-from ..verdict import WRONG
 
 COLUMNS = (
     "engine",
@@ -52,7 +51,7 @@ def row_of(case: CaseReport, run: Run) -> Row:
     if run.status != OK or not compared:
         status = run.status if run.status != OK else "not compared"
         return Row(run.engine.label, run.engine.device, verdict=status, spent=spent)
-    worst = max(compared, key=_badness)
+    worst = max(compared, key=badness)
     found = worst.judgement
     return Row(
         run.engine.label,
@@ -65,9 +64,3 @@ def row_of(case: CaseReport, run: Run) -> Row:
         worst_verdict(compared),
         spent,
     )
-
-
-def _badness(comparison: Comparison) -> tuple[bool, float]:
-    """What is wrong comes first, then what comes closest to its floor; NaN and missing before all."""
-    over = comparison.judgement.over_floor
-    return comparison.verdict in WRONG, float("inf") if over is None else over

@@ -20,7 +20,7 @@ from typing import Annotated, Literal, Self, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ..compare import Comparison
+from ..compare import badness
 from ..report import ORDER, CaseReport, plain_number
 from ..run import OK, Run
 from ..verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
@@ -140,7 +140,7 @@ def _plain(value: float | None) -> Number:
 def _engine_record(report: CaseReport, run: Run) -> EngineRecord:
     compared = report.comparisons_of(run.engine)
     counts = Counter(c.verdict for c in compared)
-    worst = max(compared, key=_badness, default=None)
+    worst = max(compared, key=badness, default=None)
     found = next((b for b in report.blames if b.engine == run.engine), None)
     return EngineRecord(
         engine=str(run.engine),
@@ -165,11 +165,3 @@ def _state(run: Run, counts: Mapping[str, int]) -> State:
     if counts[AGREE] and counts[AGREE] >= sum(soft.values()):
         return "ok"
     return "nonfinite" if soft["nonfinite"] > soft["undecidable"] else "undecidable"
-
-
-def _badness(comparison: Comparison) -> tuple[bool, float]:
-    """What is wrong comes first, in it what has no figure; NaN counts as infinite."""
-    wrong, over = comparison.verdict in WRONG, comparison.judgement.over_floor
-    if over is None:
-        return wrong, float("inf") if wrong else -1.0
-    return wrong, over if over == over else float("inf")
