@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from crossgrad.backends.numpy.engine import NumpyProgram
+from crossgrad.candidates import CandidateFunction
 from crossgrad.cli.app import run
 from crossgrad.execution import open_executor
 from crossgrad.judging import judge_all
@@ -28,6 +29,7 @@ from crossgrad.sweep.records import EngineRecord, record_of
 from crossgrad.sweep.runner import Execute, Session, sweep
 from crossgrad.sweep.store import RunInfo, RunWriter, read_info, read_records
 from crossgrad.sweep.summary import Summary, command, summarise
+from crossgrad.workers.pool import PoolClosed
 
 from .conftest import HEEDING
 from .sweeps import INFO, PLAN, QUICK, SCHEMAS, Capture, record, records_of
@@ -251,6 +253,37 @@ def test_judge_that_breaks_costs_its_own_case(execute: Execute, tmp_path: Path) 
     assert len(found) == 12
     failed = {CaseId.parse(name).seed: r.problems for name, r in found.items() if not r.in_order}
     assert failed == dict.fromkeys((2, 7), ("judging it failed: ZeroDivisionError: the oracle's",))
+
+
+def test_a_message_that_is_no_utf8_is_kept_with_its_own_case(tmp_path: Path) -> None:
+    """As of a file whose name is not: it could not be written, and the next case was blamed for that."""
+
+    def lost(params: Any, x: Any, y: Any) -> Any:
+        raise FileNotFoundError("caf\udce9.bin")
+
+    found = {"mine": CandidateFunction(lost)}
+    with (
+        open_executor(["numpy"], None, found, isolate=False) as executor,
+        RunWriter.create(tmp_path / "run", info_of(3)) as store,
+    ):
+        assert sweep(store, partial(judge_all, executor=executor), 2).ran == 3
+    records = records_of(tmp_path / "run")
+    assert len(records) == 3
+    messages = {engine.message for record in records.values() for engine in record.engines if engine.message}
+    assert all(message.startswith("FileNotFoundError: caf\\udce9.bin") for message in messages)
+    assert messages
+
+
+def test_a_pool_that_is_gone_is_no_case_s_fault(execute: Execute, tmp_path: Path) -> None:
+    """No record is made of cases that nobody ran: a resumed sweep runs them."""
+
+    def dying(cases: Iterable[Case]) -> Iterator[CaseReport]:
+        yield next(execute(cases))
+        raise PoolClosed("the pool of workers is closed")
+
+    with RunWriter.create(tmp_path / "run", info_of(12)) as store, pytest.raises(PoolClosed):
+        sweep(store, dying, 1)
+    assert len(records_of(tmp_path / "run")) == 1
 
 
 def test_case_that_cannot_be_made_is_a_record(execute: Execute, tmp_path: Path) -> None:

@@ -255,6 +255,13 @@ def test_what_a_crash_left_of_making_a_run_is_no_matter(path: Path) -> None:
     assert read_info(path) == INFO
 
 
+def test_records_without_a_description_are_not_adopted(path: Path) -> None:
+    written(path, 1)
+    (path / RUN_FILE).unlink()
+    with pytest.raises(InvalidInput, match=r"holds records of a run whose run\.json is missing"):
+        RunWriter.create(path, INFO)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_directory_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -10,6 +10,7 @@ from ..networks.errors import InvalidInput
 from ..networks.memory import require_memory
 from ..report import CaseReport
 from ..run import summary_of
+from ..workers.pool import PoolClosed
 from .ids import CaseId
 from .records import Record, record_of, record_of_refusal
 from .store import RunWriter
@@ -77,18 +78,21 @@ class _Sweep:
 
     def run(self) -> Session:
         self._tell()
-        while True:
+        reports = self._execute(self._cases())
+        while not self._enough:
             try:
-                for report in self._execute(self._cases()):
-                    _, draw_seconds = self._under_way.pop(report.name)
-                    self._finish(record_of(report, draw_seconds))
-                    if self._enough:
-                        break
-                return Session(self._ran, self._failures, self._enough)
-            except InvalidInput:
+                report = next(reports, None)
+            except (InvalidInput, PoolClosed):
                 raise
             except Exception as error:
                 self._give_up_first(error)
+                reports = self._execute(self._cases())
+                continue
+            if report is None:
+                break
+            _, draw_seconds = self._under_way.pop(report.name)
+            self._finish(record_of(report, draw_seconds))
+        return Session(self._ran, self._failures, self._enough)
 
     @property
     def _enough(self) -> bool:

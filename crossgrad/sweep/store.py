@@ -242,6 +242,12 @@ def require_new(path: Path) -> None:
         others = (RECORDS_FILE, f"{RUN_FILE}.new")
         if path.exists() and any(entry.name not in others for entry in path.iterdir()):
             raise InvalidInput(f"{path} holds other files: name a new or an empty directory")
+        records = path / RECORDS_FILE
+        if records.exists() and records.stat().st_size:
+            raise InvalidInput(
+                f"{path} holds records of a run whose {RUN_FILE} is missing: put that back to go on with it, "
+                "or name another directory"
+            )
 
 
 def new_path(home: Path = HOME) -> Path:

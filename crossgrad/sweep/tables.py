@@ -16,7 +16,6 @@ from .store import RunInfo
 TEXT = ("id", "network", "dtype", "loss", "verdict", "oracle", "engine", "state", "worst", "enters_at",
         "diagnosis", "message", "problems")  # fmt: skip
 WHOLE = ("depth", "batch", "seed", "agree", "quantities")
-REAL = ("weight_scale", "over_floor", "digits", *(f"{phase}_seconds" for phase in PHASES))
 COLUMNS = (
     "id", "network", "depth", "batch", "dtype", "loss", "weight_scale", "seed", "verdict", "oracle",
     "engine", "state", "worst", "over_floor", "digits", "agree", "quantities", "enters_at", "diagnosis",
