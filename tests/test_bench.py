@@ -17,9 +17,12 @@ from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, 
 from crossgrad.bench.rows import Timing, limit_seconds, repeated_row, roofline
 from crossgrad.bench.schemas import PLACE, published
 from crossgrad.bench.session import Session
+from crossgrad.engines import select_engines
 from crossgrad.networks.catalogue import find_entry
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.networks.work import forward_work, step_work, transfer_work, update_work
+from crossgrad.oracle import consult
+from crossgrad.run import run_engine
 from crossgrad.workers.limits import Limits
 
 from .conftest import make_case
@@ -263,6 +266,20 @@ def test_what_is_in_a_plan() -> None:
     assert str(plan[4].network) == "-".join(["8"] * (DEFAULT_DEPTH + 1))
     assert [str(entry.network) for entry in make_plan()] == ["1-1-1", "784-100-10", "1024-1024-1024"]
     assert len(make_plan(["3-2", "3-2"], batch_sizes=[2, 2])) == 1
+
+
+def test_networks_that_differ_in_the_loss_alone_are_two_benchmarks() -> None:
+    """Both would have the same rows: one of them was left out without a word."""
+    with pytest.raises(InvalidInput, match="1-1-1 with loss mse and with half-mse: rows of one benchmark"):
+        make_plan(["article", "primer"])
+    assert len(make_plan(["wide", "1024-1024-1024"])) == 1
+
+
+def test_what_nobody_can_judge_is_not_timed() -> None:
+    case = make_case("3-2", "float64")
+    (engine,) = select_engines(["numpy"], None).engines
+    passed = hold_before(consult(case, "none"), case, run_engine(case, engine), None)
+    assert "nobody here can judge float64" in str(passed.wrong)
 
 
 def test_the_schema_is_that_of_the_models() -> None:

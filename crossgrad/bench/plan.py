@@ -49,7 +49,7 @@ def make_plan(
     dtypes: Sequence[str] = ("float32",),
     allow_large: bool = False,
 ) -> tuple[Item, ...]:
-    """Everything that is to be measured, small networks first.
+    """Everything that is to be measured.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def make_plan(
     ------
     InvalidInput
         If something is unknown or out of range, would run for hours (unless `allow_large`),
-        or does not fit into memory.
+        or does not fit into memory; or if two networks differ in their losses alone.
     """
     if depth is not None and not widths:
         raise InvalidInput(f"depth {depth}: it goes with widths, as in --widths 64,256 --depth {depth}")
@@ -76,11 +76,16 @@ def make_plan(
     entries = [find_entry(network) for network in networks]
     entries += [find_entry(_square(width, layers)) for width in widths]
     sizes = [require_count("the batch size", size) for size in batch_sizes]
-    items = {
-        (str(entry.network), size, dtype): Item(entry, size, find_dtype(dtype).name)
-        for entry in entries
-        for size, dtype in product(sizes or [entry.batch_size], dict.fromkeys(dtypes))
-    }
+    items: dict[tuple[str, int, str], Item] = {}
+    for entry in entries:
+        for size, dtype in product(sizes or [entry.batch_size], dict.fromkeys(dtypes)):
+            item = Item(entry, size, find_dtype(dtype).name)
+            other = items.setdefault((str(entry.network), size, item.dtype), item).entry
+            if other.loss != entry.loss:
+                raise InvalidInput(
+                    f"{entry.network} with loss {other.loss} and with {entry.loss}: "
+                    "rows of one benchmark could not be told apart, make it two"
+                )
     for item in items.values():
         require_affordable(item.network, item.batch_size, allow_large=allow_large)
         require_memory(item.network, item.batch_size, item.dtype, traces=1)
