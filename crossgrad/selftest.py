@@ -27,6 +27,7 @@ from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
 from .networks.cases import Case
 from .networks.dtypes import Array, find_dtype
 from .oracle import Oracle, consult, with_overflow
+from .report import plain_number
 from .run import OK, UNSUPPORTED, Run, run_engine
 from .verdict import UNDECIDABLE, WRONG, over_floor
 
@@ -178,7 +179,7 @@ def summary(trials: Sequence[Trial], correct: Sequence[CorrectRun]) -> dict[str,
         "schema": SCHEMA,
         "dtypes": {dtype: _figures(trials, correct, dtype) for dtype in dtypes},
         "missed": [
-            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": t.shift}
+            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": plain_number(t.shift)}
             for t in trials
             if t.counts and not t.detected
         ],

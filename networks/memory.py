@@ -8,6 +8,9 @@ from .dtypes import find_dtype
 from .errors import InvalidInput, shortened
 from .spec import Network, require_count
 
+CGROUP = Path("/sys/fs/cgroup")
+"""Of the container that this process is in (control groups, version 2), where it is in one."""
+
 ALWAYS_THERE = 2**26
 """Bytes that are not asked for: the frameworks take more themselves, and asking is slow."""
 
@@ -30,7 +33,7 @@ def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) 
 
 def available_bytes() -> int | None:
     """Memory that this process can still have, or None where the system does not say."""
-    candidates = [_meminfo_available(), _cgroup_limit()]
+    candidates = [_meminfo_available(), _cgroup_available()]
     known = [value for value in candidates if value is not None]
     if known:
         return min(known)
@@ -65,12 +68,17 @@ def _meminfo_available() -> int | None:
     return found[0] if found else None
 
 
-def _cgroup_limit() -> int | None:
+def _cgroup_available() -> int | None:
+    """What a container may still take: pages of files that are not in use are given back first."""
     try:
-        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        limit, used = ((CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
     except OSError:
         return None
-    return int(text) if text.isdigit() else None
+    if not limit.isdigit():
+        return None
+    idle = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return max(0, int(limit) - int(used) + idle)
 
 
 def _gib(size: int) -> str:

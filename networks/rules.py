@@ -2,8 +2,8 @@
 
 This is the registry of rules. An engine implements a name in its own folder
 (``backends/<engine>/activations.py``, ``losses.py``) in its framework's own
-words; an engine without the rule says so as ``Unsupported``. Nothing else has
-to change for a new activation or loss.
+words; an engine without the rule says so as ``Unsupported``. What else a new
+activation or loss needs, and what it must be like, is in CONTRIBUTING.md.
 """
 
 from collections.abc import Mapping

@@ -296,3 +296,21 @@ def test_any_text_on_the_command_line_ends_with_an_exit_code(text: str) -> None:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run(["check", *QUICK, "--", text])
     assert (code, bool(out.getvalue()), bool(err.getvalue())) in [(0, True, False), (2, False, True)]
+
+
+CONTAINERS = {
+    "room": ("1000", "700", "anon 400\ninactive_file 200\nactive_file 100\n", 500),
+    "none-left": ("500", "700", "anon 700\n", 0),
+    "no-limit": ("max", "700", "anon 700\n", None),
+}
+"""Bytes as control groups tell them: the limit, what is taken, of what; and what there is left."""
+
+
+@pytest.mark.parametrize(("limit", "current", "stat", "left"), CONTAINERS.values(), ids=CONTAINERS)
+def test_a_container_has_what_others_in_it_left(
+    limit: str, current: str, stat: str, left: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in {"max": limit, "current": current, "stat": stat}.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory._cgroup_available() == left

@@ -74,7 +74,7 @@ def reduce(
     from ..checking import plan_case
     from ..oracle import require_oracle
     from ..reduction import judged, wrong_among
-    from ..run import FAILED, OK
+    from ..run import BROKEN, OK
     from .inputs import cases_from, parameters_from
 
     require_output(output)
@@ -106,7 +106,7 @@ def reduce(
         if run.status == OK:
             agreeing.append(str(subject.id) if len(subjects) > 1 else subject.id.label)
         else:
-            broken |= run.status == FAILED
+            broken |= run.status in BROKEN
             error(f"{subject.id}: {run.status}: {run.message}")
     if agreeing:
         verb = "agrees" if len(agreeing) == 1 else "agree"

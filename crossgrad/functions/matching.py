@@ -108,7 +108,7 @@ def _require_fit(
     if same_values and not np.array_equal(turned, theirs, equal_nan=True):
         raise InvalidInput(
             f"{who}: {name} does not hold the numbers of {place.name}{' transposed' * place.turned}: "
-            + _way_out(name, array, place, theirs)
+            + _way_out(name, array, theirs)
         )
 
 
@@ -123,7 +123,7 @@ def _mistyped(
     return "".join(f"; {o} names {name!r}: did you mean {found[0]}?" for o, name, found in near if found)
 
 
-def _way_out(name: str, array: Array, place: Place, theirs: Array) -> str:
+def _way_out(name: str, array: Array, theirs: Array) -> str:
     """Another layout in which two leaves would hold the same numbers, if there is one."""
     equal = [a for a in layouts(array.shape, theirs.shape) if np.array_equal(np.transpose(array, a), theirs)]
     if not equal:
