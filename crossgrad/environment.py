@@ -9,6 +9,7 @@ from typing import Any
 from .backends.base import Backend
 from .backends.registry import find_listing, load
 from .versions import package_version
+from .workers.process import THREAD_VARIABLES
 
 
 def environment(backends: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,9 +20,7 @@ def environment(backends: Mapping[str, Any]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "cpu": cpu_name(),
         "cores": usable_cores(),
-        "thread_variables": {
-            name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ
-        },
+        "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         "backends": dict(backends),
     }
 

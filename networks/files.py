@@ -44,6 +44,17 @@ def require_writable(path: str | Path) -> None:
         raise InvalidInput(f"cannot write {path}: permission denied")
 
 
+def require_folder(path: Path, option: str) -> None:
+    """Make the folder that an option names; raise `InvalidInput` if nothing can be put there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{option} {path}: expected a folder that can be made: {reason}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InvalidInput(f"{option} {path}: permission denied")
+
+
 def read_whole(path: str | Path, limit: int, expected: str) -> bytes:
     """Read a regular file of at most `limit` bytes.
 

@@ -1,6 +1,8 @@
 """Timings are of gradients that were checked, are taken in turns, and are lost one engine at a time."""
 
 import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from crossgrad.bench.lanes import YARDSTICK, Lanes
 from crossgrad.bench.plan import DEFAULT_DEPTH, Item, make_plan
 from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, read_results
 from crossgrad.bench.rows import Timing, limit_seconds, repeated_row, roofline
+from crossgrad.bench.runner import require_rounds_within
 from crossgrad.bench.schemas import PLACE, published
 from crossgrad.bench.session import Session
 from crossgrad.engines import select_engines
@@ -143,10 +146,39 @@ def test_an_engine_that_fails_while_it_is_timed_loses_its_own_rows(
     found = bench("numpy", f"paced:{variant}")
     others = [row for row in found.rows if row.backend == "numpy" and row.phase in REPEATED]
     assert {row.phase: row.rounds for row in others} == dict.fromkeys(REPEATED, QUICK.rounds)
-    assert not [row for row in found.rows if row.backend == "paced" and row.phase == "step"]
+    left = [row.phase for row in found.rows if row.backend == "paced"]
+    assert "step" not in left
+    assert not left or variant in ("late-failure", "late-out-of-memory")  # a process that ended takes all
     assert found.problems[0].status == status
     assert said in found.problems[0].message
     assert {problem.backend for problem in found.problems} == {"paced"}
+
+
+def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next process, which holds nothing, is asked in its place."""
+    seconds, asked = Lanes.seconds, []
+
+    def killing(self: Lanes, engine: Any, what: str, calls: int) -> float:
+        asked.append(what)
+        if len(asked) == 12:  # in the rounds, after calibration
+            os.kill(engine.lane.places[0].worker._process.pid, signal.SIGKILL)
+            time.sleep(0.5)
+        return seconds(self, engine, what, calls)
+
+    monkeypatch.setattr(Lanes, "seconds", killing)
+    found = bench("numpy", settings=Settings(min_time=0.001, rounds=30, processes=1))
+    assert [(p.status, p.message) for p in found.problems] == [("crashed", "signal 9 (SIGKILL) in idle")]
+    assert found.rows == ()
+
+
+@pytest.mark.parametrize(("min_time", "rounds", "fits"), [(9, 3, False), (9, 9, True), (60, None, True)])
+def test_no_round_is_so_long_that_it_counts_as_hung(min_time: float, rounds: int | None, fits: bool) -> None:
+    settings = Settings(min_time=min_time, rounds=rounds)
+    if fits:
+        require_rounds_within(2.0, settings)
+        return
+    with pytest.raises(InvalidInput, match=r"9 s in 3 rounds: .* --rounds 9, or a longer --timeout"):
+        require_rounds_within(2.0, settings)
 
 
 def test_after_a_crash_the_next_network_is_measured_again(paced: None) -> None:

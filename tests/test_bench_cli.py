@@ -96,6 +96,9 @@ def test_a_gate_says_where_nothing_is_left_to_hold(tmp_path: Path, capsys: Captu
         (["--compare", "no-such-a", "no-such-b"], "no-such-a"),
         (["3-2", "--plot", "figure.pdf"], "figure.pdf"),
         (["3-2", "--save", "a/b"], "a/b"),
+        (["3-2", "--plot", "a.svg", "-o", "./a.svg"], "--output is the same file"),
+        (["3-2", "--compilation-cache", "/dev/null"], "--compilation-cache /dev/null: expected a folder"),
+        (["3-2", "--min-time", "9", "--rounds", "3", "--timeout", "2"], "--rounds 9, or a longer --timeout"),
         (["3-2", "--min-time", "0"], "min-time"),
         (["3-2", "--batch-size", "0"], "batch size is 0"),
         (["3-2", "--threads", "99999"], "--threads 99999: expected at most"),
@@ -153,6 +156,26 @@ def paced_row(row: dict[str, Any], factor: float) -> dict[str, Any]:
     return row | times | {"samples": [seconds for _ in row["samples"]]}
 
 
+@pytest.mark.parametrize("form", [["--format", "csv"], ["-q"]], ids=["csv", "quiet"])
+@pytest.mark.usefixtures("paced")
+def test_what_rows_do_not_say_is_said_beside_them(form: list[str], capsys: Captured) -> None:
+    assert run(["bench", "3-2", "-b", "numpy,paced:wrong-step", *FAST, *form]) == 1
+    assert "3-2 · batch 32 · float32: paced:wrong-step@cpu: mismatch: dW.1" in capsys.readouterr().err
+    gate = ["--baseline", "numpy", "--fail-if", "step:median>1%"]
+    run(["bench", "3-2", "-b", "numpy,jax", *FAST, *gate, *form])
+    assert "rule step:median>1% over numpy:manual: " in capsys.readouterr().err
+
+
+def test_json_on_the_screen_is_json_beside_a_saved_name(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["bench", "3-2", "-b", "numpy", *FAST, "--save", "one", "--format", "json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["rows"]
+    assert shown.err.endswith("saved: crossgrad-benchmarks/one.json\n")
+
+
 @pytest.mark.usefixtures("paced")
 def test_what_a_wrong_engine_means_for_the_exit_code(capsys: Captured) -> None:
     assert run(["bench", "3-2", "-b", "paced:wrong-step", *FAST]) == 1
@@ -182,13 +205,16 @@ def test_what_was_named_and_did_not_run_is_in_the_exit_code(
 
 def test_ctrl_c_before_anything_was_finished_keeps_the_name_free(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HEEDING, "bench", "3-2", "-b", "numpy", "--min-time", "100"]
-    with subprocess.Popen([*command, "--save", "part"], stderr=subprocess.PIPE, cwd=tmp_path) as process:
+    (tmp_path / "last-week.json").write_text("precious")
+    command += ["--save", "part", "--format", "json", "-o", "last-week.json"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=10)
     assert process.returncode == 130
     assert b"interrupted" in said
     assert not list(tmp_path.rglob("part.json"))
+    assert (tmp_path / "last-week.json").read_text() == "precious"
 
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:

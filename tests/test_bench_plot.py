@@ -61,6 +61,33 @@ def test_a_line_for_each_engine_over_the_widest_hidden_width() -> None:
     assert [curve.name for curve in found.limits] == ["limit of cpu"]
 
 
+LINES = {
+    "families": (
+        ["784-100-10", "784-30-10", "64-64-64", "128-128-128"],
+        {"784-...-10 of 2 layers": (30, 100), "2 equal layers": (64, 128)},
+    ),
+    "alone": (["784-100-10", "1-1-1"], {"784-100-10": (100,), "1-1-1": (1,)}),
+    "same-width": (
+        ["784-100-10", "10-100-10", "784-100-100-10", "784-100-50-10"],
+        {"784-100-10": (100,), "10-100-10": (100,), "784-100-100-10": (100,), "784-100-50-10": (100,)},
+    ),
+}
+"""Networks, and the lines that they are on with their widths."""
+
+
+@pytest.mark.parametrize(("networks", "lines"), LINES.values(), ids=LINES)
+def test_only_networks_that_differ_in_their_width_share_a_line(
+    networks: list[str], lines: dict[str, tuple[int, ...]]
+) -> None:
+    found = curves_of(results(*(row(network=network) for network in networks)))
+    assert {curve.name: curve.x for curve in found.times} == {
+        f"numpy:manual@cpu {line}": xs for line, xs in lines.items()
+    }
+    assert {curve.name: curve.x for curve in found.limits} == {
+        f"limit of cpu {line}": xs for line, xs in lines.items()
+    }
+
+
 def test_seconds_shares_and_limits() -> None:
     found = curves_of(results(row()))
     (time,), (share,), (limit,) = found.times, found.shares, found.limits

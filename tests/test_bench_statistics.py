@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossgrad.bench.paired import fastest, paired
 from crossgrad.bench.results import Row
-from crossgrad.bench.statistics import iqr, median, median_interval, noise_notes, quartiles
+from crossgrad.bench.statistics import iqr, median, median_interval, noise_notes, quartiles, width_note
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 QUIET = [1 + 0.001 * (number % 5) for number in range(20)]
@@ -125,6 +125,26 @@ def test_many_noisy_rows_make_one_note_of_the_worst() -> None:
     (note,) = noise_notes(rows)
     assert "of 9-1 " in note
     assert note.endswith("; the same, less so, of 8 other rows")
+
+
+@pytest.mark.parametrize(
+    ("samples", "processes", "said"),
+    [
+        (
+            [1.0, 2.0, 3.0],
+            1,
+            ["75 %, not 95 %: they are the extremes of 3"],
+        ),
+        ([1.0] * 20, 2, ["50 %, not 95 %: they are the extremes of 2"]),
+        ([1.0] * 20, 5, []),
+        ([1.0] * 6, 1, []),
+    ],
+)
+def test_intervals_that_cover_less_than_they_are_called_are_told(
+    samples: list[float], processes: int, said: list[str]
+) -> None:
+    found = width_note([row(samples, processes=processes)])
+    assert found == [f"intervals cover {figures} processes or rounds" for figures in said]
 
 
 def test_the_median_is_the_standard_librarys() -> None:

@@ -1,7 +1,7 @@
 """What a figure of results shows: which rows make a line, and what stands on the horizontal axis."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..networks.errors import InvalidInput, shortened
@@ -83,23 +83,42 @@ class _Sizes:
         self._widest = {name: max(found[1:-1] if hidden else found[1:]) for name, found in widths.items()}
         batches = {(row.network, row.batch_size) for row in rows}
         self._by_batch = len(set(self._widest.values())) == 1 and len({size for _, size in batches}) > 1
-        self._several_networks = len(widths) > 1
-        self._several_batches = len(batches) > len(widths)
+        self._several_batches = len({size for _, size in batches}) > 1
         self._several_dtypes = len({row.dtype for row in rows}) > 1
+        self._lines = {name: name for name in widths} if self._by_batch else self._lines_of(widths)
+        self._several_lines = len(set(self._lines.values())) > 1
         width = "widest hidden layer (units)" if hidden else "widest layer (units)"
         self.title = "batch size (samples)" if self._by_batch else width
+
+    def _lines_of(self, widths: Mapping[str, list[int]]) -> dict[str, str]:
+        """For each network the line that it is on: that of its like, which differ in their width alone."""
+        alike: dict[str, list[str]] = {}
+        for name, found in widths.items():
+            alike.setdefault(_like(found), []).append(name)
+        return {
+            name: like if 1 < len(names) == len({self._widest[one] for one in names}) else name
+            for like, names in alike.items()
+            for name in names
+        }
 
     def x(self, row: Row) -> int:
         return row.batch_size if self._by_batch else self._widest[row.network]
 
     def also(self, row: Row) -> str:
         """What tells rows of one engine apart beside x and dtype."""
-        if self._by_batch:
-            return f" {shortened(row.network)}" if self._several_networks else ""
-        return f" batch {row.batch_size}" if self._several_batches else ""
+        line = f" {shortened(self._lines[row.network])}" if self._several_lines else ""
+        return line + f" batch {row.batch_size}" * (self._several_batches and not self._by_batch)
 
     def dtype(self, row: Row) -> str:
         return f" {row.dtype}" if self._several_dtypes else ""
+
+
+def _like(widths: list[int]) -> str:
+    """What networks of a scaling curve share: depth, and the ends or that all layers are as wide."""
+    layers = len(widths) - 1
+    if len(set(widths)) == 1:
+        return f"{layers} equal layers"
+    return f"{widths[0]}-...-{widths[-1]} of {layers} layers" if layers > 1 else f"{widths[0]}-..."
 
 
 def _widths(network: str) -> list[int]:

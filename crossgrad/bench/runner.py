@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from ..networks.cases import Case
+from ..networks.errors import InvalidInput
 from ..oracle import Oracle
 from ..run import OK, Run
 from ..workers.tasks import Ended
@@ -88,6 +89,17 @@ def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda word
     Whatever an engine does costs its own rows: they become a `Problem`.
     """
     return _Measurement(item, lanes, settings, say).run()
+
+
+def require_rounds_within(limit: float, settings: Settings) -> None:
+    """Raise `InvalidInput` if a round is so long that the limit of one answer would end a healthy engine."""
+    rounds = settings.rounds or MANY
+    if settings.min_time / rounds > limit / 2:
+        enough = ceil(2 * settings.min_time / limit)
+        raise InvalidInput(
+            f"{settings.min_time:g} s in {rounds} rounds: one of them would take more than half of the "
+            f"{limit:g} s after which an engine counts as hung: --rounds {enough}, or a longer --timeout"
+        )
 
 
 def _processes_for(rounds: int) -> int:
@@ -201,7 +213,8 @@ class _Measurement:
             for place in turn_order((process - 1) * rounds + number, len(self._held)):
                 held = self._held[place]
                 for what in list(held.timings):
-                    self._time_once(held, what)
+                    if not held.gone:
+                        self._time_once(held, what)
                 if self._settings.threads != 1:
                     time.sleep(PAUSE)
 
@@ -210,6 +223,8 @@ class _Measurement:
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
             held.timings[what].rounds[-1].append(seconds / calls)
+        elif held.gone:
+            held.timings.clear()  # a round or two are no result
 
     def _to_time(self, held: _Held) -> list[str]:
         lacks = held.found["lacks"]
@@ -217,6 +232,8 @@ class _Measurement:
         return phases + (list(PRODUCTS) if held.found["copied_bytes"] else [])
 
     def _rows(self, held: _Held, limits: dict[str, Limit]) -> Iterator[Row]:
+        if held.gone and not any(timing.samples for timing in held.timings.values()):
+            return
         yield from single_rows(self._item, held.engine, held.run, held.verdict, held.found["parts"])
         limit = limits.get(held.engine.id.device)
         for phase in REPEATED:

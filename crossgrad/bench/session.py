@@ -11,7 +11,7 @@ from .lanes import Lanes
 from .plan import Item
 from .results import Results, Settings
 from .runner import Measured, Say, measure
-from .statistics import noise_notes
+from .statistics import noise_notes, width_note
 
 BUSY = 0.5
 """Load average for each core from which a machine counts as busy when a benchmark begins."""
@@ -36,7 +36,7 @@ class Session:
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._environment = environment(lanes.environment())
         self._measured: list[Measured] = []
-        self.notes = (*_busy_at_start(), *told(self._environment["backends"]))
+        self.notes = (*_busy_at_start(), *self._limited(), *told(self._environment["backends"]))
 
     def run(self, say: Say = lambda words: None) -> Iterator[Results]:
         """Measure; yield what was found for each item as it is finished."""
@@ -44,7 +44,7 @@ class Session:
             about = f"{number}/{len(self._plan)} {item.network} batch {item.batch_size} {item.dtype}"
             found = measure(item, self._lanes, self._settings, partial(_say_about, say, about))
             self._measured.append(found)
-            yield self._results([found], noise_notes(found.rows))
+            yield self._results([found], [*noise_notes(found.rows), *width_note(found.rows)])
 
     @property
     def results(self) -> Results:
@@ -52,6 +52,7 @@ class Session:
         notes = list(self.notes)
         for found in self._measured:
             notes += noise_notes(found.rows)
+        notes += width_note(row for found in self._measured for row in found.rows)
         missing = len(self._plan) - len(self._measured)
         if missing:
             notes.append(f"not finished: {missing} of {len(self._plan)} networks were not measured")
@@ -67,6 +68,12 @@ class Session:
             if {*selection.named_backends} - engines or {*selection.named_devices} - devices:
                 return True
         return False
+
+    def _limited(self) -> Iterator[str]:
+        found = self._environment["thread_variables"]
+        if found and self._settings.threads is None:
+            told = " ".join(f"{name}={value}" for name, value in found.items())
+            yield f"{told}: some engines use as many threads, others what they find; --threads N is for all"
 
     def _results(self, measured: Sequence[Measured], notes: Sequence[str]) -> Results:
         return Results(

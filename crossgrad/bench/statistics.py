@@ -111,7 +111,17 @@ def _rank(count: int) -> int:
 def noise_notes(rows: Iterable[Row]) -> list[str]:
     """Warnings of rows whose rounds were not quiet, in words; of each kind the worst row, then how many."""
     rows = [row for row in rows if len(row.samples) >= FEWEST and row.median > 0]
-    return [note for look in (_spread, _apart, _drift, _far_out) for note in _notes(rows, look)]
+    looks = (_spread, _apart, _drift, _far_out)
+    return [note for look in looks for note in _notes(rows, look)]
+
+
+def width_note(rows: Iterable[Row]) -> list[str]:
+    """How much the intervals cover that are called 95 %, where it is less than of five samples."""
+    fewest = min((len(middles_of(row.samples, row.processes)) for row in rows if row.samples), default=FEWEST)
+    if fewest >= FEWEST - 1:
+        return []
+    of = f"{fewest} processes or rounds" if fewest > 1 else "1 process or round"
+    return [f"intervals cover {_percent(1 - 2.0 ** (1 - fewest))}, not 95 %: they are the extremes of {of}"]
 
 
 def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str]:

@@ -53,7 +53,7 @@ def results_markdown(results: Results) -> str:
         if over := _over_baseline(results, key):
             lines += _markdown_table(*over)
         lines += [*(f"- {escape.markdown(line)}" for line in _below(results, key)), ""]
-    return "\n".join([*lines, *(f"> {escape.markdown(note)}" for note in results.notes)]) + "\n"
+    return "\n".join([*lines, *(f"> - {escape.markdown(note)}" for note in results.notes)]) + "\n"
 
 
 def results_csv(results: Results) -> str:
@@ -205,6 +205,16 @@ def _rule_line(results: Results, key: Key) -> str | None:
     if unsure:
         return f"{told}: no regression is certain, and none is excluded for {', '.join(unsure)}"
     return f"{told}: {'no regression' if covered else 'nothing that it could be held to'}"
+
+
+def outcome_lines(results: Results) -> list[str]:
+    """Who has no timing and why, and what became of the rule: what rows alone do not say."""
+    lines = []
+    for key in _engines(results):
+        problems = [_problem_line(problem) for problem in results.problems if problem.subject == key]
+        rule = _rule_line(results, key)
+        lines += [f"{_title(key)}: {line}" for line in [*problems, *([rule] if rule else [])]]
+    return lines
 
 
 def _title(key: Key) -> str:

@@ -133,6 +133,7 @@ def bench(
     from ..bench.lanes import Lanes
     from ..bench.plan import make_plan
     from ..bench.results import Settings
+    from ..bench.runner import require_rounds_within
     from ..environment import usable_cores
     from ..networks.errors import InvalidInput
     from ..pythons import parse_pythons
@@ -162,16 +163,16 @@ def bench(
     if not 0 < min_time <= MOST_SECONDS:
         raise InvalidInput(f"--min-time {min_time:g}: expected seconds above 0, at most {MOST_SECONDS:,}")
     settings = Settings(min_time=min_time, rounds=rounds, processes=processes, threads=threads)
+    limits = limits_from(timeout, memory_limit)
+    require_rounds_within(limits.running, settings)
+    _require_writable(output, save, plot, compilation_cache)
     if compilation_cache is not None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    _require_writable(save, plot)
-    engines = partial(
-        Lanes, backend, device, limits_from(timeout, memory_limit), threads, parse_pythons(python or ())
-    )
+    engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
     found, interrupted, lacks = _measure(plan, settings, engines, hold, tables)
-    code = _finish(found, interrupted, form, output, save, plot)
+    code = _finish(found, interrupted, form, output, save, plot, quiet)
     raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
 
 
@@ -232,6 +233,7 @@ def _finish(
     output: Path | None,
     save: str | None,
     plot: Path | None,
+    quiet: bool,
 ) -> int:
     """Write what was found wherever it is wanted; return the exit code."""
     from ..bench.plot import plot_results
@@ -240,17 +242,27 @@ def _finish(
     if found is None:
         error("interrupted")
         return exits.INTERRUPTED
-    code = exits.OK
-    if form is not Form.text or output is not None:
+    code, anything = exits.OK, bool(found.rows or found.problems) or not interrupted
+    if anything and (form is not Form.text or output is not None):
         code = deliver(_formatted(found, form), output)
-    if save is not None and (found.rows or not interrupted):
-        say(f"saved: {save_results(found, save)}\n")
+    if form is Form.csv or (quiet and form is Form.text and output is None):
+        _tell_outcome(found)
+    if anything and save is not None:
+        note(f"saved: {save_results(found, save)}")
     if plot is not None and found.rows:
         plot_results(found, plot)
     if interrupted:
         error(f"interrupted, {found.notes[-1]}" if found.notes else "interrupted")
         return exits.INTERRUPTED
     return code or _code_of(found)
+
+
+def _tell_outcome(found: "Results") -> None:
+    """Say what has no place in what was written: who has no timing and why, and what became of the rule."""
+    from ..bench.text import outcome_lines
+
+    for line in outcome_lines(found):
+        note(line)
 
 
 def _code_of(found: "Results") -> int:
@@ -286,6 +298,8 @@ def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path
     code = exits.OK if found is saved else _code_of(found)
     if plot is not None:
         plot_results(found, plot)
+    if form is Form.csv or (quiet and form is Form.text and output is None):
+        _tell_outcome(found)
     if form is Form.text and output is None and (quiet or plot is not None):
         return code
     return deliver(_formatted(found, form), output) or code
@@ -329,12 +343,20 @@ def _require_alone(ctx: typer.Context, option: str, *allowed: str) -> None:
         raise InvalidInput(f"{option} measures nothing: leave out {', '.join(others)}")
 
 
-def _require_writable(save: str | None, plot: Path | None) -> None:
+def _require_writable(
+    output: Path | None, save: str | None, plot: Path | None, compilation_cache: Path | None
+) -> None:
     """Find out what cannot be written before an hour of measuring, not after."""
     from ..bench.plot import require_drawable
     from ..bench.saved import require_free
+    from ..networks.errors import InvalidInput
+    from ..networks.files import require_folder
 
     if save is not None:
-        require_free(save)
+        require_folder(require_free(save).parent, "--save")
     if plot is not None:
         require_drawable(plot)
+        if output is not None and output.resolve() == plot.resolve():
+            raise InvalidInput(f"--plot {plot}: --output is the same file, name another")
+    if compilation_cache is not None:
+        require_folder(compilation_cache, "--compilation-cache")

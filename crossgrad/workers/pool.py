@@ -61,6 +61,9 @@ class Lane:
     ended: Ending | None = None
     """Set if the lane is given up."""
 
+    last: Ending | None = None
+    """What the process that ended last ended with."""
+
 
 class PoolClosed(RuntimeError):
     """The pool was closed, or its thread has ended: no process runs any more."""
@@ -222,7 +225,8 @@ class Pool:
             found = task.take(answer, worker.result_file)
         except Ended as refused:
             place.task = None
-            task.future.set_exception(refused)
+            was = lane.last if refused.with_it else None  # it died idle: nobody waited to be told why
+            task.future.set_exception(refused if was is None else Ended(was.status, was.reason))
             return
         os.ftruncate(worker.result_file, 0)
         place.task = None
@@ -233,7 +237,7 @@ class Pool:
 
     def _bury(self, lane: Lane, place: _Place, worker: Worker, ending: Ending) -> None:
         """Let go of a process that has ended; say so to whoever waits for it."""
-        task, loaded = place.task, place.loaded
+        task, loaded, lane.last = place.task, place.loaded, ending
         self._let_go(place, worker)
         died_before = ending.status == CRASHED and worker.phase == RECEIVE
         if task is not None and died_before and not task.begun_again:

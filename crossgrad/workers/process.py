@@ -208,9 +208,9 @@ class _EngineWorker(_Worker):
     def _of_held(self, message: dict[str, Any]) -> dict[str, Any]:
         from ..run import status_of, summary_of
 
+        if self._held is None:
+            return {"is": "gone"}
         try:
-            if self._held is None:
-                raise RuntimeError("the process that held the case has ended")
             if message["do"] == "time":
                 found: Any = self._held.seconds(message["what"], message["calls"])
             elif message["do"] == "weigh":

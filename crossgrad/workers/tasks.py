@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from ..engines import EngineId
-from ..run import Run
+from ..run import CRASHED, Run
 from .protocol import ProtocolError
 from .wire import Message, PackedCase, run_of
 from .worker import Ending, Worker
@@ -114,6 +114,8 @@ class OrderTask(Task):
         worker.ask(self._do, self.ticket, **self._words)
 
     def take(self, answer: Message, file: int) -> Any:
+        if answer["is"] == "gone":  # asked of the next process, which holds nothing
+            raise Ended(CRASHED, "the process that held the case has ended")
         if answer["is"] == "failed":
             raise Ended(str(answer["status"]), str(answer["message"]), with_it=False)
         if answer["is"] != "found":
