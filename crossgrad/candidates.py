@@ -20,6 +20,10 @@ BACKENDS = ("numpy", "torch", "jax")
 DEFAULT_FUNCTION = "gradients"
 
 
+class NotLoaded(RuntimeError):
+    """A candidate's file could not be loaded: why, and at which of its lines, in words."""
+
+
 @dataclass(frozen=True)
 class CandidateFunction:
     """A function that is in this process already, and whose arrays it takes."""
@@ -98,8 +102,13 @@ def candidates_on(
     """
     if backend is not None and backend not in BACKENDS:
         raise unknown("candidate backend", str(backend), BACKENDS)
+    if candidates is not None and not isinstance(candidates, Mapping):
+        what = type(candidates).__name__
+        raise InvalidInput(f'candidates is a {what}: expected functions by name, as in {{"mine": gradients}}')
     found: dict[str, CandidateFunction | CandidateFile] = {}
     for name, candidate in (candidates or {}).items():
+        if not isinstance(name, str) or not name:
+            raise InvalidInput(f"candidate name {name!r}: expected some text")
         if isinstance(candidate, CandidateFile):
             found[name] = candidate if backend is None else replace(candidate, backend=backend)
         elif callable(candidate):

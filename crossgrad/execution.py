@@ -5,20 +5,22 @@ between the two the caller may work on something else, such as the case's oracle
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any, NoReturn, Protocol, Self
 
 from .backends.base import device_name
-from .candidates import CandidateFile, CandidateFunction
+from .candidates import CandidateFile, CandidateFunction, NotLoaded
 from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
 from .pythons import HERE, Pythons, to_load
-from .run import Run, run_candidate, run_engine, summary_of
+from .run import Run, place_in, run_candidate, run_engine, summary_of
 from .workers.limits import Limits
 from .workers.pool import Lane, Pool
 from .workers.tasks import CaseTask
@@ -141,9 +143,7 @@ class Isolated:
             self._open(EngineId(name, variant or "", place))
         for name, found in candidates.items():
             if isinstance(found, CandidateFile):
-                self._lanes[candidate_id(name)] = self._pool.open(
-                    name=name, file=str(found.file), function=found.function, arrays=found.backend
-                )
+                self._lanes[candidate_id(name)] = self._pool.open(**_loads(name, found))
 
     @property
     def selection(self) -> Selection:
@@ -250,6 +250,22 @@ def open_executor(
     return Isolated(backends, devices, candidates, limits or Limits(), jobs, pythons)
 
 
+@contextmanager
+def candidate_process(file: CandidateFile, limits: Limits) -> Iterator[Callable[[Case], Run]]:
+    """What runs a file's function, case after case, in a process of its own; in this one on Windows."""
+    if os.name != "posix":
+        yield partial(run_candidate, name=file.name, candidate=loaded(file))
+        return
+    engine = candidate_id(file.name)
+    with Pool(limits) as pool:
+        lane = pool.open(**_loads(file.name, file))
+        yield lambda case: pool.submit(lane, CaseTask(engine, packed(case), partial=True)).result()
+
+
+def _loads(name: str, file: CandidateFile) -> dict[str, Any]:
+    return {"name": name, "file": str(file.file), "function": file.function, "arrays": file.backend}
+
+
 def candidate_id(name: str) -> EngineId:
     """The name under which a candidate is in a report."""
     return EngineId(name, "candidate", "cpu")
@@ -262,7 +278,7 @@ def loaded(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:
     try:
         return CandidateFunction(candidate.load(), candidate.backend)
     except (Exception, SystemExit) as error:
-        problem = RuntimeError(summary_of(error))
+        problem = NotLoaded(summary_of(error) + place_in(candidate.file, error))
 
     def fail(*_: Any) -> NoReturn:
         raise problem

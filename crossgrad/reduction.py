@@ -23,12 +23,12 @@ import numpy as np
 from .candidates import CandidateFile
 from .compare import Comparison, compare_runs
 from .engines import Engine, EngineId
-from .execution import candidate_id, loaded
+from .execution import candidate_id
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.errors import InvalidInput
 from .oracle import consult
-from .run import OK, Run, run_candidate, run_engine
+from .run import OK, Run, run_engine
 from .smaller import (
     SAMPLES,
     SIMPLER,
@@ -76,9 +76,7 @@ class Subject:
         return cls(engine.id, partial(run_engine, engine=engine))
 
     @classmethod
-    def candidate(cls, file: CandidateFile) -> Self:
-        """The function is loaded here; if it cannot be, it fails when it runs a case."""
-        run = partial(run_candidate, name=file.name, candidate=loaded(file))
+    def candidate(cls, file: CandidateFile, run: Callable[[Case], Run]) -> Self:
         return cls(candidate_id(file.name), run, file)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import escape
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
-from .candidates import CandidateFunction
+from .candidates import CandidateFunction, NotLoaded
 from .engines import Engine, EngineId
 from .natives import Native, load_native
 from .networks.cases import Case
@@ -110,6 +110,8 @@ def run_candidate(
             return Run(engine, FAILED, seconds, message=told, partial=True)
     except BackendUnavailable as error:
         return Run(engine, MISSING, seconds, message=str(error), partial=True)
+    except NotLoaded as error:
+        return Run(engine, FAILED, seconds, message=str(error), partial=True)
     except (Exception, SystemExit) as error:
         code = getattr(inspect.unwrap(candidate.function), "__code__", None)
         place = place_in(code.co_filename, error) if code is not None else ""
@@ -152,6 +154,8 @@ def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise TypeError(f"returned a {type(result).__name__}: expected (loss, grads)")
     loss, gradients = result
+    if loss is None or isinstance(loss, (tuple, list)):
+        raise TypeError(f"the first of what it returned is a {type(loss).__name__}: expected (loss, grads)")
     if not isinstance(gradients, Sequence) or len(gradients) != layers:
         got = f"{len(gradients)} entries" if isinstance(gradients, Sequence) else type(gradients).__name__
         raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {got}")

@@ -124,8 +124,9 @@ def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 def case_title(case: Case | CaseReport) -> str:
     """Everything that tells one case from another, in one line."""
+    named = f"{case.name} · " * (case.name != str(case.network))
     return (
-        f"{case.name} · {case.network} · {case.loss} · batch {case.batch_size} · "
+        f"{named}{case.network} · {case.loss} · batch {case.batch_size} · "
         f"lr {case.learning_rate:g} · seed {case.seed} · {case.dtype}"
     )
 

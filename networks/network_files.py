@@ -67,7 +67,7 @@ def load_network(path: str | Path) -> Network:
     """
     content = read_whole(path, TOML_LIMIT, "a network's TOML file")
     try:
-        document = tomllib.loads(content.decode())
+        document = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
     except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
         raise InvalidInput(f"{path} is no TOML file: {error}") from None
     try:

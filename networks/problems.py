@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from reprlib import repr as shortened
 from typing import Any
 
@@ -51,7 +52,15 @@ def _key(part: str) -> str:
 
 def _reason(item: Any, known: Callable[[Location], Iterable[str]]) -> str:
     if item["type"] == "extra_forbidden":
-        return f"unknown key, known are {', '.join(known(item['loc']))}"
+        keys = list(known(item["loc"]))
+        near = get_close_matches(str(item["loc"][-1]), keys, n=1)
+        return f"unknown key{f', did you mean {near[0]}?' if near else ','} known are {', '.join(keys)}"
+    if item["type"] == "list_type" and isinstance(item["input"], dict):
+        return f"expected a list of tables: write [[{item['loc'][-1]}]] above each"
+    if item["type"] == "list_type":
+        return f"expected a list in brackets, got {shortened(item['input'])}"
+    if item["type"] == "model_type":
+        return f"expected a table of {', '.join(known((*item['loc'], '')))}, got {shortened(item['input'])}"
     if item["type"] == "missing":
         return "is missing"
     if item["type"] == "value_error":

@@ -183,6 +183,21 @@ def test_a_file_that_cannot_be_loaded_is_told_with_its_line(tmp_path: Path) -> N
     assert "No module named 'no_such_module' (at mine.py:2 in <module>)" in report.cases[0].problems[0]
 
 
+@pytest.mark.parametrize("isolate", [False, True], ids=["here", "own-process"])
+def test_a_file_that_cannot_be_loaded_is_told_in_its_own_words(isolate: bool, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def gradients(params, x, y)\n    return None\n")
+    candidate = {"mine": CandidateFile("mine", file, "gradients")}
+    report = crossgrad.check("3-2", backends=["numpy"], candidates=candidate, isolate=isolate)
+    assert report.cases[0].problems[0] == "mine:candidate@cpu: SyntaxError: expected ':' (mine.py, line 1)"
+
+
+@pytest.mark.parametrize("given", [len, [len], {"": len}, {3: len}], ids=["bare", "list", "empty", "number"])
+def test_candidates_come_by_name(given: Any) -> None:
+    with pytest.raises(InvalidInput, match=r'as in \{"mine": gradients\}|expected some text'):
+        crossgrad.check("3-2", backends=["numpy"], candidates=given)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_randomness_and_hidden_state_are_found(backend: str) -> None:
     """Without a second call they would look like a wrong gradient without a cause."""

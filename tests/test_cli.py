@@ -1,5 +1,6 @@
 """The command line from end to end, started as a user starts it."""
 
+import io
 import json
 import os
 import re
@@ -66,7 +67,7 @@ def test_text_ends_with_one_line_that_says_everything(capsys) -> None:
         r"1 case, 1 engine \(numpy:manual@cpu\), 18 comparisons: all agree \[\d+\.\d s\]", closing
     )
     assert any("numpy:manual" in line and "agree" in line for line in table)
-    assert table[0].startswith("3-4-2 · 3-4-2 · mse · batch 32 · lr 0.1 · seed 0 · float32")
+    assert table[0].startswith("3-4-2 · mse · batch 32 · lr 0.1 · seed 0 · float32")
 
 
 def test_quiet_leaves_the_closing_line(capsys) -> None:
@@ -242,6 +243,25 @@ def test_doctor_deep_runs_the_article(capsys, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("crossgrad.engines.installed_backends", lambda: ["numpy"])
     assert run(["doctor", "--deep"]) == 0
     assert "article · 1-1-1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("encoding", "rule"), [("ascii", "-"), ("latin-1", "-"), ("utf-8", "─")])
+def test_rules_are_drawn_in_what_the_terminal_has(
+    encoding: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", shown)
+    assert run(QUICK) == 0
+    shown.seek(0)
+    text = shown.read()
+    assert 20 * rule in text
+    assert "\\u2500" not in text
+
+
+@pytest.mark.parametrize("command", ["check", "bench", "sweep"])
+def test_the_short_option_for_help(command: str, capsys) -> None:
+    assert run([command, "-h"]) == 0
+    assert "Usage: crossgrad" in capsys.readouterr().out
 
 
 def test_params_file_is_used(tmp_path: Path, capsys) -> None:

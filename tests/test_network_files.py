@@ -43,7 +43,10 @@ GOOD = {
 LAYER = "[[layers]]\nunits = 3\n"
 BAD = {
     "empty": ("", ["inputs: is missing", "layers: is missing"]),
-    "key": (f"input = 2\ninputs = 2\n{LAYER}", ["input: unknown key, known are inputs, layers"]),
+    "key": (
+        f"input = 2\ninputs = 2\n{LAYER}",
+        ["input: unknown key, did you mean inputs? known are inputs"],
+    ),
     "layer-key": (
         f"inputs = 2\n{LAYER}width = 4",
         ["layers[0].width: unknown key, known are units, activation, bias"],
@@ -70,7 +73,8 @@ BAD = {
     "activation-number": (f"inputs = 2\n{LAYER}activation = 1", ["layers[0].activation: ", "got 1"]),
     "no-layer": ("inputs = 2\nlayers = []", ["layers: ", "at least 1 item"]),
     "layers-number": ("inputs = 2\nlayers = 3", ["layers: ", "got 3"]),
-    "layer-number": ("inputs = 2\nlayers = [3]", ["layers[0]: ", "got 3"]),
+    "layer-number": ("inputs = 2\nlayers = [3]", ["layers[0]: expected a table of units, ", "got 3"]),
+    "one-table": ("inputs = 2\n[layers]\nunits = 3", ["layers: ", "write [[layers]] above each"]),
     "each-one": ("inputs = 0\n[[layers]]\nunits = 0\nbias = 0", ["inputs: ", "[0].units: ", "[0].bias: "]),
     "too-many": (f"inputs = 2\nlayers = [{25 * '{},'}]", ["layers[19].units: is missing", "and 5 more"]),
 }
@@ -97,6 +101,11 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize(("text", "network"), GOOD.values(), ids=GOOD)
 def test_file_is_the_same_record(write: Any, text: str, network: Network) -> None:
     assert load_network(write(text)) == network
+
+
+def test_a_mark_of_the_byte_order_is_no_toml_and_no_matter(write: Any) -> None:
+    text, network = GOOD["defaults"]
+    assert load_network(write("\ufeff" + text)) == network
 
 
 def test_file_is_a_network_of_the_command_line(write: Any) -> None:

@@ -123,8 +123,9 @@ def test_grid_is_every_combination() -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "key": (
         {"widht": 3},
-        "widht: unknown key, known are cases, depth, width, batch, dtype, loss, weight-scale",
+        "widht: unknown key, did you mean width? known are cases, depth, width, batch, dtype, loss",
     ),
+    "grid-number": ({"networks": ["3-2"], "batch": 4}, "batch: expected a list in brackets, got 4"),
     "grid-key": ({"networks": ["3-2"], "depth": 3}, "depth: unknown key, known are networks, batch"),
     "network": ({"networks": ["3"]}, "networks[0]: network '3' has one width"),
     "no-network": ({"networks": []}, "networks: list should have at least 1 item"),

@@ -24,6 +24,7 @@ from .sweep import sweep
 from .trace import trace
 
 app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
     name="crossgrad",
     help="Are these gradients right, and if not, which one is wrong, where, and why?",
     epilog=exits.TABLE,

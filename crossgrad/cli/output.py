@@ -43,8 +43,17 @@ def write(text: str) -> None:
         If stdout cannot be written, as on a full disk.
     """
     with to_stdout():
-        sys.stdout.write(text)
+        sys.stdout.write(text.translate(_plainer(sys.stdout.encoding or "utf-8")))
         sys.stdout.flush()
+
+
+PLAIN = {"─": "-", "·": ",", "µ": "u", "±": "+-"}
+"""What tables are made of, for a terminal that has less: a rule of escapes would be six times as wide."""
+
+
+def _plainer(encoding: str) -> dict[int, str]:
+    lacking = (sign for sign in PLAIN if sign.encode(encoding, "ignore") == b"")
+    return {ord(sign): PLAIN[sign] for sign in lacking}
 
 
 @contextmanager

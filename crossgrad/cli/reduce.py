@@ -1,6 +1,7 @@
 """``crossgrad reduce``: the smallest case on which an engine is wrong, and a script that shows it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..engines import EngineId
     from ..networks.cases import Case
     from ..reduction import Reduced, Subject
+    from ..workers.limits import Limits
 
 
 def reduce(
@@ -65,6 +67,8 @@ def reduce(
     mnist: options.Mnist = None,
     params: options.Params = None,
     allow_large: options.AllowLarge = False,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="SCRIPT.py", help="Write the script to this file."),
@@ -73,9 +77,7 @@ def reduce(
     """Shrink a case on which an engine or your function is wrong, and write a script that shows it."""
     from ..checking import plan_case
     from ..oracle import require_oracle
-    from ..reduction import judged, wrong_among
-    from ..run import BROKEN, OK
-    from .inputs import cases_from, parameters_from
+    from .inputs import cases_from, limits_from, parameters_from
 
     require_output(output)
     if oracle == "none":
@@ -97,12 +99,21 @@ def reduce(
     else:
         raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
-    subjects = _subjects(backend, device, candidate, candidate_backend)
+    limits = limits_from(timeout, memory_limit)
+    with _subjects(backend, device, candidate, candidate_backend, limits) as subjects:
+        raise typer.Exit(_reduce_first(case, subjects, oracle, output))
+
+
+def _reduce_first(case: "Case", subjects: "Sequence[Subject]", oracle: str, output: Path | None) -> int:
+    """Reduce the case of the first that is wrong; return the exit code."""
+    from ..reduction import judged, wrong_among
+    from ..run import BROKEN, OK
+
     broken, agreeing = False, list[str]()
     for subject in subjects:
         run, comparisons = judged(case, subject, oracle)
         if wrong_among(comparisons):
-            raise typer.Exit(_reduce(case, subject, comparisons, oracle, output) or exits.DISAGREE)
+            return _reduce(case, subject, comparisons, oracle, output) or exits.DISAGREE
         if run.status == OK:
             agreeing.append(str(subject.id) if len(subjects) > 1 else subject.id.label)
         else:
@@ -112,15 +123,20 @@ def reduce(
         verb = "agrees" if len(agreeing) == 1 else "agree"
         where = terminal(f"{case.name} {case.dtype}")
         say(f"nothing to reduce: {' and '.join(agreeing)} {verb} on {where}\n")
-    raise typer.Exit(exits.OK if agreeing and not broken else exits.ENGINE_FAILED)
+    return exits.OK if agreeing and not broken else exits.ENGINE_FAILED
 
 
+@contextmanager
 def _subjects(
-    backend: str | None, device: str | None, candidate: str | None, candidate_backend: str | None
-) -> "list[Subject]":
-    """The one engine on every device that was asked for, or the one function."""
+    backend: str | None,
+    device: str | None,
+    candidate: str | None,
+    candidate_backend: str | None,
+    limits: "Limits",
+) -> "Iterator[Sequence[Subject]]":
+    """The one engine on every device that was asked for, or the one function, in a process of its own."""
     from ..engines import select_engines
-    from ..execution import require_free
+    from ..execution import candidate_process, require_free
     from ..reduction import Subject
     from .inputs import candidates_from
 
@@ -129,11 +145,14 @@ def _subjects(
         raise InvalidInput("who is wrong? Name one engine by -b NAME, or one function by --candidate FILE.py")
     if backend is not None:
         engines = select_engines([backend], None if device is None else [device]).engines
-        return [Subject.engine(engine) for engine in engines]
+        yield [Subject.engine(engine) for engine in engines]
+        return
     if device is not None:
         raise InvalidInput(f"-d {device}: a candidate runs on the CPU, leave it out")
     require_free(files, ["numpy"])
-    return [Subject.candidate(file) for file in files.values()]
+    (file,) = files.values()
+    with candidate_process(file, limits) as run:
+        yield [Subject.candidate(file, run)]
 
 
 def _reduce(

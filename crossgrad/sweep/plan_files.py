@@ -52,7 +52,7 @@ def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
         )
     content = read_whole(path, TOML_LIMIT, "a sweep's TOML file")
     try:
-        document = tomllib.loads(content.decode())
+        document = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
     except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
         raise InvalidInput(f"{path} is no TOML file: {error}") from None
     source = f"{path} with the command line's {' and '.join(f'--{key}' for key in options)}"

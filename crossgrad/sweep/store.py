@@ -95,10 +95,12 @@ def read_records(path: Path, warn: Warn) -> Iterator[Record]:
         with open(file, "rb") as opened:
             for line in lines(opened):
                 if line.damage:
-                    warn(f"{file}, line {line.number} {line.damage}: it is passed over, its case is missing")
+                    warn(f"{file}, line {line.number} {line.damage}: it is passed over")
                 elif line.record and line.record.id not in seen:
                     seen.add(line.record.id)
                     yield line.record
+    except FileNotFoundError:
+        raise InvalidInput(f"{file} is not there: crossgrad sweep --resume {path} begins it anew") from None
     except OSError as error:
         raise unreadable(file, error) from None
 

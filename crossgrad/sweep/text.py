@@ -27,6 +27,9 @@ def summary_text(path: Path, info: RunInfo, found: Summary) -> str:
     ]
     if max(len(found.mismatches), len(found.broken), len(found.problems)) > SHOWN:
         parts.append(terminal(f"all of them: crossgrad show {shlex.quote(str(path))} --failed") + "\n")
+    if missing := found.planned - found.done:
+        told = f"{missing:,} case{'s are' if missing > 1 else ' is'} missing"
+        parts.append(terminal(f"{told}: crossgrad sweep --resume {shlex.quote(str(path))}") + "\n")
     return "\n".join(part for part in parts if part)
 
 
@@ -54,7 +57,11 @@ def runs_text(runs: Sequence[Listed]) -> str:
         if rows
         else ""
     )
-    lines = [f"{run.path}: {run.damaged:,} damaged lines passed over" for run in runs if run.damaged]
+    lines = [
+        f"{run.path}: {run.damaged:,} damaged line{'s' * (run.damaged != 1)} passed over"
+        for run in runs
+        if run.damaged
+    ]
     lines += [run.problem for run in runs if run.problem is not None]
     return table + "".join(terminal(line) + "\n" for line in lines)
 
