@@ -73,8 +73,20 @@ class Arguments:
         return dict(self.values) | self._wide.apart(self._wide.values)
 
     def disturbed(self, rounding: Rounding) -> dict[Key, Array]:
-        """As `in_float64`, with the floats rounded at random."""
-        return dict(self.values) | self._wide.apart(rounding.of_input(self._wide.values, self._products))
+        """As `in_float64`, with the floats rounded at random; but not what only holds integers and is given.
+
+        Labels, masks and counts are exact in any format, and functions ask what they are equal to.
+        """
+        moved = self._wide.apart(rounding.of_input(self._wide.values, self._products))
+        return dict(self.values) | moved | self._codes
+
+    @cached_property
+    def _codes(self) -> dict[Key, Array]:
+        return {
+            key: value
+            for key, value in self.in_float64.items()
+            if key not in self.differentiated and is_float(value) and holds_integers(value)
+        }
 
     @cached_property
     def _wide(self) -> Flat[Key]:
@@ -83,6 +95,11 @@ class Arguments:
     @cached_property
     def _products(self) -> Array:
         return hash_products(self._wide.values, self.format)
+
+
+def holds_integers(array: Array) -> bool:
+    """Whether all of its numbers are; infinities are none that rounding would change."""
+    return bool(np.array_equal(array, np.rint(array)))
 
 
 def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str | None = None) -> Arguments:

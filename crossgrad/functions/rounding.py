@@ -11,6 +11,8 @@ element.
 """
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,12 @@ UNIFORM = 12**-0.5
 
 BLOCK = 1 << 13
 """Numbers rounded at a time: what is made of them on the way stays in the cache."""
+
+STEP = 2.0**-8
+"""Halves and quarters of integers are exact too."""
+
+SAMPLED = 8
+"""Numbers of an array that are looked at first; nearly always that is enough."""
 
 INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
@@ -114,6 +122,23 @@ class Rounding:
 
     def _salt(self, operation: int) -> np.uint64:
         return np.uint64((self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64)
+
+
+def is_exact(result: Array, operands: Iterable[Any], dtype: DType) -> bool:
+    """Whether an operation rounds nothing: it and its operands are small multiples of `STEP`, as counts are.
+
+    Functions take the floor of such numbers, and compare them. Of others it is no sign that their
+    result is one: 1 / (1 + exp(-40)) is 1 by rounding.
+    """
+    return all(_on_grid(np.asarray(values, np.float64), dtype) for values in (result, *operands))
+
+
+def _on_grid(values: Array, dtype: DType) -> bool:
+    for some in (values.ravel()[:: max(1, values.size // SAMPLED)], values):
+        steps = some / STEP
+        if not (np.array_equal(steps, np.rint(steps)) and np.all(np.abs(steps) <= 2.0**dtype.precision)):
+            return False
+    return True
 
 
 def hash_products(numbers: Array, dtype: DType) -> Array:

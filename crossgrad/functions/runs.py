@@ -10,7 +10,7 @@ import numpy as np
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput, shortened
 from ..words import listed
-from .arguments import LOSS_NAME, Arguments, Key, Values, is_float, read_arguments
+from .arguments import LOSS_NAME, Arguments, Key, Values, holds_integers, is_float, read_arguments
 from .function import LOSS, Function
 from .matching import AUTO, Rename, Transpose, match
 from .places import Place
@@ -266,4 +266,4 @@ def _moved(value: Array, wide: bool, rounding: Rounding | None) -> Array:
     if not is_float(value) or not wide:
         return value
     widened = value.astype(np.float64)
-    return widened if rounding is None else rounding.of_input(widened)
+    return widened if rounding is None or holds_integers(widened) else rounding.of_input(widened)

@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
-from ..rounding import Rounding
+from ..rounding import Rounding, is_exact
 from ..sums import Again, of_indexed_sums, of_running_sums
 from .jax_loops import LOOPS, TracedRounding, compiled
 
@@ -205,7 +205,7 @@ class _Interpreter:
         bind = partial(primitive.bind, *functions, **options)
         found = bind(*inputs)
         results = list(found) if primitive.multiple_results else [found]
-        if self._rounding is None or primitive.name in EXACT:
+        if self._rounding is None or primitive.name in EXACT or _is_exact(results, inputs, self._rounding):
             return results
         rounds = _round(equation, inputs, results, bind)
         return [_rounded(value, self._rounding, rounds) for value in results]
@@ -226,6 +226,14 @@ class _Interpreter:
             value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)
             for value, kind in zip(results, kinds, strict=True)
         ]
+
+
+def _is_exact(results: Sequence[Any], inputs: Sequence[Any], rounding: Rounding | TracedRounding) -> bool:
+    """Whether an operation rounds nothing; inside of loops that is not known before they run."""
+    if isinstance(rounding, TracedRounding):
+        return False
+    wide = [value for value in inputs if getattr(value, "dtype", None) == np.float64]
+    return all(is_exact(np.asarray(value), wide, rounding.dtype) for value in results)
 
 
 def _rounded(value: Any, rounding: Rounding | TracedRounding, rounds: Callable[..., Any]) -> Any:

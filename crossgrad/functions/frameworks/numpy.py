@@ -11,7 +11,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
-from ..rounding import Rounding
+from ..rounding import Rounding, is_exact
 from ..sums import of_indexed_sums, of_running_sums
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
@@ -73,7 +73,7 @@ class _Noisy(np.ndarray[Any, Any]):
         if method == "at":
             return _round_at(self.rounding, ufunc, *plain)
         result = getattr(ufunc, method)(*plain, **options)
-        if ufunc.__name__ in SELECTING:
+        if ufunc.__name__ in SELECTING or _is_exact(result, plain, self.rounding):
             return out[0] if out is not None else _still_watched(result, self.rounding)
         if out is not None:
             for target in options["out"]:
@@ -89,6 +89,14 @@ class _Noisy(np.ndarray[Any, Any]):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
         return _rounded(_plain(result), self.rounding, _of_terms(max(1.0, terms / max(1, np.size(result)))))
+
+
+def _is_exact(result: Any, operands: Sequence[Any], rounding: Rounding) -> bool:
+    """Whether an operation rounds nothing; what stands for an array is not looked into."""
+    if getattr(result, "dtype", None) != np.float64 or not isinstance(result, np.ndarray | np.floating):
+        return False
+    wide = [value for value in operands if isinstance(value, np.ndarray | np.floating | float)]
+    return is_exact(np.asarray(result), wide, rounding.dtype)
 
 
 def _tell_autograd() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ...natives.torch import NATIVE, on_host
 from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
-from ..rounding import Rounding
+from ..rounding import Rounding, is_exact
 from ..sums import Again, of_indexed_sums, of_running_sums
 
 SELECTING = {
@@ -93,6 +93,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not _is_wide(value) or not value.numel():
             return
         exact, name = _host(value), _name(func).rstrip("_")
+        if is_exact(exact, _floats(args), self._rounding.dtype):
+            return
         if name in RUNNING:
             rounded = of_running_sums(self._rounding, exact, _again(func, args), args[1])
         elif _is_indexed_sum(name, args, kwargs):
@@ -104,6 +106,16 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _is_wide(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype is torch.float64
+
+
+def _floats(args: Any) -> list[Any]:
+    """The floating-point numbers that an operation was given, those in lists too."""
+    leaves = tree_leaves(args)
+    return [
+        _host(leaf) if _is_wide(leaf) else leaf
+        for leaf in leaves
+        if _is_wide(leaf) or isinstance(leaf, float)
+    ]
 
 
 def _host(tensor: torch.Tensor) -> Array:

@@ -1,0 +1,119 @@
+"""Integers that are held as floats: labels, masks and counts are exact, and functions ask what they are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+from crossgrad.functions.rounding import is_exact
+from crossgrad.networks.dtypes import DTYPES
+
+from .conftest import load_or_skip
+
+RNG = np.random.default_rng(5)
+X, W = RNG.normal(size=(24, 3)), RNG.normal(size=(3, 4))
+LABELS, FLAGS = RNG.integers(0, 4, 24).astype(float), (np.arange(24) % 3 > 0).astype(float)
+
+
+def by_label(w: Any, x: Any, y: Any) -> Any:
+    import torch
+
+    return torch.nn.functional.cross_entropy(x @ w, y.long())
+
+
+def by_label_by_hand(w: Any, x: Any, y: Any, factor: float) -> Any:
+    at = np.arange(len(x)), y.astype(int)
+    p = np.exp(x @ w)
+    p /= p.sum(1, keepdims=True)
+    loss = -np.log(p[at]).mean()
+    p[at] -= 1
+    return loss, x.dtype.type(factor) * (x.T @ (p / x.dtype.type(len(x))))
+
+
+def by_flag(w: Any, x: Any, y: Any) -> Any:
+    import torch
+
+    return torch.nn.functional.binary_cross_entropy(torch.sigmoid((x @ w).sum(1)), y)
+
+
+def by_flag_by_hand(w: Any, x: Any, y: Any, factor: float) -> Any:
+    z = (x @ w).sum(1)
+    s = 1 / (1 + np.exp(-z))
+    dz = x.dtype.type(factor) * (s - (y == 1)) / x.dtype.type(len(x))
+    return np.logaddexp(0, np.where(y == 1, -z, z)).mean(), np.repeat((x.T @ dz)[:, None], w.shape[1], 1)
+
+
+def by_count(w: Any, x: Any, y: Any) -> Any:
+    import torch
+
+    count = int((y / 2 + torch.arange(24, dtype=y.dtype) * 0).sum() * 2)
+    return (w * w).sum() * count
+
+
+def by_count_by_hand(w: Any, x: Any, y: Any, factor: float) -> Any:
+    count = w.dtype.type(int((y / 2).sum() * 2))
+    return (w * w).sum() * count, w.dtype.type(2 * factor) * w * count
+
+
+CODES = {
+    "labels": (by_label, by_label_by_hand, LABELS),
+    "flags": (by_flag, by_flag_by_hand, FLAGS),
+    "counts": (by_count, by_count_by_hand, LABELS),
+}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.05], ids=["right", "wrong"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("codes", CODES)
+def test_what_depends_on_codes_is_not_excused_by_their_noise(codes: str, dtype: str, factor: float) -> None:
+    """If a label moved when it is rounded, another element would be taken: noise as large as the gradient."""
+    load_or_skip("torch")
+    theirs, by_hand, y = CODES[codes]
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(theirs, "torch", "theirs"),
+        crossgrad.gradient(lambda w, x, y: by_hand(w, x, y, factor), "numpy", "mine"),
+        args=(W, X, y),
+        dtype=dtype,
+    )
+    assert report.verdict == ("agree" if factor == 1.0 else "disagree")
+    assert [blame.function for blame in report.blames] == (["mine"] if factor != 1.0 else [])
+    assert not report.notes
+
+
+def test_numbers_made_inside_are_exact_too() -> None:
+    load_or_skip("jax")
+    import jax.numpy as jnp
+
+    def theirs(w: Any) -> Any:
+        index = jnp.floor(jnp.arange(8, dtype=w.dtype) / 2).astype(int)
+        return (w[index] * jnp.arange(8)).sum()
+
+    def mine(w: Any) -> Any:
+        index, dw = np.arange(8) // 2, np.zeros_like(w)
+        np.add.at(dw, index, np.arange(8.0))
+        return (w[index] * np.arange(8)).sum(), 1.5 * dw
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(theirs, "jax", "theirs"), crossgrad.gradient(mine, "numpy", "mine"), args=(X[:4, 0],)
+    )
+    assert [blame.function for blame in report.blames] == ["mine"]
+
+
+EXACT = {
+    "count": (24.0, [FLAGS], True),
+    "halves": ([0.0, 0.5, 1.0], [[0.0, 1.0, 2.0], 2.0], True),
+    "made-of-nothing": ([0.0, 1.0, 2.0], [], True),
+    "by-rounding": (1.0, [1.0, 4e-18], False),
+    "thirds": ([0.0, 1 / 3], [[0.0, 1.0], 3.0], False),
+    "one-of-many": (np.r_[np.zeros(1000), 0.1, np.zeros(1000)], [], False),
+    "too-large": (2.0**24, [2.0**24], False),
+    "infinite": ([0.0, -np.inf], [], False),
+    "nan": (np.nan, [], False),
+}
+"""Results, operands, and whether nothing was rounded."""
+
+
+@pytest.mark.parametrize(("result", "operands", "exact"), EXACT.values(), ids=EXACT)
+def test_what_is_exact(result: Any, operands: list[Any], exact: bool) -> None:
+    assert is_exact(np.asarray(result, float), operands, DTYPES["float32"]) == exact
