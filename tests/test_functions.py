@@ -314,6 +314,9 @@ def raising(w: Any, x: Any) -> Any:
         ),
         pytest.param(lambda w, x: [x, 3.0], "it returned (gradients, loss), the other", id="swapped-list"),
         pytest.param(lambda w, x: (3.0, x, x), "it returned 3 things; if the first is the loss", id="three"),
+        pytest.param(lambda w, x: (3.0, (x,)), "a tuple of one, as torch.autograd.grad gives it", id="one"),
+        pytest.param(lambda w, x: (3.0, (x, w)), "argnums asks for one: argnums=(0, 1)?", id="both"),
+        pytest.param(lambda w, x: (None, x), "the first of what it returned is None", id="no-loss"),
         pytest.param(lambda w, x: (3.0, x[:, None]), "in the argument's shape, .reshape(3,)", id="column"),
         pytest.param(
             counting,
@@ -340,9 +343,7 @@ def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
     ("options", "says"),
     [
         pytest.param({"args": ({"n": np.arange(3)},)}, "n has dtype int64: only float16", id="integer-leaf"),
-        pytest.param(
-            {"args": (["relu"],)}, "args[0]/0 is 'relu', a str: expected an array", id="string-leaf"
-        ),
+        pytest.param({"args": (["relu"],)}, "args[0]/0 is 'relu', of type str: expected", id="string-leaf"),
         pytest.param({"args": ([], 1)}, "nothing to differentiate by", id="no-leaf"),
         pytest.param({"args": (np.ones((0, 3)), 1)}, "by: args[0] (0, 3) has no elements", id="no-element"),
         pytest.param({"argnums": 2}, "argnums 2: there are 2 arguments, numbered from 0", id="argnum"),

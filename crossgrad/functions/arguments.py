@@ -207,14 +207,15 @@ def _argnums(argnums: Any, count: int) -> tuple[int, ...]:
 
 
 def _no_array(place: str, leaf: Any) -> InvalidInput:
-    what = f"{place} is {shortened(repr(leaf))}, a {type(leaf).__name__}"
+    what = f"{place} is {shortened(repr(leaf))}, of type {type(leaf).__name__}"
     if hasattr(leaf, "named_parameters"):
         return InvalidInput(
             f"{place} is a module, not its parameters: give dict(module.named_parameters()) and call it "
             "with torch.func.functional_call"
         )
     return InvalidInput(
-        f"{what}: expected an array of floats; move it to an argument that argnums leaves out"
+        f"{what}: expected an array of floats; move it to an argument that argnums leaves out, or keep it in "
+        "the function: eqx.partition(module, eqx.is_inexact_array) takes a module apart"
     )
 
 

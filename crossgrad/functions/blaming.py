@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arbiter import between, follows, gradients_of, norm
+from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import is_consistent
 from .grain import grain
@@ -16,6 +16,8 @@ from .resemblance import CONVENTION, Resemblance, resemblance
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
+
+SAME_LOSS = "its loss is that of {0}, and the gradient of {0} is the slope of it, by differences in float64"
 
 NOT_FINITE = "it is not finite where that of {} is, which is the slope of its loss, by differences in float64"
 
@@ -156,11 +158,11 @@ def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
-    """A function without a loss is wrong if another with one differs from it and is right."""
-    if one.got.loss is not None:
+    """A function whose loss cannot be followed is wrong if another of the same loss differs and is right."""
+    if has_loss_in_float64(one):
         return None
-    answers = [_is_its_own(other, one, dispute) for other in others]
-    return False if any(answers) else None
+    alike = [other for other in others if LOSS_NAME not in dispute.apart(one.name, other.name)]
+    return False if any(_is_its_own(other, one, dispute) for other in alike) else None
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:
@@ -186,13 +188,21 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     """Those whose gradient is not the slope of their own loss."""
     right = [name for name, own in verdicts.items() if own]
     wrong = [name for name, own in verdicts.items() if own is False]
-    if wrong and right:
-        without = {name for name in wrong if dispute.functions[name].got.loss is None}
-        evidence = {name: WITHOUT.format(right[0]) if name in without else SLOPE for name in wrong}
+    infinite = [name for name, m in dispute.functions.items() if not _is_finite(m)]
+    if right and (wrong or infinite):
+        evidence = {name: _beside_right(dispute.functions[name]).format(right[0]) for name in wrong}
+        evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
         return dispute.blames(evidence, right[0])
     if wrong:
         return [dispute.blame(name, _another(name, dispute, wrong), SLOPE) for name in wrong]
     return _by_a_closer_look(dispute)
+
+
+def _beside_right(one: Measured) -> str:
+    """By what a function is known to be wrong, where another, whose name is left open, is right."""
+    if one.got.loss is None:
+        return WITHOUT
+    return SLOPE if has_loss_in_float64(one) else SAME_LOSS
 
 
 def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:

@@ -120,9 +120,10 @@ def _wide(quantities: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _agree(one: Mapping[str, Array], other: Mapping[str, Array], sigma: Mapping[str, Array]) -> bool:
+    """Whether two agree; anything does where reruns gave NaN, as of what rounding made negative."""
     with np.errstate(all="ignore"):
         pairs = [(one[k] - other[k], sigma[k]) for k in one if k in other and one[k].size]
-        return all(over_floor(error, noise) <= 1 for error, noise in pairs)
+        return all(over_floor(error, np.where(np.isnan(noise), np.inf, noise)) <= 1 for error, noise in pairs)
 
 
 def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:

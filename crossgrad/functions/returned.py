@@ -10,16 +10,24 @@ EXPECTED = (
 )
 
 
-def described(raw: Any, fits: bool, to_numpy: Callable[[Any], Array | None]) -> str | None:
+def described(raw: Any, fits: bool, asked: int | None, to_numpy: Callable[[Any], Array | None]) -> str | None:
     """What was returned that is no gradient of the arguments, if it looks like a known mistake.
 
     Parameters
     ----------
     fits
         Whether it has the arguments' structure, so that its shapes or dtypes are wrong.
+    asked
+        Of how many arguments a tuple of gradients is asked for; 0 for one of a single array's.
     """
     if _is_number(raw, to_numpy):
         return f"it returned one number, the loss alone? {EXPECTED}"
+    if isinstance(raw, tuple) and len(raw) == 2 and (raw[0] is None or _is_number(raw[0], to_numpy)):
+        told = _miscounted(raw[1], asked, to_numpy)
+        if told is not None:
+            return told
+        if raw[0] is None:
+            return f"the first of what it returned is None, and no loss: {EXPECTED}"
     if fits or not isinstance(raw, tuple | list):
         return None
     numbers = [_is_number(part, to_numpy) for part in raw]
@@ -33,6 +41,25 @@ def described(raw: Any, fits: bool, to_numpy: Callable[[Any], Array | None]) -> 
         return f"if its first is the loss, that has shape {first.shape}, expected one number: {EXPECTED}"
     if len(raw) > 2 and numbers[0]:
         return f"it returned {len(raw)} things; if the first is the loss: {EXPECTED}"
+    return None
+
+
+def _miscounted(gradients: Any, asked: int | None, to_numpy: Callable[[Any], Array | None]) -> str | None:
+    """Where gradients are a tuple and one is asked for, or the other way round."""
+    count = len(gradients) if isinstance(gradients, tuple) else None
+    if asked == 0 and count == 1:
+        return (
+            "its gradients are a tuple of one, as torch.autograd.grad gives it: "
+            "return its first, or compare with argnums=(0,)"
+        )
+    if asked == 0 and count:
+        numbers = ", ".join(map(str, range(count)))
+        return f"its gradients are a tuple of {count}, and argnums asks for one: argnums=({numbers})?"
+    if asked and asked > 1 and to_numpy(gradients) is not None:
+        return (
+            f"it returned one gradient, and argnums asks for {asked}: return a tuple of them, "
+            "as jax.value_and_grad does if it is given the same argnums"
+        )
     return None
 
 

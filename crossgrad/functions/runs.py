@@ -127,10 +127,19 @@ class Runner:
         try:
             return self._placed(loss, gradients)
         except InvalidInput as error:
-            found = described(raw, set(gradients) == set(self._places), self._framework.to_numpy)
+            fits = set(gradients) == set(self._places)
+            found = described(raw, fits, self._asked, self._framework.to_numpy)
             if self._gradient_places is not None or found is None:
                 raise
             raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
+
+    @property
+    def _asked(self) -> int | None:
+        """As `described` takes it."""
+        own = self._own
+        if not own.alone:
+            return len(own.argnums)
+        return 0 if own.differentiated == ((own.argnums[0], ""),) else None
 
     def _call(self, natives: Mapping[Key, Any]) -> Any:
         return self.function.call(*self._own.built(natives))

@@ -21,7 +21,7 @@ TAKEN = ("float16", "bfloat16", "float32", "float64")
 WAY_OUT = (
     "a specification is a chain of dense layers, each with an activation behind it "
     f"({', '.join(ACTIVATIONS)}); "
-    "what is none can be checked as a candidate function: crossgrad.check(..., candidates=...)"
+    "other models are compared as functions: crossgrad.compare_gradients(...)"
 )
 
 
