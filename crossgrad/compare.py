@@ -82,25 +82,23 @@ def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) ->
             if c.engine == run.engine and c.verdict in WRONG and c.against.startswith("oracle:")
         ]
         if wrong:
-            fitting = {
-                name: array
-                for name, array in _widened(run).items()
-                if _misfit(case, run, name, array) is None
-            }
-            place = place_of_error(case, fitting, wrong)
-            found.append(Blame(run.engine, place, _diagnoses(case, fitting, wrong, place)))
+            found.append(Blame(run.engine, *_place_and_causes(case, run, wrong)))
     return tuple(found)
 
 
-def _diagnoses(
-    case: Case, got: Mapping[str, Array], wrong: Sequence[str], place: str
-) -> tuple[Diagnosis, ...]:
-    """What the error looks like; should the diagnosis itself fail, the verdict still stands."""
+def _place_and_causes(case: Case, run: Run, wrong: Sequence[str]) -> tuple[str, tuple[Diagnosis, ...]]:
+    """Where the error enters, and what it looks like; should that fail, the verdict still stands."""
+    given = _widened(run)
+    told = {q.name: _misfit(case, run, q.name, given.get(q.name)) for q in _expected_of(case, run.partial)}
+    misfits = {name: problem for name, problem in told.items() if problem is not None}
+    fitting = {name: array for name, array in given.items() if name not in misfits}
+    place = place_of_error(case, fitting, wrong)
+    shapes = {name: array.shape for name, array in given.items()}
     try:
-        return diagnose(case, got, wrong, place, rounding_floor(case))
+        return place, diagnose(case, fitting, wrong, place, rounding_floor(case), shapes, misfits)
     except Exception as error:
         text = f"not recognised, because the diagnosis failed: {type(error).__name__}: {error}"
-        return (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
+        return place, (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
 
 
 def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame]) -> tuple[Comparison, ...]:

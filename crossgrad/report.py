@@ -9,7 +9,7 @@ from typing import Any
 
 from .compare import Blame, Comparison
 from .diagnosis import Diagnosis
-from .diagnosis.record import LOSS_CONVENTION
+from .diagnosis.record import LOSS_CONVENTION, SHAPE
 from .engines import EngineId
 from .escape import terminal
 from .run import Run
@@ -140,6 +140,8 @@ def describe(comparison: Comparison) -> str:
 def describe_blame(found: Blame) -> str:
     """Who is wrong, where the error enters, and the likeliest cause, in one line."""
     first = found.diagnoses[0]
+    if first.cause == SHAPE:
+        return f"{found.engine} is wrong: {first.text} (confidence {first.confidence:.2f})"
     if first.cause == LOSS_CONVENTION:  # nowhere in particular, and nothing wrong
         return f"{found.engine} computes another loss: {first.text} (confidence {first.confidence:.2f})"
     return (

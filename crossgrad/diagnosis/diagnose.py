@@ -11,13 +11,20 @@ from .explain import rank
 from .gradients import diagnose_gradients
 from .measure import CONVINCING, WORTH_NAMING
 from .record import UNRECOGNISED, Diagnosis
+from .shapes import diagnose_shapes
 from .trace import diagnose_trace
 
 MOST_NAMED = 4
 
 
 def diagnose(
-    case: Case, got: Mapping[str, Array], wrong: Sequence[str], enters_at: str, floor: Floor
+    case: Case,
+    got: Mapping[str, Array],
+    wrong: Sequence[str],
+    enters_at: str,
+    floor: Floor,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    misfits: Mapping[str, str] | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Say why an engine or candidate is wrong.
 
@@ -31,6 +38,8 @@ def diagnose(
         Where the error enters, as `crossgrad.place.place_of_error` says.
     floor
         The rounding floor of the case.
+    shapes, misfits
+        The shapes of all that was delivered, and of what is not in `got` the reason.
 
     Returns
     -------
@@ -39,13 +48,9 @@ def diagnose(
         where no cause reaches half of the full confidence.
     """
     found: list[Diagnosis] = []
-    if not all(name in got for name in wrong):
-        missing = next(name for name in wrong if name not in got)
-        return (
-            Diagnosis(
-                UNRECOGNISED, f"{missing} is missing, or not of the shape and dtype asked for", missing
-            ),
-        )
+    lacking = {name: "it was not delivered" for name in wrong if name not in got} | dict(misfits or {})
+    if any(name in lacking for name in wrong):
+        return (diagnose_shapes(case, shapes or {}, lacking, wrong),)
     if all(quantity.name in got for quantity in case.quantities):
         found = diagnose_trace(case, got, enters_at)
     else:

@@ -5,7 +5,7 @@ were there; an explanation counts if it holds for every wrong gradient. Then
 whole runs with one wrong formula, the likeliest first, within a bound on cost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -23,7 +23,16 @@ from .explanation import Explanation
 from .measure import CONVINCING, SURE, WORTH_NAMING, confidence, fit
 from .passes import backward_hypotheses, forward_hypotheses, run
 from .precision import bits_from_errors, find_kept, said
-from .record import DETACHED, FACTOR, SAMPLE_DROPPED, SIGN, STALE_GRADIENT, Diagnosis
+from .record import (
+    DETACHED,
+    FACTOR,
+    PERMUTATION,
+    SAMPLE_DROPPED,
+    SIGN,
+    STALE_GRADIENT,
+    UNRECOGNISED,
+    Diagnosis,
+)
 from .samples import Part, SampleFault, bias_alone, find_samples
 from .site import Site
 from .spoilt import changed_element, missed_element
@@ -82,7 +91,7 @@ def diagnose_gradients(
     """Explain the errors of a candidate that delivered the loss and gradients."""
     evidence = GradientEvidence(case, got, wrong, enters_at, floor)
     found = list(_of_loss(evidence))
-    for way in (_precision, _in_all, _of_runs, _by_elimination) if evidence.gradients else ():
+    for way in (_precision, _elsewhere, _in_all, _of_runs, _by_elimination) if evidence.gradients else ():
         if all(d.confidence < SURE for d in found):
             found += way(evidence)
     return found
@@ -101,6 +110,26 @@ def _of_loss(evidence: GradientEvidence) -> Iterator[Diagnosis]:
         return
     names = ["loss", *(n for n in evidence.got if n.partition(".")[0] in ("dW", "db"))]
     yield from find_convention(evidence.case, [evidence.part(n)[1:] for n in names], names)
+
+
+def _elsewhere(evidence: GradientEvidence) -> Iterator[Diagnosis]:
+    """Right numbers in the wrong places: other layers' gradients, or the parameters after the step."""
+    depth, known = len(evidence.case.parameters), evidence.known
+    names = [name for name in evidence.got if name != "loss"]
+
+    def seen_as(other: Callable[[str, int], str]) -> float:
+        predicted = {name: other(name[:2], int(name[3:])) for name in names}
+        got = [(evidence.got[name], known[name], known.get(of)) for name, of in predicted.items()]
+        if any(there is None or there.value.shape != array.shape for array, _, there in got):
+            return 0.0
+        return confidence(fit(array, here, there) for array, here, there in got if there is not None)
+
+    if depth > 1:
+        text = "the gradients come with the last layer first: expected the first layer's first"
+        backwards = seen_as(lambda kind, n: f"{kind}.{depth + 1 - n}")
+        yield Diagnosis(PERMUTATION, text, names[0], None, backwards)
+    text = f"{listed(names)} are the parameters after the step, W - lr dW, and no gradients"
+    yield Diagnosis(UNRECOGNISED, text, names[0], None, seen_as(lambda kind, n: f"{kind[1]}_new.{n}"))
 
 
 def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:

@@ -9,7 +9,7 @@ LOSS_CONVENTION, FACTOR, PERMUTATION = "loss-convention", "factor", "permutation
 SAMPLE_DROPPED, SAMPLE_REPEATED = "sample-dropped", "sample-repeated"
 INPUT_CHANGED, APPROXIMATE_ACTIVATION = "input-changed", "approximate-activation"
 ELEMENTS, X64_OFF, NARROW_ARITHMETIC = "elements", "x64-off", "narrow-arithmetic"
-STALE_GRADIENT, UNRECOGNISED = "stale-gradient", "unrecognised"
+STALE_GRADIENT, SHAPE, UNRECOGNISED = "stale-gradient", "shape", "unrecognised"
 
 CAUSES = (
     DETACHED,
@@ -30,6 +30,7 @@ CAUSES = (
     X64_OFF,
     NARROW_ARITHMETIC,
     STALE_GRADIENT,
+    SHAPE,
     UNRECOGNISED,
 )
 """All causes; of two that explain an error equally well, the earlier has less freedom and goes first."""
