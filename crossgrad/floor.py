@@ -213,9 +213,11 @@ class Floor:
     """
 
     def __init__(self, steps: Steps, found: dict[str, Uncertain]) -> None:
-        self._steps, self._found = steps, found
-        for tensor in found.values():
-            np.sqrt(tensor.variance, out=tensor.variance)
+        self._steps = steps
+        self._found = {  # value and deviation, in the variance's place: twice as many arrays would be large
+            name: (tensor.value, np.sqrt(tensor.variance, out=tensor.variance))
+            for name, tensor in found.items()
+        }
 
     # Made when asked for: kept, they would tie the arrays into a cycle that only the collector frees.
     @property
@@ -231,16 +233,15 @@ class Floor:
     def expected(self, name: str) -> tuple[Array | Computed, Array | Computed]:
         """Value and standard deviation of a quantity; of an updated parameter, computed as they are read."""
         if name in self._found:
-            found = self._found[name]
-            return found.value, found.variance
+            return self._found[name]
         kind, _, number = name.partition("_new.")
         parameter = self._steps.case.parameters[int(number) - 1][kind == "b"]
         assert parameter is not None
-        gradient = self._found[f"d{kind}.{number}"]
+        gradient, sigma = self._found[f"d{kind}.{number}"]
 
         @lru_cache(maxsize=1)  # the value and the deviation of a part are asked for one after the other
         def part(start: int, stop: int) -> Uncertain:
-            there = Uncertain(gradient.value.ravel()[start:stop], gradient.variance.ravel()[start:stop] ** 2)
+            there = Uncertain(gradient.ravel()[start:stop], sigma.ravel()[start:stop] ** 2)
             return self._steps.update(np.asarray(parameter.ravel()[start:stop], np.float64), there)
 
         return (

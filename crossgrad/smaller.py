@@ -14,7 +14,7 @@ import numpy as np
 from .networks.batches import Batch
 from .networks.cases import Case
 from .networks.dtypes import Array
-from .networks.parameters import DenseParameters
+from .networks.parameters import DenseParameters, by_name, from_names
 from .networks.spec import Network
 
 SAMPLES = -1
@@ -54,18 +54,13 @@ def axes(case: Case) -> dict[int, int]:
 
 def arrays(case: Case) -> dict[str, Array]:
     """The case's numbers by name: ``x y W.1 b.1 ...``."""
-    named = {"x": case.batch.x, "y": case.batch.y}
-    for number, (W, b) in enumerate(case.parameters, start=1):
-        named |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
-    return named
+    return {"x": case.batch.x, "y": case.batch.y, **by_name(case.parameters)}
 
 
 def with_arrays(case: Case, changed: Mapping[str, Array]) -> Case:
     """The case with other numbers of the same shapes."""
     named = {**arrays(case), **changed}
-    parameters = tuple(
-        DenseParameters(named[f"W.{n}"], named.get(f"b.{n}")) for n in range(1, len(case.parameters) + 1)
-    )
+    parameters = from_names(named, len(case.parameters))
     return replace(case, parameters=parameters, batch=Batch(named["x"], named["y"]))
 
 

@@ -1,6 +1,5 @@
 """A case: everything that one training step depends on, with the bits that every engine gets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import nan
@@ -11,7 +10,7 @@ import numpy as np
 from .batches import Batch, check_batch
 from .dtypes import Array, DType, find_dtype
 from .errors import InvalidInput
-from .parameters import DenseParameters, Parameters, check_parameters, raise_listed
+from .parameters import Parameters, by_name, check_parameters, from_names, raise_listed
 from .rules import LOSSES, require_rule
 from .spec import Network, Quantity
 
@@ -54,14 +53,11 @@ class Case:
                 if not np.isfinite(array).all()
             ),
         )
-        object.__setattr__(self, "parameters", _layers(self.parameters, rounded))
+        object.__setattr__(self, "parameters", from_names(rounded, len(self.parameters)))
         object.__setattr__(self, "batch", Batch(rounded["x"], rounded["y"]))
 
     def _inputs(self) -> dict[str, Array]:
-        named = {"x": self.batch.x, "y": self.batch.y}
-        for number, (W, b) in enumerate(self.parameters, start=1):
-            named |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
-        return named
+        return {"x": self.batch.x, "y": self.batch.y, **by_name(self.parameters)}
 
     @property
     def format(self) -> DType:
@@ -99,10 +95,3 @@ def _frozen(array: Array, dtype: DType) -> Array:
         rounded = np.array(array, dtype.storage, order="C")
     rounded.setflags(write=False)
     return rounded
-
-
-def _layers(parameters: Parameters, rounded: Mapping[str, Array]) -> Parameters:
-    return tuple(
-        DenseParameters(rounded[f"W.{number}"], rounded.get(f"b.{number}"))
-        for number in range(1, len(parameters) + 1)
-    )

@@ -17,7 +17,7 @@ import numpy as np
 from .dtypes import Array, find_dtype
 from .errors import InvalidInput, shortened
 from .files import read_whole
-from .parameters import DenseParameters, Parameters, check_parameters
+from .parameters import Parameters, by_name, check_parameters, from_names
 from .pickles import refuse_pickle, refuse_pickled
 from .spec import Network
 
@@ -35,9 +35,7 @@ def save_parameters(path: str | Path, parameters: Parameters) -> None:
         If safetensors is not installed, or the file cannot be written.
     """
     library = _library()
-    tensors: dict[str, Array] = {}
-    for number, (W, b) in enumerate(parameters, start=1):
-        tensors |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
+    tensors = by_name(parameters)
     plain = {name: np.ascontiguousarray(_without_bfloat16(array)) for name, array in tensors.items()}
     try:
         library.numpy.save_file(plain, str(path))
@@ -65,10 +63,7 @@ def load_parameters(path: str | Path, network: Network) -> Parameters:
         refuse_pickled(path, content, "safetensors file")
         raise InvalidInput(f"{path} is no intact safetensors file: {error}") from None
     _require_names(path, content, tensors, network)
-    parameters = tuple(
-        DenseParameters(tensors[f"W.{number}"], tensors.get(f"b.{number}"))
-        for number in range(1, len(network.layers) + 1)
-    )
+    parameters = from_names(tensors, len(network.layers))
     check_parameters(network, parameters)
     return parameters
 

@@ -1,6 +1,6 @@
 """The numbers that a network learns: a weight matrix and a bias for each layer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,20 @@ class DenseParameters(NamedTuple):
 
 
 Parameters = tuple[DenseParameters, ...]
+
+
+def by_name(parameters: Parameters) -> dict[str, Array]:
+    """The arrays as ``W.1 b.1 W.2 ...``, layers from 1; a bias that is not there has no name."""
+    named: dict[str, Array] = {}
+    for number, (W, b) in enumerate(parameters, start=1):
+        named |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
+    return named
+
+
+def from_names(named: Mapping[str, Array], layers: int) -> Parameters:
+    """What `by_name` was given, of the arrays by name, among which there may be others."""
+    numbers = range(1, layers + 1)
+    return tuple(DenseParameters(named[f"W.{n}"], named.get(f"b.{n}")) for n in numbers)
 
 
 def draw_parameters(network: Network, seed: int) -> Parameters:

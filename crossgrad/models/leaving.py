@@ -8,10 +8,11 @@ import numpy as np
 from ..networks.dtypes import Array, find_dtype
 from ..networks.errors import InvalidInput, unknown
 from ..networks.parameters import (
-    DenseParameters,
     Parameters,
     as_parameters,
+    by_name,
     check_parameters,
+    from_names,
     raise_listed,
 )
 from ..networks.spec import Network
@@ -36,20 +37,14 @@ def in_dtype(network: Network, parameters: Sequence[Any], dtype: object) -> tupl
         raise InvalidInput(f"network is a {type(network).__name__}: expected a crossgrad.Network")
     given = as_parameters(parameters)
     check_parameters(network, given)
-    named = {
-        f"{kind}.{number}": array
-        for number, pair in enumerate(given, start=1)
-        for kind, array in zip("Wb", pair, strict=True)
-        if array is not None
-    }
+    named = by_name(given)
     name = _own_dtype(named) if dtype is None else _name(dtype)
     rounded = {key: _rounded(array, name) for key, array in named.items()}
     raise_listed(
         f"too large for {name}, whose largest number is {find_dtype(name).largest:.6g}",
         (f"{key}: overflows to infinity" for key, array in rounded.items() if not np.isfinite(array).all()),
     )
-    numbers = range(1, len(given) + 1)
-    return tuple(DenseParameters(rounded[f"W.{n}"], rounded.get(f"b.{n}")) for n in numbers), name
+    return from_names(rounded, len(given)), name
 
 
 def _own_dtype(named: dict[str, Array]) -> str:

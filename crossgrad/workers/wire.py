@@ -9,7 +9,7 @@ from ..backends.base import Trace
 from ..engines import EngineId
 from ..networks.batches import Batch
 from ..networks.cases import Case
-from ..networks.parameters import DenseParameters
+from ..networks.parameters import by_name, from_names
 from ..networks.spec import Dense, Network
 from ..run import OK, STATUSES, Run
 from .arrays import laid_out, read_arrays, read_at, write_arrays
@@ -68,10 +68,7 @@ class PackedCase:
 
 def packed(case: Case) -> PackedCase:
     """A case to be written for any number of workers: views of its arrays, described once."""
-    arrays = {"x": case.batch.x, "y": case.batch.y}
-    for number, (W, b) in enumerate(case.parameters, start=1):
-        arrays |= {f"W.{number}": W} | ({} if b is None else {f"b.{number}": b})
-    numbers = laid_out(arrays)
+    numbers = laid_out({"x": case.batch.x, "y": case.batch.y, **by_name(case.parameters)})
     description = json.dumps(
         {
             "name": case.name,
@@ -95,9 +92,7 @@ def read_case(place: list[int], file: int) -> Case:
     return Case(
         name=message["name"],
         network=Network(message["inputs"], layers),
-        parameters=tuple(
-            DenseParameters(arrays[f"W.{n}"], arrays.get(f"b.{n}")) for n in range(1, len(layers) + 1)
-        ),
+        parameters=from_names(arrays, len(layers)),
         batch=Batch(arrays["x"], arrays["y"]),
         loss=message["loss"],
         learning_rate=message["learning_rate"],
