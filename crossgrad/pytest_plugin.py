@@ -203,7 +203,9 @@ def _marked(node: Any, name: str) -> Any:
         return None
     unknown = [*map(repr, marker.args), *(key for key in marker.kwargs if key not in ("dtypes", "seed"))]
     if unknown:
-        raise pytest.UsageError(f"{node.nodeid}: marker gradients(dtypes=None, seed=None): not {unknown[0]}")
+        pytest.fail(
+            f"{node.nodeid}: marker gradients(dtypes=None, seed=None): not {unknown[0]}", pytrace=False
+        )
     return marker.kwargs.get(name)
 
 
