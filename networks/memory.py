@@ -69,7 +69,7 @@ def _meminfo_available() -> int | None:
 
 
 def _cgroup_available() -> int | None:
-    """What a container may still take: pages of files that are not in use are given back first."""
+    """What a container may still take: pages of files are given back first, in use or not."""
     try:
         limit, used = ((CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
         lines = (CGROUP / "memory.stat").read_text().splitlines()
@@ -77,8 +77,9 @@ def _cgroup_available() -> int | None:
         return None
     if not limit.isdigit():
         return None
-    idle = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-    return max(0, int(limit) - int(used) + idle)
+    held = dict(line.split(" ", 1) for line in lines if " " in line)
+    given_back = sum(int(held.get(name, 0)) for name in ("inactive_file", "active_file", "slab_reclaimable"))
+    return max(0, int(limit) - int(used) + given_back)
 
 
 def _gib(size: int) -> str:

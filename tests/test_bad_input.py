@@ -299,7 +299,7 @@ def test_any_text_on_the_command_line_ends_with_an_exit_code(text: str) -> None:
 
 
 CONTAINERS = {
-    "room": ("1000", "700", "anon 400\ninactive_file 200\nactive_file 100\n", 500),
+    "room": ("1000", "700", "anon 400\ninactive_file 200\nactive_file 100\n", 600),
     "none-left": ("500", "700", "anon 700\n", 0),
     "no-limit": ("max", "700", "anon 700\n", None),
 }

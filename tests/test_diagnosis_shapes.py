@@ -29,6 +29,18 @@ SLIPS: dict[str, tuple[str, Callable[[Pairs, Any], Pairs], str, str]] = {
         "shape",
         "dW.2 has shape (4, 2), that of its transpose: expected (2, 4)",
     ),
+    "transposed-of-an-autoencoder": (
+        "4-3-4",
+        lambda pairs, params: [(dW.T, db) for dW, db in pairs],
+        "shape",
+        "dW.2 has shape (3, 4), that of its transpose: expected (4, 3)",
+    ),
+    "parameters": (
+        "3-4-2",
+        lambda pairs, params: [(W, b) for W, b in params],
+        "unrecognised",
+        "dW.1, db.1, dW.2 and db.2 are the parameters and no gradients",
+    ),
     "kept-axis": (
         "3-4-2",
         lambda pairs, params: [(dW, db[None]) for dW, db in pairs],

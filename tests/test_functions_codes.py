@@ -1,5 +1,6 @@
 """Integers that are held as floats: labels, masks and counts are exact, and functions ask what they are."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,67 @@ EXACT = {
 @pytest.mark.parametrize(("result", "operands", "exact"), EXACT.values(), ids=EXACT)
 def test_what_is_exact(result: Any, operands: list[Any], exact: bool) -> None:
     assert is_exact(np.asarray(result, float), operands, DTYPES["float32"]) == exact
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_what_is_written_over_is_no_operand(framework: str) -> None:
+    """1 + exp(-38) is 1 by rounding; in place, the operand that was looked at was the sum."""
+    load_or_skip("torch")
+    import torch
+
+    def in_place(z: Any) -> Any:
+        e = np.exp(-np.abs(z))
+        e += 1
+        return np.log(e).sum() + np.maximum(z, 0).sum(), 1 / (1 + np.exp(-z))
+
+    def in_torch(z: Any) -> Any:
+        return (torch.exp(-z.abs()).clone().add_(1).log() + z.clamp(min=0)).sum()
+
+    wrong = {
+        "numpy": crossgrad.gradient(in_place, "numpy", "mine"),
+        "torch": crossgrad.loss(in_torch, "torch", "mine"),
+    }
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda z: torch.nn.functional.softplus(z).sum(), "torch", "softplus"),
+        wrong[framework],
+        args=(np.array([-38.0]),),
+    )
+    assert report.verdict == "undecidable"
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.37], ids=["whole", "broken"])
+def test_integers_that_are_data_have_their_noise_where_operations_are_not_seen(offset: float) -> None:
+    """Positions and pixels: nothing else moves in what `np.asarray` takes out of sight."""
+    frequency = 1e4 ** (-np.arange(1, 9) / 8)
+    times = (np.arange(900, 1000) + offset).astype(np.float32)[:, None]
+
+    def encoded(w: Any, t: Any, angles: Any) -> Any:
+        w, t = np.asarray(w), np.asarray(t)
+        waves = np.sin(angles(t))
+        return (waves @ w).mean(), waves.mean(0)
+
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(
+            lambda w, t: encoded(w, t, lambda t: t * frequency.astype(t.dtype)), "numpy", "times"
+        ),
+        crossgrad.gradient(
+            lambda w, t: encoded(w, t, lambda t: t / (1 / frequency).astype(t.dtype)), "numpy", "over"
+        ),
+        args=(RNG.normal(size=8).astype(np.float32), times),
+    )
+    assert report.verdict == "agree"
+
+
+def test_complex_numbers_are_rounded_without_a_warning() -> None:
+    load_or_skip("jax")
+    import jax.numpy as jnp
+
+    def power(w: Any, x: Any) -> Any:
+        return (jnp.abs(jnp.fft.fft(x @ w)) ** 2).mean()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        report = crossgrad.compare_gradients(
+            crossgrad.loss(power, "jax", "one"), crossgrad.loss(power, "jax", "two"), args=(W, X)
+        )
+    assert (report.ok, report.notes) == (True, ())

@@ -94,7 +94,8 @@ class _Sizes:
         """For each network the line that it is on: that of its like, which differ in their width alone."""
         alike: dict[str, list[str]] = {}
         for name, found in widths.items():
-            alike.setdefault(_like(found), []).append(name)
+            activations = "".join(dict.fromkeys(re.findall(r"\([^()]*\)", name)))
+            alike.setdefault(_like(found) + activations, []).append(name)
         return {
             name: like if 1 < len(names) == len({self._widest[one] for one in names}) else name
             for like, names in alike.items()

@@ -93,7 +93,7 @@ def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda word
 
 def require_rounds_within(limit: float, settings: Settings) -> None:
     """Raise `InvalidInput` if a round is so long that the limit of one answer would end a healthy engine."""
-    rounds = settings.rounds or MANY
+    rounds = settings.rounds or FEW
     if settings.min_time / rounds > limit / 2:
         enough = ceil(2 * settings.min_time / limit)
         raise InvalidInput(

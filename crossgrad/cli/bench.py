@@ -352,11 +352,11 @@ def _require_writable(
     from ..networks.errors import InvalidInput
     from ..networks.files import require_folder
 
-    if save is not None:
-        require_folder(require_free(save).parent, "--save")
     if plot is not None:
         require_drawable(plot)
         if output is not None and output.resolve() == plot.resolve():
             raise InvalidInput(f"--plot {plot}: --output is the same file, name another")
+    if save is not None:
+        require_folder(require_free(save).parent, "--save")
     if compilation_cache is not None:
         require_folder(compilation_cache, "--compilation-cache")

@@ -22,6 +22,9 @@ MOST_DIGITS = 12
 SHARE_OF_MEMORY = 0.9
 """Of what is available when a command starts: what each engine's process may take."""
 
+LEAST_MEMORY = 2**29
+"""Bytes that it may always try to take: a framework's import needs as much."""
+
 
 def default_networks(mnist: Path | None) -> tuple[list[str], tuple[str, ...]]:
     """The networks of a check that names none, and a note if one of them is left out."""
@@ -93,7 +96,7 @@ def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
         size = int(memory_gib * 2**30)
         return Limits(memory=size, device_memory=size).with_timeout(timeout)
     available = available_bytes()
-    memory = None if available is None else int(SHARE_OF_MEMORY * available)
+    memory = None if available is None else max(int(SHARE_OF_MEMORY * available), LEAST_MEMORY)
     return Limits(memory=memory).with_timeout(timeout)
 
 

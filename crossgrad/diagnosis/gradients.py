@@ -16,6 +16,7 @@ from ..arithmetic import Uncertain
 from ..floor import Floor, Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
+from ..networks.parameters import by_name
 from ..words import also, listed
 from .conventions import find_convention
 from .explain import Found, alike, explain
@@ -43,6 +44,9 @@ MOST_OPERATIONS = 2e10
 
 SMALL = 0.02
 """Relative error up to which fewer bits are the likeliest cause of errors without a pattern."""
+
+TINY = 2.0**-1000
+"""No variance is zero: errors are measured in it."""
 
 GUESS = 0.35
 """Confidence in what only has the place in its favour: below what is put before `unrecognised`."""
@@ -114,7 +118,11 @@ def _of_loss(evidence: GradientEvidence) -> Iterator[Diagnosis]:
 
 def _elsewhere(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     """Right numbers in the wrong places: other layers' gradients, or the parameters after the step."""
-    depth, known = len(evidence.case.parameters), evidence.known
+    depth = len(evidence.case.parameters)
+    before = by_name(evidence.case.widened().parameters)
+    exact = {name: np.square(evidence.case.format.eps * array) + TINY for name, array in before.items()}
+    given = {name: Uncertain(array, exact[name]) for name, array in before.items()}
+    known = evidence.known | given
     names = [name for name in evidence.got if name != "loss"]
 
     def seen_as(other: Callable[[str, int], str]) -> float:
@@ -128,8 +136,14 @@ def _elsewhere(evidence: GradientEvidence) -> Iterator[Diagnosis]:
         text = "the gradients come with the last layer first: expected the first layer's first"
         backwards = seen_as(lambda kind, n: f"{kind}.{depth + 1 - n}")
         yield Diagnosis(PERMUTATION, text, names[0], None, backwards)
-    text = f"{listed(names)} are the parameters after the step, W - lr dW, and no gradients"
-    yield Diagnosis(UNRECOGNISED, text, names[0], None, seen_as(lambda kind, n: f"{kind[1]}_new.{n}"))
+    for form, text in (("{}.{}", ""), ("{}_new.{}", " after the step, W - lr dW,")):
+        told = f"{listed(names)} are the parameters{text} and no gradients"
+        yield Diagnosis(UNRECOGNISED, told, names[0], None, seen_as(_parameter_of(form)))
+
+
+def _parameter_of(form: str) -> Callable[[str, int], str]:
+    """The parameter whose gradient is ``dW`` or ``db`` of a layer."""
+    return lambda kind, n: form.format(kind[1], n)
 
 
 def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:

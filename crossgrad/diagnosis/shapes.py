@@ -34,9 +34,9 @@ def _in_all(shapes: Mapping[str, Shape], expected: Mapping[str, Shape], depth: i
     layers = [(f"dW.{n}", f"db.{n}") for n in range(1, depth + 1)]
     if all(shapes.get(dW) == expected.get(db) and shapes.get(db) == expected[dW] for dW, db in layers):
         return "each pair holds (db, dW): expected (dW, db)"
-    weights = [dW for dW, _ in layers]
-    given = [shapes.get(dW) for dW in weights]
-    if given != [expected[dW] for dW in weights] == given[::-1]:
+    given = [(shapes.get(dW), shapes.get(db)) for dW, db in layers]
+    wanted = [(expected[dW], expected.get(db)) for dW, db in layers]
+    if given != wanted == given[::-1]:
         return "the gradients come with the last layer first: expected the first layer's first"
     return None
 

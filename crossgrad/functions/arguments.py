@@ -72,16 +72,17 @@ class Arguments:
         """All values; those of floats are views of one array, `_wide`."""
         return dict(self.values) | self._wide.apart(self._wide.values)
 
-    def disturbed(self, rounding: Rounding) -> dict[Key, Array]:
+    def disturbed(self, rounding: Rounding, all_of_them: bool = False) -> dict[Key, Array]:
         """As `in_float64`, with the floats rounded at random; but not what only holds integers and is given.
 
         Labels, masks and counts are exact in any format, and functions ask what they are equal to.
         """
         moved = self._wide.apart(rounding.of_input(self._wide.values, self._products))
-        return dict(self.values) | moved | self._codes
+        return dict(self.values) | moved | ({} if all_of_them else self.codes)
 
     @cached_property
-    def _codes(self) -> dict[Key, Array]:
+    def codes(self) -> dict[Key, Array]:
+        """Leaves of floats that hold integers only, and are given: in float64."""
         return {
             key: value
             for key, value in self.in_float64.items()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..words import listed
 from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import is_consistent
@@ -16,8 +17,6 @@ from .resemblance import CONVENTION, Resemblance, resemblance
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
-
-SAME_LOSS = "its loss is that of {0}, and the gradient of {0} is the slope of it, by differences in float64"
 
 NOT_FINITE = "it is not finite where that of {} is, which is the slope of its loss, by differences in float64"
 
@@ -158,11 +157,11 @@ def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
-    """A function whose loss cannot be followed is wrong if another of the same loss differs and is right."""
-    if has_loss_in_float64(one):
+    """A function without a loss is wrong if another with one differs from it and is right."""
+    if one.got.loss is not None:
         return None
-    alike = [other for other in others if LOSS_NAME not in dispute.apart(one.name, other.name)]
-    return False if any(_is_its_own(other, one, dispute) for other in alike) else None
+    answers = [_is_its_own(other, one, dispute) for other in others]
+    return False if any(answers) else None
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:
@@ -188,21 +187,15 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     """Those whose gradient is not the slope of their own loss."""
     right = [name for name, own in verdicts.items() if own]
     wrong = [name for name, own in verdicts.items() if own is False]
-    infinite = [name for name, m in dispute.functions.items() if not _is_finite(m)]
+    infinite = [name for name in verdicts if right and _is_lost(name, right[0], dispute)]
     if right and (wrong or infinite):
-        evidence = {name: _beside_right(dispute.functions[name]).format(right[0]) for name in wrong}
+        without = {name for name in wrong if dispute.functions[name].got.loss is None}
+        evidence = {name: WITHOUT.format(right[0]) if name in without else SLOPE for name in wrong}
         evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
         return dispute.blames(evidence, right[0])
     if wrong:
         return [dispute.blame(name, _another(name, dispute, wrong), SLOPE) for name in wrong]
     return _by_a_closer_look(dispute)
-
-
-def _beside_right(one: Measured) -> str:
-    """By what a function is known to be wrong, where another, whose name is left open, is right."""
-    if one.got.loss is None:
-        return WITHOUT
-    return SLOPE if has_loss_in_float64(one) else SAME_LOSS
 
 
 def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
@@ -239,6 +232,13 @@ def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
     return abs(float(one.best[LOSS_NAME]) - float(other.best[LOSS_NAME])) <= FEW * step
 
 
+def _is_lost(name: str, right: str, dispute: Dispute) -> bool:
+    """Whether a gradient is not finite, and its loss no other one, where it might be right."""
+    one = dispute.functions[name]
+    other_loss = LOSS_NAME in dispute.apart(name, right) and np.isfinite(one.best[LOSS_NAME]).all()
+    return not _is_finite(one) and not other_loss
+
+
 def _is_finite(one: Measured) -> bool:
     return all(np.isfinite(one.best[name]).all() for name in one.got.gradients)
 
@@ -268,9 +268,19 @@ def _undecided(dispute: Dispute) -> Finding:
     if any(LOSS_NAME in dispute.apart(one, other) for other in others):
         text = "nobody is called wrong, as they compute different losses"
     else:
-        text = "who is wrong is not known, as no loss could be followed closely enough"
+        text = f"who is wrong is not known, as {_unfollowed(dispute)}"
     convention = all(map(_is_convention, looks.values()))
     return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
+
+
+def _unfollowed(dispute: Dispute) -> str:
+    """Whose loss could not be followed closely enough, in words."""
+    lost = [
+        name for name, m in dispute.functions.items() if m.got.loss is not None and not has_loss_in_float64(m)
+    ]
+    if not lost or len(lost) == len(dispute.functions):
+        return "no loss could be followed closely enough"
+    return f"the loss of {listed(lost)} could not be followed in float64"
 
 
 def _is_convention(looks: Resemblance | None) -> bool:

@@ -55,6 +55,14 @@ class Nearby:
         return Point(self._arguments.disturbed(rounding), wide=True, rounding=rounding)
 
     @cached_property
+    def codes_rounded(self) -> Point | None:
+        """As `rounded`, and what holds integers too; None if nothing does."""
+        if not self._arguments.codes:
+            return None
+        rounding = Rounding(self._arguments.format, self._seed)
+        return Point(self._arguments.disturbed(rounding, all_of_them=True), wide=True, rounding=rounding)
+
+    @cached_property
     def inputs_rounded(self) -> Point:
         """As `rounded`, but what is differentiated by alone: a label of 1 must not become more."""
         moved = {key: self.rounded.values[key] for key in self._arguments.differentiated}

@@ -105,6 +105,11 @@ class Runner:
         operation: str | None = self._runnable.draws
         return operation
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether all that it returned, when it was last rerun, had been rounded by its operations."""
+        return bool(self._runnable.is_seen)
+
     def run(self, point: Point) -> Outcome:
         """Call the function and read what it returned.
 

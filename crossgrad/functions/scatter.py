@@ -42,7 +42,7 @@ class Scatter:
         self._unit = np.maximum(self._storing, LEAST_UNIT)
         self._squares, self._apart = np.zeros_like(self._unit), np.empty_like(self._unit)
         self._centre, self._parts = (self._flat.apart(v) for v in (self._flat.values, self._apart))
-        self._reruns = 0
+        self._reruns, self._jump = 0, math.sqrt(dtype.eps)
         self.unseen: str | None = None
         """Why the errors of operations are not in it."""
 
@@ -66,10 +66,26 @@ class Scatter:
             return self._runner.run(nearby.neighbour)
         if self.unseen is None:
             try:
-                return self._runner.run(nearby.rounded)
+                found = self._runner.run(nearby.rounded)
+                return found if self._runner.is_seen else self._with_codes(found, nearby)
             except FunctionFailed as error:
                 self.unseen = f"operations not seen, noise is that of the inputs: {error}"
         return self._runner.run(nearby.inputs_rounded)
+
+    def _with_codes(self, found: Outcome, nearby: Nearby) -> Outcome:
+        """A rerun in which integers move too, of a function whose operations err by nothing else.
+
+        Where the result jumps, they were labels, and it is the rerun without.
+        """
+        if nearby.codes_rounded is None:
+            return found
+        moved = self._runner.run(nearby.codes_rounded)
+        with np.errstate(all="ignore"):
+            jumps = any(
+                not np.linalg.norm(moved.quantities[name] - value) <= self._jump * np.linalg.norm(value)
+                for name, value in found.quantities.items()
+            )
+        return found if jumps else moved
 
     def sigma(self) -> dict[str, Array]:
         """Standard deviation of rounding noise by quantity."""

@@ -58,6 +58,8 @@ class Runnable:
         Whether it is a loss, of which the gradients by the leaves `wanted` are asked for.
     """
 
+    is_seen = True
+
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         kind, _, index = device.partition(":")
         self._differentiates, self._wanted = differentiates, wanted
@@ -230,10 +232,14 @@ class _Interpreter:
 
 def _is_exact(results: Sequence[Any], inputs: Sequence[Any], rounding: Rounding | TracedRounding) -> bool:
     """Whether an operation rounds nothing; inside of loops that is not known before they run."""
-    if isinstance(rounding, TracedRounding):
+    kinds = {getattr(getattr(value, "dtype", None), "kind", "") for value in (*inputs, *results)}
+    if isinstance(rounding, TracedRounding) or "c" in kinds:
         return False
-    wide = [value for value in inputs if getattr(value, "dtype", None) == np.float64]
-    return all(is_exact(np.asarray(value), wide, rounding.dtype) for value in results)
+    wide, made = (
+        [np.asarray(value) for value in values if getattr(value, "dtype", None) == np.float64]
+        for values in (inputs, results)
+    )
+    return all(is_exact(value, wide, rounding.dtype) for value in made)
 
 
 def _rounded(value: Any, rounding: Rounding | TracedRounding, rounds: Callable[..., Any]) -> Any:

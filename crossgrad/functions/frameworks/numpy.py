@@ -13,6 +13,7 @@ from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..rounding import Rounding, is_exact
 from ..sums import of_indexed_sums, of_running_sums
+from ..trees import take_apart
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
 """Functions that round and are no ufuncs."""
@@ -33,7 +34,7 @@ class Runnable:
     draws = None  # NumPy's generators do not say when they are asked
 
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
-        self._call = call
+        self._call, self.is_seen = call, True
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         given = {key: np.array(value) for key, value in values.items()}
@@ -41,6 +42,9 @@ class Runnable:
             _tell_autograd()
         with np.errstate(all="ignore"):
             result = self._call({key: _watched(array, noise) for key, array in given.items()})
+        if noise is not None:
+            arrays = [leaf for leaf in take_apart(result).leaves.values() if isinstance(leaf, np.ndarray)]
+            self.is_seen = all(isinstance(leaf, _Noisy) for leaf in arrays)
         for key, array in given.items():
             if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
                 raise InvalidInput(f"it writes into {place_of(key)}: copy first")
@@ -73,7 +77,7 @@ class _Noisy(np.ndarray[Any, Any]):
         if method == "at":
             return _round_at(self.rounding, ufunc, *plain)
         result = getattr(ufunc, method)(*plain, **options)
-        if ufunc.__name__ in SELECTING or _is_exact(result, plain, self.rounding):
+        if ufunc.__name__ in SELECTING or (out is None and _is_exact(result, plain, self.rounding)):
             return out[0] if out is not None else _still_watched(result, self.rounding)
         if out is not None:
             for target in options["out"]:
@@ -94,6 +98,8 @@ class _Noisy(np.ndarray[Any, Any]):
 def _is_exact(result: Any, operands: Sequence[Any], rounding: Rounding) -> bool:
     """Whether an operation rounds nothing; what stands for an array is not looked into."""
     if getattr(result, "dtype", None) != np.float64 or not isinstance(result, np.ndarray | np.floating):
+        return False
+    if any(np.iscomplexobj(value) for value in operands):
         return False
     wide = [value for value in operands if isinstance(value, np.ndarray | np.floating | float)]
     return is_exact(np.asarray(result), wide, rounding.dtype)

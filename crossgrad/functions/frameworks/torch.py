@@ -38,6 +38,8 @@ RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdim
 class Runnable:
     """A function of leaves, made to run; see the package."""
 
+    is_seen = True
+
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self._differentiates = call, differentiates
         self._wanted, self._device = wanted, device
@@ -93,7 +95,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not _is_wide(value) or not value.numel():
             return
         exact, name = _host(value), _name(func).rstrip("_")
-        if is_exact(exact, _floats(args), self._rounding.dtype):
+        operands = None if name != _name(func) else _floats(args)  # in place: they are written over
+        if operands is not None and is_exact(exact, operands, self._rounding.dtype):
             return
         if name in RUNNING:
             rounded = of_running_sums(self._rounding, exact, _again(func, args), args[1])
