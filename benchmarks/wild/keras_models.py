@@ -205,10 +205,6 @@ NARROW = {
     "torch": LATTICE
     + "means, normalizations and Dense are as far off as float32 is (keras-team/keras#23704)",
 }
-MISSED = (
-    "attention in float64 is as far off as float32 is, which is missed: its own float32 rounding "
-    "counts as noise, as a function's noise is measured on itself"
-)
 EPSILON = "LayerNormalization adds 1e-3 to the variance by default, torch.nn.LayerNorm 1e-5: epsilon=1e-5"
 BATCH = "BatchNormalization adds 1e-3 to the variance by default, torch.nn.BatchNorm1d 1e-5: epsilon=1e-5"
 SLOPE = "LeakyReLU has the negative slope 0.3 by default, torch.nn.LeakyReLU 0.01: negative_slope=0.01"
@@ -250,19 +246,13 @@ def probability(params: Any, x: Any) -> Any:
     return torch.sigmoid(x * params[0] + params[1])
 
 
-def attention_scenarios() -> tuple[Scenario, ...]:
-    found = scenario("MultiHeadAttention", attending, self_attention, SEQUENCE, OUTPUTS, vanishes=SHIFT)
-    narrow, wide = in_both(found)
-    return narrow, replace(wide, differs="", vanishes=MISSED) if BACKEND == "jax" else wide
-
-
 TORCH = ("torch",)
 SCENARIOS = (
     *in_both(mlp_scenario(), TORCH),
     *in_both(scenario("MeanSquaredError", dense, linear, X, Y, loss=mean_squared)),
     *in_both(scenario("LayerNormalization, Dense, elu", normalization, normalizing(1e-3), X, Y)),
     *in_both(scenario("Conv2D, pooling, Dense", convolving, convolutions, data(3, 7, 7, 2), data(3, 3))),
-    *attention_scenarios(),
+    *in_both(scenario("MultiHeadAttention", attending, self_attention, SEQUENCE, OUTPUTS, vanishes=SHIFT)),
     *in_both(scenario("LSTM", LSTM, lstm, SEQUENCE, OUTPUTS), ("jax",)),
     *in_both(scenario("GRU", GRU, gru, SEQUENCE, OUTPUTS), ("jax",)),
     *in_both(scenario("BatchNormalization in evaluation", scaling, scaled(1e-3), X, WIDE_Y)),
