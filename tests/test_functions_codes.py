@@ -182,3 +182,19 @@ def test_complex_numbers_are_rounded_without_a_warning() -> None:
             crossgrad.loss(power, "jax", "one"), crossgrad.loss(power, "jax", "two"), args=(W, X)
         )
     assert (report.ok, report.notes) == (True, ())
+
+
+def test_a_label_that_may_not_move_costs_no_noise_of_operations() -> None:
+    """A function that checks its labels raises where they are moved: it is rerun with them as they are."""
+    load_or_skip("torch")
+
+    def strict(w: Any, x: Any, y: Any) -> Any:
+        if not set(np.unique(y)) <= {0.0, 1.0}:
+            raise ValueError("labels are 0 or 1")
+        loss, dw = by_flag_by_hand(w, x, y, 1.0)
+        return loss, np.array(dw, copy=True, subok=False)  # no longer seen
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(by_flag, "torch", "theirs"), crossgrad.gradient(strict, "numpy"), args=(W, X, FLAGS)
+    )
+    assert (report.verdict, report.notes) == ("agree", ())

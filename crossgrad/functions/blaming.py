@@ -216,7 +216,7 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
         name: size for name, size in grains.items() if size and _is_coarse(functions[name], size, dispute)
     }
     evidence |= {name: STEPS for name, size in coarse.items() if _is_as_near(functions[name], beside, size)}
-    infinite = [name for name, m in functions.items() if not _is_finite(m)]
+    infinite = [name for name in functions if _is_lost(name, right[0], dispute)]
     evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
     evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
     return dispute.blames(evidence, right[0])

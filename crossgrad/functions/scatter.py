@@ -75,11 +75,14 @@ class Scatter:
     def _with_codes(self, found: Outcome, nearby: Nearby) -> Outcome:
         """A rerun in which integers move too, of a function whose operations err by nothing else.
 
-        Where the result jumps, they were labels, and it is the rerun without.
+        Where the result jumps, or there is none, they were labels, and it is the rerun without.
         """
         if nearby.codes_rounded is None:
             return found
-        moved = self._runner.run(nearby.codes_rounded)
+        try:
+            moved = self._runner.run(nearby.codes_rounded)
+        except FunctionFailed:
+            return found
         with np.errstate(all="ignore"):
             jumps = any(
                 not np.linalg.norm(moved.quantities[name] - value) <= self._jump * np.linalg.norm(value)

@@ -1,0 +1,157 @@
+"""What gradient functions return, or are given, that cannot be compared: named, with the way out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+from .test_functions import arguments, right
+
+
+def simple(w: Any, x: Any) -> Any:
+    return (w * x).sum(), x * 1
+
+
+def refused(function: Any, **options: Any) -> str:
+    args = options.pop("args", (np.ones(3, np.float32), np.arange(3, dtype=np.float32)))
+    partner = crossgrad.gradient(simple, "numpy", "simple")
+    with pytest.raises((crossgrad.InvalidInput, crossgrad.FunctionFailed)) as caught:
+        crossgrad.compare_gradients(
+            crossgrad.gradient(function, "numpy", "mine"), partner, args=args, **options
+        )
+    return str(caught.value)
+
+
+def test_products_of_bfloat16_in_numpy_are_named() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(crossgrad.InvalidInput, match=r"NumPy's products \(@, dot\) of bfloat16 are float32"):
+        crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments(dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_writing_into_a_leaf_is_named(framework: str) -> None:
+    pytest.importorskip(framework)
+
+    def writing_into_leaf(p: Any, x: Any) -> Any:
+        x["data"] += 1
+        return (p["w"] * x["data"]).sum(), {"w": x["data"]}
+
+    with pytest.raises(crossgrad.InvalidInput, match=r"it writes into args\[1\]/data: c"):
+        crossgrad.compare_gradients(
+            *(crossgrad.gradient(writing_into_leaf, framework, name) for name in ("one", "other")),
+            args=({"w": np.ones(3)}, {"data": np.ones(3)}),
+        )
+
+
+STATE = {"calls": 0}
+RNG = np.random.default_rng(0)
+
+
+def counting(w: Any, x: Any) -> Any:
+    STATE["calls"] += 1
+    return (w * x).sum(), x * STATE["calls"]
+
+
+def counting_once(w: Any, x: Any) -> Any:
+    STATE["calls"] = min(2, STATE["calls"] + 1)
+    return (w * x).sum(), x * STATE["calls"]
+
+
+def growing(w: Any, x: Any) -> Any:
+    STATE["calls"] += 1
+    return (w * x).sum(), x if STATE["calls"] == 1 else np.ones(4, "f4")
+
+
+def writing(w: Any, x: Any) -> Any:
+    w += 1
+    return simple(w, x)
+
+
+def raising(w: Any, x: Any) -> Any:
+    raise KeyError("kernel")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        pytest.param(lambda w, x: None, "gives no gradient for args[0]", id="none"),
+        pytest.param(lambda w, x: (0.0, None), "gives no gradient for args[0]", id="none-beside-loss"),
+        pytest.param(lambda w, x: (0.0, "much"), "gradient at args[0] is 'much', a str", id="string"),
+        pytest.param(
+            lambda w, x: (0.0, np.ones(4, "f4")), "args[0] has shape (4,), expected (3,)", id="shape"
+        ),
+        pytest.param(lambda w, x: (0.0, np.ones(3, "i8")), "args[0] has dtype int64", id="integers"),
+        pytest.param(lambda w, x: (0.0, np.ones(3)), "args[0] is float64, the argument float32", id="dtype"),
+        pytest.param(
+            lambda w, x: (0.0, {"w": x}), "mine has w (3,) where the others have args[0] (3,)", id="structure"
+        ),
+        pytest.param(
+            lambda w, x: (np.ones(3), x),
+            "mine has 0 (3,) and 1 (3,) where the others have",
+            id="loss-no-scalar",
+        ),
+        pytest.param(lambda w, x: (3j * w[0], x), "its loss is complex64: expected", id="loss-complex"),
+        pytest.param(lambda w, x: np.float32(3), "it returned one number, the loss alone? return", id="loss"),
+        pytest.param(lambda w, x: [np.float32(3), x], "a list, [loss, gradients], which could be", id="list"),
+        pytest.param(
+            lambda w, x: (x, np.float32(3)), "it returned (gradients, loss), the other", id="swapped"
+        ),
+        pytest.param(lambda w, x: [x, 3.0], "it returned (gradients, loss), the other", id="swapped-list"),
+        pytest.param(lambda w, x: (3.0, x, x), "it returned 3 things; if the first is the loss", id="three"),
+        pytest.param(lambda w, x: (3.0, (x,)), "a tuple of one, as torch.autograd.grad gives it", id="one"),
+        pytest.param(lambda w, x: (3.0, (x, w)), "argnums asks for one: argnums=(0, 1)?", id="both"),
+        pytest.param(lambda w, x: (None, x), "the first of what it returned is None", id="no-loss"),
+        pytest.param(lambda w, x: (3.0, x[:, None]), "in the argument's shape, .reshape(3,)", id="column"),
+        pytest.param(
+            counting,
+            "two runs on the same numbers differ, first at args[0][1]: 1, then 11",
+            id="hidden-state",
+        ),
+        pytest.param(
+            counting_once,
+            "two runs on the same numbers differ, first at args[0][1]: 1, then 2",
+            id="first-call-differs",
+        ),
+        pytest.param(growing, "at args[0] depends on the numbers: first (3,), then (4,)", id="growing"),
+        pytest.param(lambda w, x: (0.0, RNG.random(3).astype("f4")), "seed its randomness", id="random"),
+        pytest.param(writing, "mine: it writes into args[0]: copy first", id="writes"),
+        pytest.param(raising, "mine raised KeyError: 'kernel'", id="raises"),
+    ],
+)
+def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
+    STATE["calls"] = 0
+    assert says in refused(function)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param({"args": ({"n": np.arange(3)},)}, "n has dtype int64: only float16", id="integer-leaf"),
+        pytest.param({"args": (["relu"],)}, "args[0]/0 is 'relu', of type str: expected", id="string-leaf"),
+        pytest.param({"args": ([], 1)}, "nothing to differentiate by", id="no-leaf"),
+        pytest.param({"args": (np.ones((0, 3)), 1)}, "by: args[0] (0, 3) has no elements", id="no-element"),
+        pytest.param({"argnums": 2}, "argnums 2: there are 2 arguments, numbered from 0", id="argnum"),
+        pytest.param({"argnums": "w"}, "argnums 'w'", id="argnum-name"),
+        pytest.param({"repeats": 1}, "repeats is 1", id="repeats"),
+        pytest.param({"rename": "all"}, "rename is 'all'", id="rename"),
+        pytest.param({"dtype": "float31"}, "unknown dtype 'float31'", id="dtype"),
+    ],
+)
+def test_arguments_that_cannot_be_used(options: Any, says: str) -> None:
+    assert says in refused(simple, **options)
+
+
+def test_what_a_function_returns_may_not_depend_on_the_numbers() -> None:
+    """float64 is where this one leaves its loss out, and so would be compared on less than was promised."""
+
+    def moody(w: Any, x: Any) -> Any:
+        loss, gradients = simple(w, x)
+        return gradients if w.dtype == np.float64 else (loss, gradients)
+
+    partner = crossgrad.gradient(simple, "numpy", "simple")
+    args = np.ones(3, np.float32), np.arange(3, dtype=np.float32)
+    report = crossgrad.compare_gradients(crossgrad.gradient(moody, "numpy", "moody"), partner, args=args)
+    assert "no float64 reference: moody: what it returns depends on the numbers" in str(report)
+    assert "first gradients of args[0] and a loss, then gradients of args[0]" in str(report)
