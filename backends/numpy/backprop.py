@@ -22,11 +22,11 @@ Tried and left out, at 1024-1024-1024-1024 and batch 512 on two cores: elementwi
 in blocks of rows that fit into a core's cache, and halves of it on a second thread. Neither
 was faster than whole arrays: they are still in the shared cache, and the second core
 is where BLAS's own thread waits for its next product. Halves of the batch on two threads of
-Python's, products and all, each with a BLAS of one thread, saved 1 % in float32 and 5 % in
-float64 (of a Zen 3, where NumPy has no vectors for float64's exponential), and at
-512-512-512-512 took 10 % longer in float32: threads that sleep take long to meet. At
-784-100-10 and batch 1024, scratch space for dz that is not a, which BLAS's thread has read into
-the other core's cache: what this pass won, others lost.
+Python's, products and all, each with a BLAS of one thread, saved some of float64's time there
+(on a Zen 3, where NumPy has no vectors for its exponential), nearly nothing of float32's, and
+lost at half the width: threads that sleep take long to meet. At 784-100-10 and batch 1024,
+scratch space for dz that is not a, which BLAS's thread has read into the other core's cache:
+what this pass won, others lost.
 """
 
 from collections.abc import Callable, Sequence
