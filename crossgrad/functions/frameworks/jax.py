@@ -214,7 +214,7 @@ class _Interpreter:
 
     def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
         if isinstance(rounding, TracedRounding):  # a loop in a loop: compiled with it
-            return LOOPS[equation.primitive.name](equation.params, inputs, rounding, self._inside)
+            return LOOPS[equation.primitive.name](equation, inputs, rounding, self._inside)
         if id(equation) not in self._loops:
             self._loops[id(equation)] = compiled(equation, rounding.dtype, self._inside)
         found: list[Any] = self._loops[id(equation)](rounding.salt(), *inputs)
@@ -256,10 +256,8 @@ def _primitives(value: Any) -> Iterator[str]:
     if isinstance(value, tuple | list):
         for part in value:
             yield from _primitives(part)
-    elif isinstance(value, ClosedJaxpr):
-        yield from _primitives(value.jaxpr)
-    elif isinstance(value, Jaxpr):
-        for equation in value.eqns:
+    elif isinstance(value, ClosedJaxpr | Jaxpr):
+        for equation in _held(value)[0].eqns:
             yield equation.primitive.name
             yield from _primitives(list(equation.params.values()))
 
@@ -271,7 +269,8 @@ def _inner(params: Mapping[str, Any]) -> tuple[Jaxpr, Sequence[Any]]:
 
 
 def _held(held: Any) -> tuple[Jaxpr, Sequence[Any]]:
-    return (held, ()) if isinstance(held, Jaxpr) else (held.jaxpr, held.consts)
+    """A program and its constants, which it has itself since JAX 0.11, and a wrapper before."""
+    return (held.jaxpr, held.consts) if hasattr(held, "consts") else (held, ())
 
 
 def _round(

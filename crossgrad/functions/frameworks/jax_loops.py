@@ -10,7 +10,7 @@ How often a `while` turns is decided without errors: a loop until changes are sm
 would never end with errors that are not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -82,15 +82,15 @@ class TracedRounding:
         return lax.bitcast_convert_type(half, jnp.int32).astype(jnp.float64) * 2.0**-31
 
 
-def _scan(
-    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
-) -> list[Any]:
-    carried = params["num_carry"]
-    consts, carry, xs = _split(inputs, params["num_consts"], carried)
+def _scan(equation: Any, inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate) -> list[Any]:
+    params, body = equation.params, equation.params["jaxpr"]
+    # By the values' axes: the options that would tell have other names since JAX 0.11.
+    carried = _kept_whole(body.out_avals, equation.outvars)
+    consts, carry, xs = _split(inputs, _kept_whole(body.in_avals, equation.invars) - carried, carried)
 
     def turn(state: Any, x: Any) -> Any:
         number, carry = state
-        found = evaluate(params["jaxpr"], [*consts, *carry, *x], rounding.at(number))
+        found = evaluate(body, [*consts, *carry, *x], rounding.at(number))
         return (number + 1, found[:carried]), found[carried:]
 
     start = jnp.uint64(0), carry
@@ -98,9 +98,13 @@ def _scan(
     return [*carry, *ys]
 
 
-def _while(
-    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
-) -> list[Any]:
+def _kept_whole(inside: Sequence[Any], outside: Sequence[Any]) -> int:
+    """How many values a body takes, or gives, as they are; of the others it has one entry a turn."""
+    return sum(len(here.shape) == len(there.aval.shape) for here, there in zip(inside, outside, strict=True))
+
+
+def _while(equation: Any, inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate) -> list[Any]:
+    params = equation.params
     asked, given, start = _split(inputs, params["cond_nconsts"], params["body_nconsts"])
 
     def goes_on(state: Any) -> Any:
@@ -119,12 +123,10 @@ def _while(
     return list(carry)
 
 
-def _branch(
-    params: Mapping[str, Any], inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate
-) -> list[Any]:
+def _branch(equation: Any, inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate) -> list[Any]:
     index, *operands = inputs
     at = rounding.at(jnp.uint64(0))
-    branches = [lambda *given, program=p: evaluate(program, given, at) for p in params["branches"]]
+    branches = [lambda *given, program=p: evaluate(program, given, at) for p in equation.params["branches"]]
     return list(lax.switch(index, branches, *operands))
 
 
@@ -135,9 +137,7 @@ LOOPS = {"scan": _scan, "while": _while, "cond": _branch}
 def compiled(equation: Any, dtype: DType, evaluate: Evaluate) -> Callable[..., list[Any]]:
     """An operation of `LOOPS`, as a function of a salt and of the operation's inputs."""
     rebuilt = LOOPS[equation.primitive.name]
-    return jax.jit(
-        lambda salt, *inputs: rebuilt(equation.params, inputs, TracedRounding(dtype, salt), evaluate)
-    )
+    return jax.jit(lambda salt, *inputs: rebuilt(equation, inputs, TracedRounding(dtype, salt), evaluate))
 
 
 def _split(values: Sequence[Any], first: int, second: int) -> tuple[list[Any], list[Any], list[Any]]:
