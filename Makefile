@@ -3,14 +3,16 @@
 # make tests   all of them
 # make lint    set up, then ruff and mypy
 # make bench   set up, then the pytest-benchmark suite, for each engine by itself
+# make newest  the tests with the newest packages there are (torch's brings CUDA): make newest PYTHON=python3.13
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+VERSIONS := --constraint constraints.txt
 
-.PHONY: check test tests lint bench clean
+.PHONY: check test tests lint bench newest clean
 
 check: $(VENV)/users
 	$(BIN)/crossgrad check
@@ -31,13 +33,16 @@ bench: $(VENV)/developers
 	$(BIN)/python -m pytest -q benchmarks -k torch
 	$(BIN)/python -m pytest -q benchmarks -k jax
 
+newest:
+	$(MAKE) VENV=$(VENV)/newest VERSIONS=--upgrade test
+
 # A stamp file for each set of packages: installed again only when what it depends on has changed.
 $(VENV)/users: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --constraint constraints.txt --editable ".[all]"
+	$(PIP) $(VERSIONS) --editable ".[all]"
 	@touch $@
 
 $(VENV)/developers: pyproject.toml constraints.txt $(VENV)/users
-	$(PIP) --constraint constraints.txt --editable ".[all,dev]"
+	$(PIP) $(VERSIONS) --editable ".[all,dev]"
 	@touch $@
 
 $(BIN)/python:
