@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*torch.jit.trace:FutureWarning")
 def test_modules_that_no_specification_says(make: Callable[[], Any], said: list[str]) -> None:
     refusal(crossgrad.from_torch, make(), *said)
 

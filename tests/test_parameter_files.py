@@ -273,7 +273,7 @@ def test_oversized_file_is_refused_unread(file: Path, monkeypatch: pytest.Monkey
         ("missing", "No such file or directory"),
         (".", "is no regular file"),
         ("/dev/zero", "is no regular file"),
-        ("\0", "null byte"),
+        ("\0", "embedded null"),
     ],
     ids=["missing", "folder", "device", "nul"],
 )
