@@ -130,6 +130,16 @@ def test_a_wrong_engine_is_reported_and_not_timed(paced: None, variant: str) -> 
     ] in problem.message
 
 
+@pytest.mark.parametrize("processes", [1, 3])
+def test_an_engine_that_goes_wrong_while_it_is_timed_is_reported(paced: None, processes: int) -> None:
+    settings = Settings(min_time=0.02, rounds=9, processes=processes)
+    found = bench("numpy", "paced:late-wrong", settings=settings)
+    assert {row.backend for row in found.rows} == {"numpy"}
+    (problem,) = found.problems
+    assert (problem.backend, problem.status) == ("paced", "mismatch")
+    assert problem.message.startswith("right before it was timed, wrong after that: dW.1 wrong")
+
+
 @pytest.mark.parametrize(
     ("variant", "status", "said"),
     [

@@ -85,3 +85,12 @@ def test_products_that_fail_cost_the_engine_no_row(
         with pytest.raises(KeyError):
             holding.seconds(what, 1)
     assert holding.seconds("step", 1) >= 0
+
+
+@pytest.mark.parametrize(("name", "variant"), ENGINES)
+def test_what_was_timed_is_to_the_last_bit_what_was_checked(name: str, variant: str) -> None:
+    holding = hold(load_or_skip(name), variant)
+    holding.begin()
+    for what in ("step", "forward", "update", "transfer", *PRODUCTS):
+        holding.seconds(what, 3)
+    assert holding.again() is None

@@ -10,7 +10,7 @@ from ..pythons import HERE, Pythons, to_load
 from ..run import MISSING, Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
-from ..workers.tasks import HoldTask, OrderTask
+from ..workers.tasks import AgainTask, HoldTask, OrderTask
 from ..workers.wire import packed
 
 YARDSTICK = EngineId("numpy", "manual", "cpu")
@@ -98,6 +98,14 @@ class Lanes:
     def seconds(self, engine: Engine, what: str, calls: int) -> float:
         """Time so many calls of what is held; raises `Ended`."""
         return float(self._order(engine, "time", what=what, calls=calls))
+
+    def again(self, engine: Engine) -> tuple[Run | None, float | None]:
+        """What was timed, run once more, and the forward pass's loss: no longer what was checked, or None.
+
+        Raises `Ended`.
+        """
+        found: tuple[Run | None, float | None] = self._pool.submit(engine.lane, AgainTask(engine.id)).result()
+        return found
 
     def memory(self, engine: Engine) -> dict[str, int | None]:
         """Most memory during a step; raises `Ended`."""

@@ -124,11 +124,13 @@ class _Measurement:
         self._calibrate()
         for number in range(1, self._processes + 1):
             if number > 1:
+                self._check_again(case, oracle)
                 self._begin_anew(case, oracle)
             self._time(number)
         for held in self._held:
             self._say(f"{held.engine.id}, memory of a step")
             held.memory = self._tried(held, "step", partial(self._lanes.memory, held.engine)) or {}
+        self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
         timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
         limits = roofline(self._item, timed)
         rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
@@ -161,6 +163,24 @@ class _Measurement:
             self._problem(engine, None, MISMATCH, passed.wrong)
             return None
         return _Held(engine, replace(run, trace=None), passed.verdict, found)
+
+    def _check_again(self, case: Case, oracle: Oracle) -> None:
+        """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
+        for held in self._held:
+            if held.gone or "step" not in held.timings:
+                continue
+            self._say(f"{held.engine.id}, checking again")
+            found = self._tried(held, None, partial(self._lanes.again, held.engine))
+            if found is not None and found[0] is None:
+                continue
+            if found is not None:
+                passed = hold_before(oracle, case, *found)
+                if passed.wrong is None:
+                    continue
+                told = f"right before it was timed, wrong after that: {passed.wrong}"
+                self._problem(held.engine, None, MISMATCH, told)
+            held.gone = True
+            held.timings.clear()
 
     def _begin_anew(self, case: Case, oracle: Oracle) -> None:
         """Have the case held by new processes, each checked like the first."""

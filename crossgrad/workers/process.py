@@ -211,6 +211,8 @@ class _EngineWorker(_Worker):
         if self._held is None:
             return {"is": "gone"}
         try:
+            if message["do"] == "again":
+                return self._again()
             if message["do"] == "time":
                 found: Any = self._held.seconds(message["what"], message["calls"])
             elif message["do"] == "weigh":
@@ -220,6 +222,15 @@ class _EngineWorker(_Worker):
         except Exception as error:
             return {"is": "failed", "status": status_of(error), "message": summary_of(error)}
         return {"is": "found", "found": found}
+
+    def _again(self) -> dict[str, Any]:
+        from .wire import run_message
+
+        changed = self._held.again()
+        if changed is None:
+            return {"is": "found", "found": None}
+        run, loss = changed
+        return {"is": "ran", **run_message(run, self._result_file), "found": loss}
 
     def _engine(self, message: dict[str, Any]) -> Any:
         from ..engines import EngineId

@@ -124,3 +124,18 @@ class OrderTask(Task):
 
     def ended(self, ending: Ending, stderr: str | None) -> None:
         self.future.set_exception(Ended(ending.status, ending.reason))
+
+
+class AgainTask(OrderTask):
+    """Run what was timed once more; the future gives a `Run` and its forward pass's loss.
+
+    None for both if they are what was checked; it raises `Ended`.
+    """
+
+    def __init__(self, engine: EngineId) -> None:
+        super().__init__(engine, "again", {})
+
+    def take(self, answer: Message, file: int) -> Any:
+        if answer["is"] == "ran":
+            return run_of(answer, self.engine, file), answer["found"]
+        return super().take(answer, file), None

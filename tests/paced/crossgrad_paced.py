@@ -35,7 +35,7 @@ VICES: dict[str, Callable[[], object]] = {
     "late-out-of-memory": out_of_memory,
 }
 SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05, "slower-400": 4.0}
-WRONG = ("wrong-forward", "wrong-update", "wrong-step")
+WRONG = ("wrong-forward", "wrong-update", "wrong-step", "late-wrong")
 
 
 class PacedBackend(Backend):
@@ -70,7 +70,8 @@ class PacedProgram(Program):
 
     def gradients(self, result: Any) -> dict[str, Array]:
         found = self._right.gradients(result)
-        return {**found, "dW.1": -found["dW.1"]} if self._variant == "wrong-step" else found
+        wrong = self._variant == "wrong-step" or (self._variant == "late-wrong" and self._steps > CHECKED)
+        return {**found, "dW.1": -found["dW.1"]} if wrong else found
 
     def trace(self, values: Any) -> Trace:
         return self._right.trace(values)
