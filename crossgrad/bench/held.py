@@ -182,7 +182,7 @@ def _digests(quantities: Mapping[str, Any], forward_loss: float | None) -> dict[
     """What tells whether quantities are the same to the last bit, without keeping them."""
     found = {**quantities, "forward": np.nan if forward_loss is None else forward_loss}
     return {
-        name: blake2b(np.ascontiguousarray(value).reshape(-1).view(np.uint8)).digest()
+        name: blake2b(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data).digest()
         for name, value in found.items()
     }
 

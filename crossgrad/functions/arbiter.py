@@ -12,7 +12,7 @@ A function is asked for its own loss: one whose gradient is that of its own loss
 consistent, even if it computes another loss than the others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,8 +25,13 @@ from .measuring import Measured
 from .points import Point
 from .runs import FunctionFailed
 
-STEPS = tuple(2.0**-k for k in range(0, 28, 4))
-"""Of the parameters' size in the direction."""
+STEPS = tuple(2.0**-k for k in range(8, 40, 4))
+LARGE_STEPS = (1.0, 2.0**-4)
+"""Of the parameters' size in the direction.
+
+The large ones are taken only where the others do not tell enough: a bounded loss has slopes near zero
+there, which agree with each other, and an iteration may not end so far from where it is meant to run.
+"""
 
 EPS = 2.0**-52
 ROUNDINGS = 4
@@ -37,6 +42,9 @@ SURE = 8.0
 
 NEAR = 0.1
 """Of the distance between two gradients: a slope so near to one of them is that one's."""
+
+NEAR_ENOUGH = 1e-3
+"""Of the same distance: an error from which on larger steps are not tried."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -
     if not np.isfinite(length) or length == 0.0:
         return None
     direction = {name: part / length for name, part in towards.items()}
-    slope = slope_along(one, direction, arguments)
+    slope = slope_along(one, direction, arguments, NEAR_ENOUGH * length)
     if slope is None or max(slope.error, slope.kink) > NEAR * length:
         return None
     mine = one.best
@@ -74,12 +82,18 @@ def between(one: Measured, other: Measured) -> dict[str, Array]:
 
 
 def slope_along(
-    one: Measured, direction: Mapping[str, Array], arguments: Arguments, start: Values | None = None
+    one: Measured,
+    direction: Mapping[str, Array],
+    arguments: Arguments,
+    enough: float,
+    start: Values | None = None,
 ) -> Slope | None:
     """The slope of a function's own loss in float64, or None if it has no loss that can be followed.
 
     Parameters
     ----------
+    enough
+        The error from which on larger steps are not tried.
     start
         Where, instead of at the arguments.
     """
@@ -88,13 +102,28 @@ def slope_along(
     start = arguments.in_float64 if start is None else start
     keys = {arguments.name(key): key for key in arguments.differentiated}
     size = size_along({name: start[keys[name]] for name in direction}, direction)
-    steps = [size * step for step in STEPS]
-    offsets = (0.0, *(side * h for h in steps for side in (1, -1)))
+
+    def losses_at(steps: Sequence[float]) -> list[tuple[float, float]]:
+        return [
+            (loss_at(one, moved(start, keys, h, direction)), loss_at(one, moved(start, keys, -h, direction)))
+            for h in steps
+        ]
+
+    small, large = ([size * step for step in steps] for steps in (STEPS, LARGE_STEPS))
     try:
-        middle, *found = [loss_at(one, moved(start, keys, h, direction)) for h in offsets]
+        middle, losses = loss_at(one, start), losses_at(small)
+        found = _extrapolated(small, losses, middle)
+        if found is None or found.error > enough or found.value == 0.0:
+            found = _extrapolated([*large, *small], [*losses_at(large), *losses], middle)
     except (FunctionFailed, InvalidInput):
         return None
-    losses = list(zip(found[::2], found[1::2], strict=True))
+    return found
+
+
+def _extrapolated(
+    steps: Sequence[float], losses: Sequence[tuple[float, float]], middle: float
+) -> Slope | None:
+    """The slope of least error of those that losses to both sides, at steps from large to small, tell."""
     slopes = _known([(above - below) / (2 * h) for h, (above, below) in zip(steps, losses, strict=True)])
     # Each step is a sixteenth of the one before: the error of order h**2 is 256 times smaller.
     better = [(256 * fine - coarse) / 255 for coarse, fine in pairwise(slopes)]

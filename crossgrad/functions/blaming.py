@@ -249,14 +249,21 @@ def _is_coarse(one: Measured, step: float, dispute: Dispute) -> bool:
 
 
 def _by_majority(dispute: Dispute) -> Finding:
-    """Of functions that compute different losses the minority is wrong, if there is one."""
+    """Of functions that compute different losses the minority is wrong, if there is one.
+
+    One that differs from all of the largest group: from a part of it two may differ that are each as
+    near to the others as noise takes them.
+    """
     largest, second = dispute.groups[:2]
     if len(largest) == len(second):
         return _undecided(dispute)
+    others = [name for group in dispute.groups[1:] for name in group]
+    minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
+    if not minority:
+        told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in others)
+        return Finding((), (f"nobody is called wrong: {told}",))
     evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
-    blames = tuple(
-        dispute.blame(name, largest[0], evidence) for group in dispute.groups[1:] for name in group
-    )
+    blames = tuple(dispute.blame(name, largest[0], evidence) for name in minority)
     return Finding(blames, convention=all(_is_convention(blame.looks_like) for blame in blames))
 
 

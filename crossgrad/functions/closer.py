@@ -92,11 +92,11 @@ def _meets(
     arguments: Arguments,
     at: Values,
 ) -> bool | None:
-    slope = slope_along(one, direction, arguments, at)
+    length = sum(float(np.linalg.norm(gradients[n]) * np.linalg.norm(part)) for n, part in direction.items())
+    slope = slope_along(one, direction, arguments, CLOSE / SURE * length, at)
     if slope is None or slope.kink:
         return None
     parts = {name: float(np.vdot(gradients[name], part)) for name, part in direction.items()}
-    length = sum(float(np.linalg.norm(gradients[n]) * np.linalg.norm(part)) for n, part in direction.items())
     off = abs(slope.value - sum(parts.values()))
     if off > SURE * slope.error + CLOSE * length:
         return False
