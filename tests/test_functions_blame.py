@@ -1,12 +1,15 @@
 """Who is wrong of two: where the direction of their difference does not tell, a closer look does."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.blaming import Dispute, _by_majority
+from crossgrad.functions.judging import groups
 from crossgrad.functions.trials import MUTANT, try_functions
 from crossgrad.mutants import MUTANTS
 
@@ -232,3 +235,55 @@ def test_a_gradient_alone_has_no_loss_that_it_could_be_the_slope_of() -> None:
 
     (blame,) = compared(gradient_of_mean, *arguments()).blames
     assert (blame.function, "it gives no loss" in blame.evidence) == ("mine", True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_bounded_loss_that_swings_is_followed_at_small_steps(dtype: str) -> None:
+    """At steps longer than its waves every slope is near zero, and so is the wrong gradient."""
+
+    def swinging(steeper: float) -> Callable[..., Any]:
+        def gradients(w: Any) -> Any:
+            return np.sin(3e3 * w).mean(), steeper * 3e3 * np.cos(3e3 * w) / w.size
+
+        return gradients
+
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(swinging(1), "numpy", "right"),
+        crossgrad.gradient(swinging(1e-3), "numpy", "flat"),
+        args=(drawn(20),),
+        dtype=dtype,
+    )
+    assert [blame.function for blame in report.blames] == ["flat"]
+
+
+def test_the_loss_is_not_asked_for_far_from_the_arguments() -> None:
+    """Where a fixed point's iteration would not end."""
+    start, furthest = drawn(20), 0.0
+
+    def doubled(w: Any) -> Any:
+        nonlocal furthest
+        furthest = max(furthest, float(np.abs(np.asarray(w) - start).max()))
+        return np.square(w).sum(), 4 * w
+
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(doubled, "numpy", "doubled"),
+        crossgrad.gradient(lambda w: (np.square(w).sum(), 2 * w), "numpy", "right"),
+        args=(start,),
+    )
+    assert [blame.function for blame in report.blames] == ["doubled"]
+    assert 0 < furthest < 0.02 * np.linalg.norm(start)
+
+
+@pytest.mark.parametrize("names", ["abcd", "dbca", "bcad", "adbc"])
+def test_two_that_differ_while_both_agree_with_the_rest_are_no_minority(names: str) -> None:
+    """Agreement is not transitive: the first and the last of a row may be further apart than noise."""
+    wrong: Any = SimpleNamespace(verdict="disagree", is_wrong=True)
+    comparisons: Any = [SimpleNamespace(function="a", against="d", quantity="w", **vars(wrong))]
+    nothing: Any = None
+    dispute = Dispute(dict.fromkeys(names, nothing), groups(names, comparisons), comparisons, nothing)
+    found = _by_majority(dispute)
+    assert found.blames == ()
+    assert found.remarks[0] in (
+        "nobody is called wrong: a differs from d alone",
+        "nobody is called wrong: d differs from a alone",
+    )

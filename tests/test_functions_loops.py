@@ -142,3 +142,36 @@ def test_a_sum_of_zeros_has_no_error_in_a_loop() -> None:
         moved = np.asarray(rounding.of_result(jnp.array([0.0, 1e-9, 1.0]), 100.0))
     assert moved[0] == 0
     assert abs(moved[1] - 1e-9) > 1e-10
+
+
+def newton_in_torch(a: Any) -> Any:
+    import torch
+
+    x, before = torch.ones_like(a), torch.zeros_like(a)
+    while (x - before).abs().max() > 10 * torch.finfo(a.dtype).eps * x.abs().max():
+        before, x = x, (x + a / x) / 2
+    return x.sum()
+
+
+def newton_in_numpy(a: Any) -> Any:
+    x, before = np.ones_like(a), np.zeros_like(a)
+    while np.abs(x - before).max() > 10 * np.finfo(a.dtype).eps * np.abs(x).max():
+        before, x = x, (x + a / x) / 2
+    return x.sum(), 0.5 / x
+
+
+@pytest.mark.parametrize(
+    "newton",
+    [
+        crossgrad.loss(newton_in_torch, "torch", "newton"),
+        crossgrad.gradient(newton_in_numpy, "numpy", "newton"),
+    ],
+    ids=["torch", "numpy"],
+)
+def test_what_iterates_until_it_stands_still_does_not_go_on_for_ever(newton: Any) -> None:
+    """Its tolerance is float64's in the reruns, and the errors of operations are float32's."""
+    pytest.importorskip(newton.framework)
+    root = crossgrad.gradient(lambda a: (np.sqrt(a).sum(), 0.5 / np.sqrt(a)), "numpy", "root")
+    report = crossgrad.compare_gradients(newton, root, args=(np.array([0.3, 0.5, 0.7], np.float32),))
+    assert report.verdict == "agree"
+    assert any("does it iterate until something stands still?" in note for note in report.notes)

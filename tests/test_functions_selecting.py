@@ -44,6 +44,43 @@ def test_selection_makes_no_noise(pair: str, dtype: str) -> None:
     assert all(c.judgement.floor < 1e-4 for c in report.comparisons)
 
 
+ROWS = torch.tensor([0, 1, 0, 2, 1])[:, None].expand(5, 4)
+
+SELECTING: dict[str, Any] = {
+    "median": lambda w: torch.median(w),
+    "mean-deviation": lambda w: (w - w.median()).abs().mean(),
+    "scatter-reduce": lambda w: (
+        w.new_zeros(3, 4).scatter_reduce(0, ROWS, w, "amax", include_self=False)
+    ).sum(),
+    "largest-norm": lambda w: torch.linalg.vector_norm(w @ w.T, float("inf")),
+    "least-norm-of-rows": lambda w: torch.linalg.vector_norm(w, float("-inf"), dim=1).sum(),
+    "where-equal": lambda w: (torch.where(w.abs() == w, 1.0, -1.0) * w).sum(),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SELECTING)
+def test_what_looks_for_its_result_among_its_operands_is_judged(name: str, dtype: str) -> None:
+    """Where the result was moved, derivatives found it nowhere, were NaN, and whatever beside them passed."""
+    function = SELECTING[name]
+
+    def times(factor: float) -> Any:
+        def gradient(w: Any) -> Any:
+            leaf = w.detach().requires_grad_()
+            loss = function(leaf)
+            return loss.detach(), factor * torch.autograd.grad(loss, leaf)[0]
+
+        return crossgrad.gradient(gradient, "torch", f"times {factor}")
+
+    right = crossgrad.loss(function, "torch", "torch")
+    found = [
+        crossgrad.compare_gradients(right, times(factor), args=(WEIGHTS,), dtype=dtype)
+        for factor in (1.0, 1.5)
+    ]
+    assert [report.verdict for report in found] == ["agree", "disagree"]
+    assert [blame.function for blame in found[1].blames] == ["times 1.5"]
+
+
 def test_a_subgradient_at_a_tie_is_told_apart() -> None:
     tie = np.array([-1.0, 0.0, 2.0])
     report = crossgrad.compare_gradients(

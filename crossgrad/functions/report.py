@@ -134,18 +134,14 @@ def _blame_line(blame: FunctionBlame) -> str:
 
 def _comparison_line(found: LeafComparison) -> str:
     judgement = found.judgement
-    place = "" if not judgement.index else f" at [{', '.join(map(str, judgement.index))}]"
-    values = f"got {judgement.got!r}, expected {judgement.expected!r}"
-    size = (
-        ""
-        if judgement.over_floor is None
-        else f"{judgement.over_floor:.3g} times the rounding noise allowed; "
-    )
-    reason = f"{judgement.reason}; " if judgement.reason else ""
-    return (
-        f"{found.quantity}: {found.function} against {found.against}: {found.verdict}, {size}{reason}"
-        f"{place.strip()}{' ' * bool(place)}{values}"
-    )
+    told = [found.verdict]
+    if judgement.over_floor is not None:
+        told.append(f"{judgement.over_floor:.3g} times the rounding noise allowed")
+    parts = [", ".join(told), *([judgement.reason] if judgement.reason else [])]
+    if judgement.got is not None:
+        place = f"at [{', '.join(map(str, judgement.index))}] " if judgement.index else ""
+        parts.append(f"{place}got {judgement.got!r}, expected {judgement.expected!r}")
+    return f"{found.quantity}: {found.function} against {found.against}: {'; '.join(parts)}"
 
 
 def _comparison_dict(found: LeafComparison) -> dict[str, Any]:

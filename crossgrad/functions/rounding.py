@@ -34,6 +34,10 @@ INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
 
 
+class TooMany(RuntimeError):
+    """A function goes on and on, as what iterates until it stands still does where errors are large."""
+
+
 class Rounding:
     """Rounds to a format at random; each operation, and each seed, in another way.
 
@@ -43,7 +47,14 @@ class Rounding:
         The format.
     seed
         Another one for each rerun.
+
+    Attributes
+    ----------
+    most
+        Operations from which on `TooMany` is raised.
     """
+
+    most = math.inf
 
     def __init__(self, dtype: DType, seed: int) -> None:
         self._dtype, self._seed, self._operations = dtype, seed, 0
@@ -58,7 +69,7 @@ class Rounding:
 
     def salt(self) -> np.uint64:
         """What the errors of the next operation are drawn from: for operations that consist of others."""
-        self._operations += 1
+        self._count()
         return self._salt(self._operations)
 
     def of_input(self, array: Array, products: Array | None = None) -> Array:
@@ -85,7 +96,7 @@ class Rounding:
     @np.errstate(all="ignore")
     def of_result(self, array: Array, terms: float) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds."""
-        self._operations += 1
+        self._count()
         if not array.size:
             return array
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
@@ -94,6 +105,11 @@ class Rounding:
             part = rows[start : start + count]
             moved[start : start + count] = self._of_rows(part, terms, crowded=terms > 1 and array.ndim > 0)
         return moved.reshape(array.shape)
+
+    def _count(self) -> None:
+        self._operations += 1
+        if self._operations > self.most:
+            raise TooMany(f"more than {self.most:,} operations")
 
     def _of_rows(self, array: Array, terms: float, crowded: bool) -> Array:
         size = np.abs(array)
@@ -122,6 +138,18 @@ class Rounding:
 
     def _salt(self, operation: int) -> np.uint64:
         return np.uint64((self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64)
+
+
+class Counting(Rounding):
+    """Rounds nothing; counts the operations that would have been rounded."""
+
+    @property
+    def operations(self) -> int:
+        return self._operations
+
+    def of_result(self, array: Array, terms: float) -> Array:
+        self._count()
+        return array
 
 
 def is_exact(result: Array, operands: Iterable[Any], dtype: DType) -> bool:

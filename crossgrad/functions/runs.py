@@ -16,8 +16,16 @@ from .matching import AUTO, Rename, Transpose, match
 from .places import Place
 from .points import Point
 from .returned import described
-from .rounding import Rounding
+from .rounding import Counting, Rounding, TooMany
 from .trees import take_apart
+
+FEW_OPERATIONS = 20_000
+"""Of a rerun, up to which nobody asks how many there are without rounding errors."""
+
+MOST_OPERATIONS = 1_000_000
+
+MORE = 10
+"""Times as many operations as there are without errors, from which on a rerun is given up."""
 
 
 class FunctionFailed(RuntimeError):
@@ -75,6 +83,7 @@ class Runner:
         self._gradient_places: dict[str, Place] | None = None
         self._gradient_shapes: dict[str, tuple[int, ...]] = {}
         self._gives_loss = False
+        self._most: int | None = None
         self._runnable = self._framework.Runnable(
             self._call, function.kind == LOSS, self._own.differentiated, function.device
         )
@@ -123,9 +132,14 @@ class Runner:
         values = self._values(point)
         try:
             with np.errstate(**self._errstate):
-                raw = self._runnable.run(values, point.noise())
+                raw = self._run(values, point.noise())
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}: {error}") from None
+        except TooMany as error:
+            raise FunctionFailed(
+                f"{self.name} did not end ({error}) with errors as large as those of "
+                f"{self._arguments.format.name}: does it iterate until something stands still?"
+            ) from error
         except Exception as error:
             raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}") from error
         loss, gradients = self._read(raw)
@@ -137,6 +151,22 @@ class Runner:
             if self._gradient_places is not None or found is None:
                 raise
             raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
+
+    def _run(self, values: Values, noise: Rounding | None) -> Any:
+        """Run, and give a rerun up that does not end, as one of what iterates until it stands still."""
+        if noise is None:
+            return self._runnable.run(values, None)
+        noise.most = self._most or FEW_OPERATIONS
+        try:
+            return self._runnable.run(values, noise)
+        except TooMany:
+            if self._most is not None:
+                raise
+        counting = Counting(noise.dtype, 0)
+        counting.most = MOST_OPERATIONS
+        self._runnable.run(self._values(Point(self._arguments.in_float64, wide=True)), counting)
+        self._most = max(FEW_OPERATIONS, MORE * counting.operations)
+        return self._run(values, noise.again())
 
     @property
     def _asked(self) -> int | None:

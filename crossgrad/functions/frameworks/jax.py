@@ -35,7 +35,7 @@ DRAWING = {"random_bits", "threefry2x32", "rng_uniform", "rng_bit_generator", "r
 EXACT = {
     *("max", "min", "clamp", "reduce_max", "reduce_min", "cummax", "cummin", "sort", "select_n"),
     *("reduce_window_max", "reduce_window_min", "broadcast_in_dim", "reshape", "squeeze", "transpose"),
-    *("rev", "slice", "dynamic_slice", "concatenate", "copy"),
+    *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
 }
 """Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
 

@@ -21,7 +21,7 @@ PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.
 RUNNING = (np.add, np.logaddexp, np.logaddexp2)
 """Ufuncs whose `accumulate` gives running sums; that of a product rounds no more than its factors did."""
 
-SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip")
+SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip", "absolute", "fabs", "negative")
 """Ufuncs that return one of their operands: they round nothing, and derivatives look for it there."""
 
 Round = Callable[[Rounding, Array], Array]
@@ -160,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 def _of_terms(terms: float) -> Round:
     """A result each element of which is the sum of so many terms."""
-    return partial(Rounding.of_result, terms=terms)
+    return lambda rounding, array: rounding.of_result(array, terms)
 
 
 def _round(ufunc: Any, method: str, inputs: Sequence[Any], options: Mapping[str, Any], result: Any) -> Round:

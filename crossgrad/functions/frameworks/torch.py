@@ -19,8 +19,12 @@ from ..sums import Again, of_indexed_sums, of_running_sums
 SELECTING = {
     *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
     *("clamp", "clamp_min", "clamp_max", "cummax", "cummin", "sort", "topk"),
+    *("median", "nanmedian", "kthvalue", "mode", "abs", "neg", "gather", "index_select", "index"),
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
+
+REDUCING = {"scatter_reduce", "index_reduce", "segment_reduce"}
+"""Operations that do so if they are told to take the greatest or the least."""
 
 RUNNING = {"cumsum", "logcumsumexp"}
 """Operations that give running sums; that of a product rounds no more than its factors did."""
@@ -86,7 +90,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
-        if _name(func).rstrip("_") in SELECTING or _name(func) in RESHAPING:
+        if _selects(_name(func).rstrip("_"), args) or _name(func) in RESHAPING:
             return result
         tree_map(lambda value: self._disturb(value, func, given, kwargs), result)
         return result
@@ -105,6 +109,14 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value))
         value.copy_(torch.from_numpy(rounded))
+
+
+def _selects(name: str, args: Sequence[Any]) -> bool:
+    """Whether an operation returns one of its operands, or its magnitude."""
+    if name == "linalg_vector_norm":
+        return len(args) > 1 and abs(args[1]) == float("inf")
+    by_size = name in REDUCING and any(word in ("amax", "amin", "max", "min") for word in args)
+    return name in SELECTING or by_size
 
 
 def _is_wide(value: Any) -> bool:
