@@ -237,13 +237,13 @@ def test_a_gradient_alone_has_no_loss_that_it_could_be_the_slope_of() -> None:
     assert (blame.function, "it gives no loss" in blame.evidence) == ("mine", True)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_bounded_loss_that_swings_is_followed_at_small_steps(dtype: str) -> None:
+@pytest.mark.parametrize("waves", [3e5, 3e6, 1e7])
+def test_a_bounded_loss_that_swings_is_followed_at_small_steps(waves: float) -> None:
     """At steps longer than its waves every slope is near zero, and so is the wrong gradient."""
 
     def swinging(steeper: float) -> Callable[..., Any]:
         def gradients(w: Any) -> Any:
-            return np.sin(3e3 * w).mean(), steeper * 3e3 * np.cos(3e3 * w) / w.size
+            return np.sin(waves * w).mean(), steeper * waves * np.cos(waves * w) / w.size
 
         return gradients
 
@@ -251,7 +251,6 @@ def test_a_bounded_loss_that_swings_is_followed_at_small_steps(dtype: str) -> No
         crossgrad.gradient(swinging(1), "numpy", "right"),
         crossgrad.gradient(swinging(1e-3), "numpy", "flat"),
         args=(drawn(20),),
-        dtype=dtype,
     )
     assert [blame.function for blame in report.blames] == ["flat"]
 
