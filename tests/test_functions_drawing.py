@@ -137,3 +137,22 @@ def test_a_factor_that_a_function_has_to_itself_is_no_convention() -> None:
     verdicts = {(c.against, c.verdict) for c in report.comparisons if c.function == "branching"}
     assert verdicts == {("plain", "convention"), ("itself in float64", "disagree")}
     assert report.verdict == "disagree"
+
+
+def test_attention_that_drops_nothing_draws_nothing() -> None:
+    """PyTorch tags its fused kernel as one that draws, whatever its dropout is."""
+    torch = pytest.importorskip("torch")
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def plain(q: Any, k: Any) -> Any:
+        return (torch.softmax(q @ k.mT / 2, -1) @ k).square().sum()
+
+    q, k = np.random.default_rng(0).normal(size=(2, 1, 2, 8, 4)) * [[[[[1]]]], [[[[20]]]]]
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda q, k: attention(q, k, k).square().sum(), "torch", "fused"),
+        crossgrad.loss(plain, "torch", "plain"),
+        args=(q, k),
+        argnums=(0, 1),
+        dtype="float32",
+    )
+    assert not any("draws random numbers" in note for note in report.notes), str(report)

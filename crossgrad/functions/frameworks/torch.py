@@ -85,7 +85,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = _kept(func, args)
         result = func(*args, **(kwargs or {}))
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if _draws(func, args, kwargs or {}):
             self.draws = _name(func)
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
@@ -109,6 +109,15 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value))
         value.copy_(torch.from_numpy(rounded))
+
+
+def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation draws random numbers; one that can drop out draws none where it drops nothing."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    given = {argument.name: argument.default_value for argument in func._schema.arguments}
+    given |= dict(zip(given, args, strict=False)) | kwargs
+    return bool(given.get("dropout_p") != 0)
 
 
 def _selects(name: str, args: Sequence[Any]) -> bool:
