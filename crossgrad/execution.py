@@ -55,6 +55,10 @@ class Executor(Protocol):
 
     def start(self, case: Case) -> Finish: ...
 
+    def run_on(self, engine: EngineId, case: Case) -> Run:
+        """Run a case on one engine of the selection alone."""
+        ...
+
     def environment(self) -> dict[str, Any]:
         """What each engine that could be loaded says of itself, by backend."""
         ...
@@ -99,6 +103,10 @@ class InProcess:
             return tuple(runs)
 
         return finish
+
+    def run_on(self, engine: EngineId, case: Case) -> Run:
+        (chosen,) = (one for one in self.selection.engines if one.id == engine)
+        return run_engine(case, chosen)
 
     def environment(self) -> dict[str, Any]:
         return {e.backend.name: describe(e.backend) for e in self.selection.engines if e.backend}
@@ -186,6 +194,10 @@ class Isolated:
 
         return finish
 
+    def run_on(self, engine: EngineId, case: Case) -> Run:
+        self.selection  # noqa: B018 - by which lanes are known
+        return replace(self._submit(self._lane_of[engine], packed(case)).result(), engine=engine)
+
     def environment(self) -> dict[str, Any]:
         found = {engine.id.backend: self._described(engine.id.backend) for engine in self.selection.engines}
         return {name: dict(seen.environment) for name, seen in found.items() if seen.environment is not None}
@@ -251,9 +263,9 @@ def open_executor(
 
 
 @contextmanager
-def candidate_process(file: CandidateFile, limits: Limits) -> Iterator[Callable[[Case], Run]]:
-    """What runs a file's function, case after case, in a process of its own; in this one on Windows."""
-    if os.name != "posix":
+def candidate_process(file: CandidateFile, limits: Limits, isolate: bool) -> Iterator[Callable[[Case], Run]]:
+    """What runs a file's function, case after case; in a process of its own if `isolate`."""
+    if not isolate:
         yield partial(run_candidate, name=file.name, candidate=loaded(file))
         return
     engine = candidate_id(file.name)

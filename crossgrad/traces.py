@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from .checking import plan_case
-from .engines import select_engines
 from .escape import terminal
+from .execution import open_executor
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.spec import Network
 from .report import plain_number
-from .run import OK, Run, run_engine
+from .run import OK, Run
 from .text import case_title, render_table
+from .workers.limits import Limits
 
 SCHEMA = "crossgrad.trace/1"
 SHOWN_WHOLE = 4
@@ -102,6 +103,8 @@ def trace_engines(
     dtype: str = "float64",
     mnist: Path | None = None,
     allow_large: bool = False,
+    isolate: bool = False,
+    limits: Limits | None = None,
     **options: Any,
 ) -> Traces:
     """Run one case on every engine asked for and keep every quantity.
@@ -109,8 +112,8 @@ def trace_engines(
     Parameters are those of `crossgrad.check`, with one network and one dtype.
     """
     case = plan_case(network, dtype, mnist, allow_large=allow_large, **options)
-    selection = select_engines(backends, devices)
-    return Traces(case, tuple(run_engine(case, engine) for engine in selection.engines))
+    with open_executor(backends, devices, {}, isolate, limits) as executor:
+        return Traces(case, executor.start(case)(lambda engine: None))
 
 
 def _shown(array: Array | None) -> str:

@@ -24,6 +24,7 @@ from .drawn import cases
 from .test_plugins import add_distribution, crossgrad
 
 FAULTY = Path(__file__).parent / "faulty" / "crossgrad_faulty.py"
+ROGUE = Path(__file__).parent / "rogue" / "crossgrad_rogue.py"
 
 
 FAULTY_FUNCTION = """
@@ -233,7 +234,7 @@ def test_a_fault_of_the_engine_alone_is_told_apart_by_the_script(
     """NumPy is right where crossgrad's engine is wrong: the script exits with 0 and says what that means."""
     spoil(monkeypatch, "gradients", lambda found: found | {"dW.2": found["dW.2"] * np.float32(1.5)})
     file = tmp_path / "bug.py"
-    assert run(["reduce", "5-4-3", "-b", "numpy", "-o", str(file)]) == 1
+    assert run(["reduce", "5-4-3", "-b", "numpy", "--no-isolate", "-o", str(file)]) == 1
     assert "reduced:  1-1-1, batch 1, 4 parameters" in capsys.readouterr().out
     assert "import crossgrad" not in file.read_text()
     assert "the fault is not in numpy but in crossgrad's engine" in file.read_text().replace("\n# ", " ")
@@ -245,9 +246,39 @@ def test_a_fault_beside_the_gradients_is_left_to_crossgrad(
 ) -> None:
     spoil(monkeypatch, "_updated", lambda new: new + np.float32(1))
     file = tmp_path / "bug.py"
-    assert run(["reduce", "5-4-3", "-b", "numpy", "-o", str(file)]) == 1
+    assert run(["reduce", "5-4-3", "-b", "numpy", "--no-isolate", "-o", str(file)]) == 1
     assert "W_new.1[0, 0]: got" in capsys.readouterr().out
     text = file.read_text()
     assert "\nimport crossgrad\n" in text
     assert "neither loss nor gradient is wrong, but W_new.1" in text.replace("\n# ", " ")
     compile(text, "bug.py", "exec")
+
+
+@pytest.fixture(scope="module")
+def rogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rogue")
+    places = {"rogue": "crossgrad_rogue:RogueBackend"}
+    return add_distribution(folder, "crossgrad_rogue", places, {"crossgrad_rogue": ROGUE.read_text()})
+
+
+@pytest.mark.parametrize("command", ["reduce", "trace"])
+def test_an_engine_that_hangs_costs_its_own_row(
+    command: str, rogue: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(rogue)
+    assert run([command, "3-2", "-b", "rogue:hang", "--dtype", "float64", "--timeout", "3"]) == 3
+    written = capsys.readouterr()
+    assert "step took longer than 3 s" in written.out + written.err
+
+
+@pytest.mark.parametrize("command", [["check"], ["sweep"], ["reduce", "-b", "numpy"], ["trace"]])
+@pytest.mark.parametrize("option", ["--timeout", "--memory-limit"])
+def test_limits_without_processes_are_refused(
+    command: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *rest = command
+    network = [] if name == "sweep" else ["3-2"]
+    assert run([name, *network, *rest, "--no-isolate", option, "5"]) == 2
+    assert f"{option} 5 is for engines in processes of their own: leave out --no-isolate" in (
+        capsys.readouterr().err
+    )

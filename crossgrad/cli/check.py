@@ -71,7 +71,7 @@ def check(
         "candidates": candidates_from(candidate, candidate_backend),
         "oracle": oracle,
         "isolate": not no_isolate,
-        "limits": limits_from(timeout, memory_limit),
+        "limits": limits_from(timeout, memory_limit, not no_isolate),
         "pythons": pythons,
     }
     if case:

@@ -88,8 +88,13 @@ def candidates_from(texts: Sequence[str] | None, backend: str | None) -> dict[st
     return found
 
 
-def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
+def limits_from(timeout: float | None, memory_gib: float | None, isolate: bool = True) -> Limits:
     """The limits of the engines' processes that a command's options stand for."""
+    for option, value in {"--timeout": timeout, "--memory-limit": memory_gib}.items():
+        if value is not None and not isolate:
+            raise InvalidInput(
+                f"{option} {value:g} is for engines in processes of their own: leave out --no-isolate"
+            )
     if memory_gib is not None and not 0 < memory_gib < 2**30:
         raise InvalidInput(f"memory limit {memory_gib!r}: expected a number of GiB above 0")
     if memory_gib is not None:

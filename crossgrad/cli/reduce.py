@@ -1,7 +1,9 @@
 """``crossgrad reduce``: the smallest case on which an engine is wrong, and a script that shows it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +69,7 @@ def reduce(
     mnist: options.Mnist = None,
     params: options.Params = None,
     allow_large: options.AllowLarge = False,
+    no_isolate: options.NoIsolate = False,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
     output: Annotated[
@@ -99,8 +102,11 @@ def reduce(
     else:
         raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
-    limits = limits_from(timeout, memory_limit)
-    with _subjects(backend, device, candidate, candidate_backend, limits) as subjects:
+    limits, isolate = (
+        limits_from(timeout, memory_limit, not no_isolate),
+        not no_isolate and os.name == "posix",
+    )
+    with _subjects(backend, device, candidate, candidate_backend, limits, isolate) as subjects:
         raise typer.Exit(_reduce_first(case, subjects, oracle, output))
 
 
@@ -133,10 +139,10 @@ def _subjects(
     candidate: str | None,
     candidate_backend: str | None,
     limits: "Limits",
+    isolate: bool,
 ) -> "Iterator[Sequence[Subject]]":
-    """The one engine on every device that was asked for, or the one function, in a process of its own."""
-    from ..engines import select_engines
-    from ..execution import candidate_process, require_free
+    """The one engine on every device that was asked for, or the one function; in a process if `isolate`."""
+    from ..execution import candidate_process, open_executor, require_free
     from ..reduction import Subject
     from .inputs import candidates_from
 
@@ -144,14 +150,16 @@ def _subjects(
     if (backend is None) == (not files):
         raise InvalidInput("who is wrong? Name one engine by -b NAME, or one function by --candidate FILE.py")
     if backend is not None:
-        engines = select_engines([backend], None if device is None else [device]).engines
-        yield [Subject.engine(engine) for engine in engines]
+        places = None if device is None else [device]
+        with open_executor([backend], places, {}, isolate, limits) as executor:
+            engines = [engine.id for engine in executor.selection.engines]
+            yield [Subject(engine, partial(executor.run_on, engine)) for engine in engines]
         return
     if device is not None:
         raise InvalidInput(f"-d {device}: a candidate runs on the CPU, leave it out")
     require_free(files, ["numpy"])
     (file,) = files.values()
-    with candidate_process(file, limits) as run:
+    with candidate_process(file, limits, isolate) as run:
         yield [Subject.candidate(file, run)]
 
 

@@ -130,7 +130,9 @@ def sweep(
         "weight-scale": weight_scale, "seed": seed, "seeds-per-shape": seeds_per_shape,
     }  # fmt: skip
     given = {key: value for key, value in drawn.items() if value is not None}
-    limits = limits_from(timeout, memory_limit)
+    if no_isolate and jobs > 1:
+        raise InvalidInput(f"--jobs {jobs} is for engines in processes of their own: leave out --no-isolate")
+    limits = limits_from(timeout, memory_limit, not no_isolate)
     means = Means(candidates_from(candidate, candidate_backend), not no_isolate, limits, jobs, allow_large)
     most = 1 if fail_fast else max_failures
     if resume is None:

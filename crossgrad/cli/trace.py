@@ -1,5 +1,6 @@
 """``crossgrad trace``: one forward and backward pass, a column an engine, a row a quantity."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -21,13 +22,16 @@ def trace(
     seed: options.Seed = 0,
     mnist: options.Mnist = None,
     params: options.Params = None,
+    no_isolate: options.NoIsolate = False,
+    timeout: options.Timeout = None,
+    memory_limit: options.MemoryLimit = None,
     allow_large: options.AllowLarge = False,
     form: options.FormatOption = options.Format.text,
     output: options.Output = None,
 ) -> None:
     """Print the forward and backward pass of every engine side by side."""
     from ..traces import trace_engines
-    from .inputs import parameters_from
+    from .inputs import limits_from, parameters_from
 
     require_output(output)
     traces = trace_engines(
@@ -42,6 +46,8 @@ def trace(
         dtype=dtype,
         mnist=mnist,
         allow_large=allow_large,
+        isolate=not no_isolate and os.name == "posix",
+        limits=limits_from(timeout, memory_limit, not no_isolate),
     )
     text = traces.to_json() + "\n" if form is options.Format.json else traces.to_text()
     code = deliver(text, output)

@@ -116,7 +116,7 @@ def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
     given = {argument.name: argument.default_value for argument in func._schema.arguments}
-    given |= dict(zip(given, args, strict=False)) | kwargs
+    given |= {**dict(zip(given, args, strict=False)), **kwargs}
     return bool(given.get("dropout_p") != 0)
 
 
