@@ -68,15 +68,16 @@ def judge_case(case: Case, runs: Sequence[Run], judge: Oracle, selection: Select
 def _problems(runs: Sequence[Run], selection: Selection, comparisons: Sequence[Comparison]) -> list[str]:
     """What keeps a case from being in order although nothing disagrees."""
     broken = {engine.id for engine in selection.engines if engine.problem is not None}
-    found = [
-        f"{run.engine}: {run.message}"
+    failed = [
+        run
         for run in runs
         if run.status in BROKEN or run.engine in broken or (run.partial and run.status == MISSING)
     ]
-    succeeded = [run.engine for run in runs if run.status == OK]
+    found = [f"{run.engine}: {run.message}" for run in failed]
+    answered = [run.engine for run in runs if run.status == OK] + [run.engine for run in failed]
     for wanted, attribute in ((selection.named_backends, "label"), (selection.named_devices, "device")):
         for name in wanted:
-            if not any(getattr(engine, attribute) == name for engine in succeeded):
+            if not any(getattr(engine, attribute) == name for engine in answered):
                 reasons = {
                     run.message for run in runs if getattr(run.engine, attribute) == name and run.message
                 }

@@ -60,3 +60,16 @@ def test_a_sweep_keeps_whose_arrays_and_asks_for_them_again(
     assert run(["sweep", "--resume", night, "--candidate", file, "--cases", "2"]) == 2
     assert "--candidate-backend torch: give the same again" in capsys.readouterr().err
     assert run(["sweep", "--resume", night, *mine, "--cases", "2"]) == 1
+
+
+def test_memory_that_is_taken_and_given_back_between_two_looks_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crossgrad.cli.app import run
+
+    monkeypatch.setattr("crossgrad.workers.worker.LOOK_EVERY", 1e9)
+    file = tmp_path / "mine.py"
+    burst = "def burst(params, x, y):\n    np.ones(2**27)\n    return gradients(params, x, y)\n"
+    file.write_text(f"{STEPS['numpy']}\n\n{burst}")
+    assert run(["check", "3-2", "-b", "numpy", "--candidate", f"{file}:burst", "--memory-limit", "0.7"]) == 3
+    assert "took more than 717 MiB of memory" in capsys.readouterr().out

@@ -120,7 +120,20 @@ def test_workflow_commands_are_one_a_line_and_nothing_else(report: Report) -> No
         (n, c.engine) for n, case in enumerate(report.cases) for c in case.comparisons if c.verdict in WRONG
     }
     errors = [line for line in lines if line.startswith("::error")]
-    assert len(errors) == len(wrong) + sum(len(case.problems) for case in report.cases)
+    assert len(errors) == len(wrong) + len({problem for case in report.cases for problem in case.problems})
+
+
+def test_a_wrong_engine_comes_before_all_that_could_not_run() -> None:
+    """GitHub shows ten errors: an engine that crashed in every case is one of them."""
+    engine = EngineId("subtle", "plain", "cpu")
+    judgement = Judgement("disagree", None, 1.0, 2.0, 3.0, 4.0, 5.0, (0, 1), 1.0, 1.0, 1.0)
+    disagreeing = [Comparison("dW.1", engine, "arb", judgement)]
+    cases = [case_of(f"{n}-1", [], disagreeing[: n // 12], problems=("crasher: gone",)) for n in range(1, 13)]
+    errors = [line for line in report_commands(report_of(*cases)).splitlines() if line.startswith("::error")]
+    assert "subtle%3Aplain@cpu" in errors[0]
+    assert [line.partition("title=")[2] for line in errors[1:]] == [
+        "1-1 float32 (and in 11 more)::crasher: gone"
+    ]
 
 
 def test_workflow_escapes() -> None:
@@ -233,11 +246,11 @@ def test_an_undecidable_engine_passes_and_says_so() -> None:
 def test_workflow_commands_say_who_where_and_why(report: Report) -> None:
     errors = [line for line in report_commands(report).splitlines() if line.startswith("::error")]
     assert len(errors) == 2
-    assert "broken:candidate@cpu: RuntimeError: by design" in errors[0]
-    assert errors[1].startswith(
+    assert "broken:candidate@cpu: RuntimeError: by design" in errors[1]
+    assert errors[0].startswith(
         "::error title=3-2 float64%3A mine%3Acandidate@cpu::mine:candidate@cpu is wrong"
     )
-    assert "%0AdW.1: mine:candidate@cpu against oracle:" in errors[1]
+    assert "%0AdW.1: mine:candidate@cpu against oracle:" in errors[0]
 
 
 def test_markdown_shows_the_verdict_and_the_complaints(report: Report) -> None:

@@ -315,7 +315,7 @@ def _compare(one: str, other: str, fail_if: str | None, form: Form, output: Path
         raise InvalidInput(f"--format {form}: a comparison is written as text or json")
     rule = None if fail_if is None else parse_rule(fail_if)
     found = compare(load_results(one), load_results(other), rule)
-    unheld = exits.ENGINE_FAILED if found.vanished else exits.OK
+    unheld = exits.ENGINE_FAILED if found.vanished or not found.rows else exits.OK
     code = exits.SLOWER if found.regressions else unheld
     if quiet and form is Form.text and output is None:
         say(closing_line(found) + "\n")

@@ -16,7 +16,7 @@ from uuid import uuid4
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
 from .arrays import anonymous_file, write_anew
 from .limits import DUMP, FINAL, GRACE, RECEIVE, Limits
-from .memory import Sessions
+from .memory import Sessions, most_held
 from .phases import Watcher, make_room
 from .protocol import VERSION, Inbox, ProtocolError, pack
 from .strays import VARIABLE
@@ -197,9 +197,8 @@ class Worker:
                 self.end(TIMEOUT, f"{self.phase} took longer than {limit:g} s")
             elif self._silent_since is not None and now > self._silent_since + GRACE:
                 self.end(PROTOCOL_ERROR, "the process of the engine closed its pipe")
-            elif self._limits.memory is not None and self._resident(now) > self._limits.memory:
-                limit = self._limits.memory / 2**20
-                self.end(OUT_OF_MEMORY, f"{self.phase} took more than {limit:,.0f} MiB of memory")
+            else:
+                self._limit_memory(self._resident(now))
         while self._signals and now >= self._signals[0][0]:
             self._kill(self._signals.pop(0)[1])
 
@@ -259,6 +258,8 @@ class Worker:
         elif not self._greeted:
             raise ProtocolError(f"{message['is']!r} before its version")
         else:
+            if self._limits.memory is not None:
+                self._limit_memory(most_held(self._process.pid))  # what was missed between two looks
             self.phase, self._deadline = IDLE, None
             return True
         return False
@@ -278,10 +279,15 @@ class Worker:
 
     def _resident(self, now: float) -> int:
         """Bytes that its process and all that it started hold; 0 between two looks."""
-        if self._deadline is None or now < self._next_look:
+        if self._limits.memory is None or self._deadline is None or now < self._next_look:
             return 0
         self._next_look = now + LOOK_EVERY
         return self._sessions.resident(self._process.pid)
+
+    def _limit_memory(self, held: int) -> None:
+        limit = self._limits.memory
+        if limit is not None and held > limit:
+            self.end(OUT_OF_MEMORY, f"{self.phase} took more than {limit / 2**20:,.0f} MiB of memory")
 
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
