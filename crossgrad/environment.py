@@ -25,6 +25,19 @@ def environment(backends: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def version_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What two environments do not share of that by which results may differ: ``torch 2.13.0 and 2.11.0``."""
+    left, right = _versions(one), _versions(other)
+    return [
+        f"{name} {left[name]} and {right[name]}" for name in left if left[name] != right.get(name, left[name])
+    ]
+
+
+def _versions(about: Mapping[str, Any]) -> dict[str, Any]:
+    of_backends = {name: told.get("version") for name, told in about.get("backends", {}).items()}
+    return {name: about.get(name) for name in ("crossgrad", "python", "cpu")} | of_backends
+
+
 def describe(backend: Backend) -> dict[str, Any]:
     """Version, devices and settings of a backend, as they are in the process that it runs in."""
     version = package_version(find_listing(backend.name).distribution)

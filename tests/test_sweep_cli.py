@@ -1,6 +1,7 @@
 """``crossgrad sweep``: its options, its plan, its progress, and a full disk."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_default_directory_is_dated(tmp_path: Path, capsys: Capture, monkeypatch
     capsys.readouterr()
     assert run(["runs"]) == 0
     assert capsys.readouterr().out.count("1/1") == 2
+
+
+def test_what_mixes_versions_says_so(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed after an upgrade, and merged of parts that were run with unlike ones."""
+    first, second, merged = (str(tmp_path / name) for name in ("first", "second", "merged"))
+    run([*QUICK, *PLAN, "--cases", "4", "--shard", "1/2", "-o", first])
+    capsys.readouterr()
+    assert run(["sweep", "--resume", first, "--no-isolate", "--cases", "5"]) == 0
+    assert "unlike versions" not in capsys.readouterr().err
+    before = platform.python_version()
+    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    assert run(["sweep", "--resume", first, "--no-isolate", "--cases", "8"]) == 0
+    said = f"run with unlike versions: python {before} and 3.99.0"
+    assert said in capsys.readouterr().err
+    run([*QUICK, *PLAN, "--cases", "8", "--shard", "2/2", "-o", second])
+    assert run(["merge", second, first, "-o", merged]) == 0
+    assert f"run with unlike versions: python 3.99.0 and {before}" in capsys.readouterr().err
+    assert run(["show", merged]) == 0
+    assert "unlike versions" in capsys.readouterr().err
 
 
 def test_resume_keeps_to_what_was_begun(tmp_path: Path, capsys: Capture) -> None:

@@ -73,6 +73,8 @@ def _show_text(run: Path, failed: bool, output: Path | None) -> int:
     from ..sweep.text import closing_line, failures_text, summary_text
 
     info = read_info(run)
+    if info.mixture is not None:
+        note(f"note: {info.mixture}")
     found = summarise(info, read_records(run, note))
     text = failures_text(found) if failed else summary_text(run, info, found)
     closing = closing_line(run, found)

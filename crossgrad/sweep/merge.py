@@ -23,8 +23,10 @@ def merge(paths: Sequence[Path], out: Path, warn: Warn) -> None:
     infos = [read_info(path) for path in paths]
     for path, info in zip(paths[1:], infos[1:], strict=True):
         _require_same(paths[0], infos[0], path, info)
-    kept = _worst_of_each(paths, warn)
-    with RunWriter.create(out, _joined(infos)) as run:
+    kept, joined = _worst_of_each(paths, warn), _joined(infos)
+    if joined.mixture is not None:
+        warn(f"{out}: {joined.mixture}")
+    with RunWriter.create(out, joined) as run:
         for index, path in enumerate(paths):
             for record in read_records(path, lambda sentence: None):
                 if kept.get(record.id) == index:
@@ -56,7 +58,9 @@ def _worst_of_each(paths: Sequence[Path], warn: Warn) -> dict[str, int]:
 def _joined(infos: Sequence[RunInfo]) -> RunInfo:
     longest = max(infos, key=lambda info: info.plan.total)
     shards = list(dict.fromkeys(shard for info in infos for shard in info.shards))
-    return longest.model_copy(update={"shards": shards, "created": min(info.created for info in infos)})
+    created = min(info.created for info in infos)
+    environments = [about for info in infos for about in (info.environment, *info.other_environments)]
+    return longest.model_copy(update={"shards": shards, "created": created}).run_in(environments)
 
 
 def _require_same(first: Path, one: RunInfo, second: Path, other: RunInfo) -> None:

@@ -101,8 +101,11 @@ def resumed_run(
                 f"{path} was begun with {', '.join(info.engines)}, here are "
                 f"{', '.join(_engines(executor, means))}: its summary would mix the two, begin a new run"
             )
+        info = info.run_in([environment(executor.environment())])
         if info != run.info:
             run.extend(info)
+        if info.mixture is not None:
+            warn(f"{path}: {info.mixture}")
         yield run, executor
 
 

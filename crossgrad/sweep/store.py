@@ -10,7 +10,7 @@ process that holds it. Readers need no lock: a line without an end is no result.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..environment import version_differences
 from ..networks.errors import InvalidInput
 from ..networks.files import is_there, read_whole, unreadable
 from .lines import encode, lines
@@ -53,6 +54,27 @@ class RunInfo(BaseModel):
         min_length=1, description="Parts I/N of the plan: the one that is run, or those that were merged."
     )
     environment: dict[str, Any] = Field(description="Machine, versions and settings.")
+    other_environments: list[dict[str, Any]] = Field(
+        default_factory=list, description="With other versions, where some of its cases were run too."
+    )
+
+    def run_in(self, others: Iterable[Mapping[str, Any]]) -> "RunInfo":
+        """The same, with those environments noted that have other versions than all that are known."""
+        known = [self.environment, *self.other_environments]
+        for other in others:
+            if all(version_differences(one, other) for one in known):
+                known.append(dict(other))
+        return self.model_copy(update={"other_environments": known[1:]})
+
+    @property
+    def mixture(self) -> str | None:
+        """Which versions its results mix, in words; None if they are of one environment."""
+        found = [
+            difference
+            for other in self.other_environments
+            for difference in version_differences(self.environment, other)
+        ]
+        return f"run with unlike versions: {', '.join(dict.fromkeys(found))}" if found else None
 
     @property
     def shard(self) -> Shard:
