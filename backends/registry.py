@@ -43,6 +43,11 @@ class Listing:
     """Whether it is there to judge the others: it runs only when it is asked for by name."""
 
     @property
+    def built_in(self) -> bool:
+        """Whether it is crossgrad's own, and no other package's."""
+        return self.module.startswith(f"{__package__}.")
+
+    @property
     def installed(self) -> bool:
         """Whether the package it needs is there; nothing is imported to find out."""
         return bool(self.requires) and find_spec(self.requires) is not None
@@ -73,8 +78,17 @@ _BUILTIN = {
 
 def listings() -> Mapping[str, Listing]:
     """Every engine by name: the built-in ones, then those that other packages add."""
-    added = {point.name: _from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**_BUILTIN, **{name: listing for name, listing in added.items() if name not in _BUILTIN}}
+    return _BUILTIN | {listing.name: listing for listing in _added() if listing.name not in _BUILTIN}
+
+
+def hidden() -> list[Listing]:
+    """Engines of other packages that one of the same name keeps from being run."""
+    known = listings()
+    return [listing for listing in _added() if known[listing.name] != listing]
+
+
+def _added() -> list[Listing]:
+    return [_from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
 
 
 def find_listing(name: str) -> Listing:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from .backends.registry import Listing, listings
+from .backends.registry import Listing, hidden, listings
 from .versions import package_version
 
 EXTRAS = {
@@ -41,6 +41,10 @@ def findings() -> Iterator[Finding]:
     yield Finding("crossgrad", True, str(package_version("crossgrad")))
     for listing in listings().values():
         yield _engine(listing)
+    for listing in hidden():
+        other = listings()[listing.name].distribution
+        text = f"engine of {listing.distribution}, not run: {other} has one of this name, choose another"
+        yield Finding(listing.name, False, text)
     for extra, (module, distribution, purpose) in EXTRAS.items():
         if find_spec(module) is not None:
             yield Finding(extra, True, f"{distribution} {package_version(distribution)}, for {purpose}")
@@ -52,7 +56,9 @@ def findings() -> Iterator[Finding]:
 def _engine(listing: Listing) -> Finding:
     role = "oracle" if listing.oracle else "engine"
     if listing.installed:
-        return Finding(listing.name, True, f"{role}, {package_version(listing.distribution)}")
+        version = package_version(listing.distribution)
+        tried = "" if listing.built_in else f", of {listing.distribution}, not loaded yet: doctor --deep does"
+        return Finding(listing.name, True, f"{role}, {version}{tried}")
     return Finding(
         listing.name, False, f"{role}, package {listing.requires} not installed: {listing.install}"
     )

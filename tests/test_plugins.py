@@ -5,6 +5,7 @@ broken plug-in must cost its own row and nothing else.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,9 +66,18 @@ def add_distribution(folder: Path, name: str, engines: Mapping[str, str], module
 def test_doctor_lists_installed_plugins(installed: Path) -> None:
     done = crossgrad(installed, "doctor")
     assert (done.returncode, done.stderr) == (0, "")
-    listed = [line.split() for line in done.stdout.splitlines()]
-    assert ["ok", "loops", "engine,", "0.1.0"] in listed
-    assert ["ok", "faulty", "engine,", "0.1.0"] in listed
+    listed = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    for name in ("loops", "faulty"):
+        (line,) = (line for line in listed if line.startswith(f"ok {name} "))
+        assert re.fullmatch(
+            rf"ok {name} engine, 0\.1\.0, of crossgrad[-_]\w+, not loaded yet: .*--deep does", line
+        )
+
+
+def test_doctor_tells_of_an_engine_that_another_of_its_name_hides(tmp_path: Path) -> None:
+    add_distribution(tmp_path, "mine", {"torch": "mine:Backend"}, {"mine": ""})
+    done = crossgrad(tmp_path, "doctor")
+    assert "engine of mine, not run: torch has one of this name, choose another" in done.stdout
 
 
 @pytest.mark.parametrize("loss", ["mse", "mse-sum", "half-mse"])
