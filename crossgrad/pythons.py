@@ -157,7 +157,11 @@ def _probed(file: Path) -> tuple[tuple[int, int], str]:
             timeout=_PROBE_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise InvalidInput(
+            f"{file} does not say within {_PROBE_SECONDS:g} s which Python it is: what does it run first?"
+        ) from None
+    except OSError as error:
         raise InvalidInput(f"{file} cannot be run: {error}") from None
     version, numpy = _VERSION.search(done.stdout), _NUMPY.search(done.stdout)
     last = shortened((done.stderr.strip().splitlines() or ["it says nothing of itself"])[-1])

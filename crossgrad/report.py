@@ -79,6 +79,12 @@ class Report:
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """What ``crossgrad check`` prints."""
+        from .text import closing_line, report_text
+
+        return report_text(self, to_file=True) + closing_line(self)
+
     @cached_property
     def verdict(self) -> str:
         return max((case.verdict for case in self.cases), key=ORDER.index, default=FAILED)

@@ -21,8 +21,9 @@ from .formats.complaints import complaints
 from .formats.rows import COLUMNS, FIGURES, Row, row_of
 from .networks.cases import Case
 from .report import CaseReport, Report
-from .run import OK
+from .run import BROKEN, OK
 from .verdict import AGREE, WRONG
+from .words import listed
 
 if TYPE_CHECKING:
     from .selftest import Trial
@@ -98,7 +99,9 @@ def closing_line(report: Report) -> str:
     wrong = [c for c in report.comparisons if c.verdict in WRONG]
     soft = [c.verdict for c in report.comparisons if c.verdict not in {*WRONG, AGREE}]
     if wrong:
+        lost = dict.fromkeys(str(run.engine) for run in runs if run.status in BROKEN)
         what = f"{len(wrong)} DISAGREE, first {wrong[0].quantity} ({_pair(wrong[0])})"
+        what += f", and {listed(list(lost))} failed" if lost else ""
     elif not report.ok:
         what = f"FAILED: {_first_problem(report)}"
     else:

@@ -4,6 +4,7 @@
 matrix products may round their inputs to 10 fraction bits.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,8 +73,9 @@ class DType:
         try:
             import ml_dtypes
         except ImportError:
+            # Into this very Python, which may be another one than crossgrad's own.
             raise InvalidInput(
-                'dtype bfloat16 needs the package ml_dtypes: pip install "crossgrad[bfloat16]"'
+                f"dtype bfloat16 needs the package ml_dtypes: {sys.executable} -m pip install ml_dtypes"
             ) from None
         return np.dtype(ml_dtypes.bfloat16)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +156,17 @@ def test_json_is_deterministic_but_for_times() -> None:
 
     once, twice = (crossgrad.check("5-3", backends=["numpy"], dtypes=["float32"]) for _ in range(2))
     assert stripped(once) == stripped(twice)
+
+
+def test_a_report_prints_as_the_command_line_does() -> None:
+    def crashing(params: Any, x: Any, y: Any) -> Any:
+        raise RuntimeError("by design")
+
+    def wrong(params: Any, x: Any, y: Any) -> Any:
+        return 0.0, [(0 * W, 0 * b) for W, b in params]
+
+    report = crossgrad.check("2-1", backends=["numpy"], candidates={"wrong": wrong, "crashing": crashing})
+    last = str(report).splitlines()[-1]
+    assert "crashing:candidate" in str(report)
+    assert " DISAGREE, first " in last
+    assert ", and crashing:candidate@cpu failed [" in last
