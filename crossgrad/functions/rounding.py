@@ -106,6 +106,14 @@ class Rounding:
             moved[start : start + count] = self._of_rows(part, terms, crowded=terms > 1 and array.ndim > 0)
         return moved.reshape(array.shape)
 
+    @np.errstate(all="ignore")
+    def errors(self, array: Array) -> Array:
+        """What rounding numbers once moves them by, in more digits than a sum with them would keep."""
+        self._count()
+        errors = self._draw(array, self._operations) * array
+        errors *= math.sqrt(3) * self._dtype.unit_roundoff * spread(1)
+        return np.where(np.isfinite(errors), errors, 0.0)
+
     def _count(self) -> None:
         self._operations += 1
         if self._operations > self.most:
@@ -150,6 +158,10 @@ class Counting(Rounding):
     def of_result(self, array: Array, terms: float) -> Array:
         self._count()
         return array
+
+    def errors(self, array: Array) -> Array:
+        self._count()
+        return np.zeros_like(array)
 
 
 def is_exact(result: Array, operands: Iterable[Any], dtype: DType) -> bool:

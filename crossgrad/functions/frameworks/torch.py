@@ -35,6 +35,15 @@ INDEXED = {
 }
 """Operations that add to where an index says, however often."""
 
+CANCELLING = {
+    *("gelu", "gelu_backward", "elu", "elu_backward", "mish", "mish_backward", "silu", "silu_backward"),
+    *("softplus", "softplus_backward", "log_sigmoid_forward", "log_sigmoid_backward"),
+}
+"""Operations inside of which a sum nearly cancels where units saturate: ``x (1 + erf(x / sqrt(2))) / 2``.
+
+Written out, its terms would be rounded where they are seen.
+"""
+
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
 """Operations that write, but to the shape alone, not to what was rounded before."""
 
@@ -108,6 +117,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rounded = of_indexed_sums(self._rounding, exact, _again(func, args))
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value))
+        if name in CANCELLING:
+            rounded = rounded + self._rounding.errors(_cancelling(args))
         value.copy_(torch.from_numpy(rounded))
 
 
@@ -126,6 +137,12 @@ def _selects(name: str, args: Sequence[Any]) -> bool:
         return len(args) > 1 and abs(args[1]) == float("inf")
     by_size = name in REDUCING and any(word in ("amax", "amin", "max", "min") for word in args)
     return name in SELECTING or by_size
+
+
+def _cancelling(args: Sequence[Any]) -> Array:
+    """As large as what cancels: the argument, or the cotangent times the argument where that is above 1."""
+    first, *others = (_host(value) for value in args if _is_wide(value))
+    return first * np.maximum(1.0, np.abs(others[0])) if others else first
 
 
 def _is_wide(value: Any) -> bool:

@@ -1,0 +1,53 @@
+"""Activations where their units saturate: sums nearly cancel there, also inside of one kernel."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import crossgrad
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+of_torch, of_jax = torch.nn.functional, jax.nn
+
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "gelu": (of_torch.gelu, partial(of_jax.gelu, approximate=False)),
+    "elu": (of_torch.elu, of_jax.elu),
+    "mish": (of_torch.mish, of_jax.mish),
+    "silu": (of_torch.silu, of_jax.silu),
+    "log-sigmoid": (of_torch.logsigmoid, of_jax.log_sigmoid),
+}
+
+
+def compared(pair: str, dtype: str, factor: float = 1.0) -> crossgrad.FunctionReport:
+    """Both on inputs of three times the usual size, JAX's loss as it is and its gradient times `factor`."""
+    draw = np.random.default_rng(1)
+    x, c = 3 * draw.normal(size=(64, 128)), draw.normal(size=(64, 128))
+    one, other = PAIRS[pair]
+
+    def times(x: Any, c: Any) -> Any:
+        loss, gradient = jax.value_and_grad(lambda x: (other(x) * c).sum())(x)
+        return loss, gradient * jax.numpy.asarray(factor, x.dtype)
+
+    return crossgrad.compare_gradients(
+        crossgrad.loss(lambda x, c: (one(x) * c).sum(), "torch", "torch"),
+        crossgrad.gradient(times, "jax", "jax"),
+        args=(x, c),
+        dtype=dtype,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_kernels_and_their_formulas_agree(pair: str, dtype: str) -> None:
+    report = compared(pair, dtype)
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_that_hides_no_wrong_factor(pair: str) -> None:
+    report = compared(pair, "float32", factor=1 + 2e-5)
+    assert [blame.function for blame in report.blames] == ["jax"], str(report)
