@@ -23,7 +23,7 @@ SELECTING = {
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
 
-REDUCING = {"scatter_reduce", "index_reduce", "segment_reduce"}
+REDUCING = ("scatter_reduce", "index_reduce", "segment_reduce")
 """Operations that do so if they are told to take the greatest or the least."""
 
 RUNNING = {"cumsum", "logcumsumexp"}
@@ -99,7 +99,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
-        if _selects(_name(func).rstrip("_"), args) or _name(func) in RESHAPING:
+        if _selects(func, args, kwargs or {}) or _name(func) in RESHAPING:
             return result
         tree_map(lambda value: self._disturb(value, func, given, kwargs), result)
         return result
@@ -126,17 +126,23 @@ def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether an operation draws random numbers; one that can drop out draws none where it drops nothing."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
-    given = {argument.name: argument.default_value for argument in func._schema.arguments}
-    given |= {**dict(zip(given, args, strict=False)), **kwargs}
-    return bool(given.get("dropout_p") != 0)
+    return bool(_by_name(func, args, kwargs).get("dropout_p") != 0)
 
 
-def _selects(name: str, args: Sequence[Any]) -> bool:
+def _selects(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether an operation returns one of its operands, or its magnitude."""
+    name = _name(func).rstrip("_")
     if name == "linalg_vector_norm":
-        return len(args) > 1 and abs(args[1]) == float("inf")
-    by_size = name in REDUCING and any(word in ("amax", "amin", "max", "min") for word in args)
-    return name in SELECTING or by_size
+        return bool(abs(_by_name(func, args, kwargs)["ord"]) == float("inf"))
+    if name in REDUCING:
+        return _by_name(func, args, kwargs)["reduce"] in ("amax", "amin", "max", "min")
+    return name in SELECTING
+
+
+def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operation is given, by the names of its arguments."""
+    defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
 
 
 def _cancelling(args: Sequence[Any]) -> Array:
