@@ -22,13 +22,13 @@ import numpy as np
 
 from .candidates import CandidateFile
 from .compare import Comparison, compare_runs
-from .engines import Engine, EngineId
+from .engines import EngineId
 from .execution import candidate_id
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.errors import InvalidInput
 from .oracle import consult
-from .run import OK, Run, run_engine
+from .run import OK, Run
 from .smaller import (
     SAMPLES,
     SIMPLER,
@@ -70,10 +70,6 @@ class Subject:
     id: EngineId
     run: Callable[[Case], Run]
     file: CandidateFile | None = None
-
-    @classmethod
-    def engine(cls, engine: Engine) -> Self:
-        return cls(engine.id, partial(run_engine, engine=engine))
 
     @classmethod
     def candidate(cls, file: CandidateFile, run: Callable[[Case], Run]) -> Self:

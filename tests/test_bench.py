@@ -27,6 +27,7 @@ from crossgrad.networks.work import forward_work, step_work, transfer_work, upda
 from crossgrad.oracle import consult
 from crossgrad.run import run_engine
 from crossgrad.workers.limits import Limits
+from crossgrad.workers.tasks import Ended
 
 from .conftest import make_case
 from .test_plugins import add_distribution
@@ -138,6 +139,18 @@ def test_an_engine_that_goes_wrong_while_it_is_timed_is_reported(paced: None, pr
     (problem,) = found.problems
     assert (problem.backend, problem.status) == ("paced", "mismatch")
     assert problem.message.startswith("right before it was timed, wrong after that: dW.1 wrong")
+
+
+def test_an_engine_that_cannot_be_weighed_is_checked_again_too(
+    paced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(self: Lanes, engine: Any) -> Any:
+        raise Ended("out-of-memory", "planted", with_it=False)
+
+    monkeypatch.setattr(Lanes, "memory", no_memory)
+    found = bench("paced:late-wrong")
+    assert found.rows == ()
+    assert {problem.status for problem in found.problems} == {"mismatch", "out-of-memory"}
 
 
 @pytest.mark.parametrize(

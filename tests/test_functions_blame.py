@@ -283,6 +283,28 @@ def test_two_that_differ_while_both_agree_with_the_rest_are_no_minority(names: s
     found = _by_majority(dispute)
     assert found.blames == ()
     assert found.remarks[0] in (
-        "nobody is called wrong: a differs from d alone",
-        "nobody is called wrong: d differs from a alone",
+        "not called wrong: a differs from d alone",
+        "not called wrong: d differs from a alone",
     )
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["forgets-the-data", "penalty-twice"])
+def test_a_loss_of_which_a_part_is_in_float32_is_right(twice: bool) -> None:
+    """Over the smallest steps that part stands still, and the rest has a slope that looks exact."""
+    import torch
+
+    x, y = drawn(64, 10, seed=1), (drawn(64, seed=2) > 0).astype(float)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def right(w: Any, x: Any, y: Any) -> Any:
+        return entropy((x @ w).float(), y.float()).double() + 0.01 * w.square().sum()
+
+    def wrong(w: Any, x: Any, y: Any) -> Any:
+        leaf = w.detach().requires_grad_()
+        other = 0.02 * leaf.square().sum() + entropy(x @ leaf, y) if twice else 0.01 * leaf.square().sum()
+        return right(w, x, y).detach(), torch.autograd.grad(other, leaf)[0]
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(right, "torch"), crossgrad.gradient(wrong, "torch"), args=(drawn(10), x, y)
+    )
+    assert [blame.function for blame in report.blames] == ["torch:wrong"], str(report)

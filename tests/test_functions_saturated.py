@@ -13,19 +13,25 @@ jax = pytest.importorskip("jax")
 
 of_torch, of_jax = torch.nn.functional, jax.nn
 
+SEEN = ("silu", "softplus", "log-sigmoid")
+"""Activations in which nothing cancels."""
+
 PAIRS: dict[str, tuple[Any, Any]] = {
     "gelu": (of_torch.gelu, partial(of_jax.gelu, approximate=False)),
     "elu": (of_torch.elu, of_jax.elu),
     "mish": (of_torch.mish, of_jax.mish),
     "silu": (of_torch.silu, of_jax.silu),
+    "softplus": (of_torch.softplus, of_jax.softplus),
     "log-sigmoid": (of_torch.logsigmoid, of_jax.log_sigmoid),
 }
 
 
-def compared(pair: str, dtype: str, factor: float = 1.0) -> crossgrad.FunctionReport:
-    """Both on inputs of three times the usual size, JAX's loss as it is and its gradient times `factor`."""
+def compared(
+    pair: str, dtype: str, factor: float = 1.0, scale: float = 3.0, shift: float = 0.0
+) -> crossgrad.FunctionReport:
+    """Both on inputs of so many times the usual size, JAX's loss as it is and its gradient times `factor`."""
     draw = np.random.default_rng(1)
-    x, c = 3 * draw.normal(size=(64, 128)), draw.normal(size=(64, 128))
+    x, c = scale * draw.normal(size=(64, 128)) + shift, draw.normal(size=(64, 128))
     one, other = PAIRS[pair]
 
     def times(x: Any, c: Any) -> Any:
@@ -51,3 +57,24 @@ def test_kernels_and_their_formulas_agree(pair: str, dtype: str) -> None:
 def test_that_hides_no_wrong_factor(pair: str) -> None:
     report = compared(pair, "float32", factor=1 + 2e-5)
     assert [blame.function for blame in report.blames] == ["jax"], str(report)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pair", SEEN)
+def test_nor_one_where_all_units_are_saturated(pair: str, dtype: str) -> None:
+    report = compared(pair, dtype, factor=1.01, scale=1.0, shift=-15.0)
+    assert [blame.function for blame in report.blames] == ["jax"], str(report)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["gelu", "mish", "softplus"])
+def test_of_a_single_number_too(name: str, dtype: str) -> None:
+    """What NumPy makes of arrays without dimensions is a scalar."""
+    one, other = PAIRS[name]
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(one, "torch", "torch"),
+        crossgrad.loss(other, "jax", "jax"),
+        args=(np.array(-0.7),),
+        dtype=dtype,
+    )
+    assert (report.verdict, report.notes) == ("agree", ()), str(report)

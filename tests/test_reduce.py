@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from crossgrad.mutants import MUTANTS, Mutant, run_hooked, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.reduction import Subject, judged, reduce_case, same_fault, wrong_among
+from crossgrad.run import run_engine
 from crossgrad.smaller import SAMPLES, arrays, bits, keeping, rounded, size, with_arrays, without_layers
 from crossgrad.verdict import Judgement
 
@@ -230,10 +232,15 @@ SMALLEST = {
 }
 
 
+def subject_of(mutant: Mutant) -> Subject:
+    engine = Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant))
+    return Subject(engine.id, partial(run_engine, engine=engine))
+
+
 @pytest.mark.parametrize("name", SMALLEST)
 def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
     (mutant,) = (m for m in MUTANTS if m.name == name)
-    engine = Subject.engine(Engine(EngineId("mutant", name, "cpu"), MutantBackend(mutant)))
+    engine = subject_of(mutant)
     case = make_case("20-24-24-24-10", batch_size=10)
     _, comparisons = judged(case, engine)
     found = reduce_case(case, same_fault(engine, "auto", comparisons))
@@ -246,7 +253,7 @@ def test_mutants_come_down_to_the_smallest_case(name: str) -> None:
 def test_a_fault_that_noise_hid_may_show_earlier(verdict: str, expected: bool) -> None:
     """With dW wrong first, that dz is wrong in a smaller case is the same fault only if dz was in doubt."""
     (mutant,) = (m for m in MUTANTS if m.name == "loss-derivative-doubled")
-    engine = Subject.engine(Engine(EngineId("mutant", mutant.name, "cpu"), MutantBackend(mutant)))
+    engine = subject_of(mutant)
     case = make_case("3-2", batch_size=2)
     _, comparisons = judged(case, engine)
     assert wrong_among(comparisons)[0].quantity == "da.1"

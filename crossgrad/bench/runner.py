@@ -167,7 +167,7 @@ class _Measurement:
     def _check_again(self, case: Case, oracle: Oracle) -> None:
         """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
         for held in self._held:
-            if held.gone or "step" not in held.timings:
+            if held.gone or not any(phase in held.timings for phase in REPEATED):
                 continue
             self._say(f"{held.engine.id}, checking again")
             found = self._tried(held, None, partial(self._lanes.again, held.engine))

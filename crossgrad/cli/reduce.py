@@ -102,10 +102,8 @@ def reduce(
     else:
         raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
-    limits, isolate = (
-        limits_from(timeout, memory_limit, not no_isolate),
-        not no_isolate and os.name == "posix",
-    )
+    limits = limits_from(timeout, memory_limit, not no_isolate)
+    isolate = not no_isolate and os.name == "posix"
     with _subjects(backend, device, candidate, candidate_backend, limits, isolate) as subjects:
         raise typer.Exit(_reduce_first(case, subjects, oracle, output))
 

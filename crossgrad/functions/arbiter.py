@@ -43,6 +43,15 @@ SURE = 8.0
 NEAR = 0.1
 """Of the distance between two gradients: a slope so near to one of them is that one's."""
 
+FINEST = 3
+"""Steps, of the smallest, over which a part of a loss that is computed in float32 stands still."""
+
+CLEAR = 0.01
+"""Of itself that a slope may be off to count although the finest steps contradict it.
+
+The slopes of what swings within the steps do not agree in proportion to themselves.
+"""
+
 NEAR_ENOUGH = 1e-3
 """Of the same distance: an error from which on larger steps are not tried."""
 
@@ -112,12 +121,21 @@ def slope_along(
     small, large = ([size * step for step in steps] for steps in (STEPS, LARGE_STEPS))
     try:
         middle, losses = loss_at(one, start), losses_at(small)
-        found = _extrapolated(small, losses, middle)
+        found = _told(small, losses, middle)
         if found is None or found.error > enough or found.value == 0.0:
-            found = _extrapolated([*large, *small], [*losses_at(large), *losses], middle)
+            found = _told([*large, *small], [*losses_at(large), *losses], middle)
     except (FunctionFailed, InvalidInput):
         return None
     return found
+
+
+def _told(steps: Sequence[float], losses: Sequence[tuple[float, float]], middle: float) -> Slope | None:
+    """The slope that all steps tell, or all but the finest where it is these that contradict a clear one."""
+    found = _extrapolated(steps, losses, middle)
+    coarse = _extrapolated(steps[:-FINEST], losses[:-FINEST], middle)
+    if found is None or coarse is None or coarse.error > CLEAR * abs(coarse.value):
+        return found
+    return coarse if abs(coarse.value - found.value) > SURE * (coarse.error + found.error) else found
 
 
 def _extrapolated(

@@ -259,12 +259,13 @@ def _by_majority(dispute: Dispute) -> Finding:
         return _undecided(dispute)
     others = [name for group in dispute.groups[1:] for name in group]
     minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
-    if not minority:
-        told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in others)
-        return Finding((), (f"nobody is called wrong: {told}",))
+    left = [name for name in others if name not in minority]
+    told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in left)
+    remarks = (f"not called wrong: {told}",) if left else ()
     evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
     blames = tuple(dispute.blame(name, largest[0], evidence) for name in minority)
-    return Finding(blames, convention=all(_is_convention(blame.looks_like) for blame in blames))
+    convention = not left and all(_is_convention(blame.looks_like) for blame in blames)
+    return Finding(blames, remarks, convention=convention)
 
 
 def _undecided(dispute: Dispute) -> Finding:

@@ -23,6 +23,7 @@ FEW_OPERATIONS = 20_000
 """Of a rerun, up to which nobody asks how many there are without rounding errors."""
 
 MOST_OPERATIONS = 1_000_000
+"""As many are counted; of a function with more they are not seen, as a rerun would take a minute."""
 
 MORE = 10
 """Times as many operations as there are without errors, from which on a rerun is given up."""
@@ -135,6 +136,8 @@ class Runner:
                 raw = self._run(values, point.noise())
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}: {error}") from None
+        except FunctionFailed:
+            raise
         except TooMany as error:
             raise FunctionFailed(
                 f"{self.name} did not end ({error}) with errors as large as those of "
@@ -164,7 +167,10 @@ class Runner:
                 raise
         counting = Counting(noise.dtype, 0)
         counting.most = MOST_OPERATIONS
-        self._runnable.run(self._values(Point(self._arguments.in_float64, wide=True)), counting)
+        try:
+            self._runnable.run(self._values(Point(self._arguments.in_float64, wide=True)), counting)
+        except TooMany as error:
+            raise FunctionFailed(f"{self.name} takes {error}: too many to disturb each") from error
         self._most = max(FEW_OPERATIONS, MORE * counting.operations)
         return self._run(values, noise.again())
 

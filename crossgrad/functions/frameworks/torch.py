@@ -35,13 +35,15 @@ INDEXED = {
 }
 """Operations that add to where an index says, however often."""
 
-CANCELLING = {
-    *("gelu", "gelu_backward", "elu", "elu_backward", "mish", "mish_backward", "silu", "silu_backward"),
-    *("softplus", "softplus_backward", "log_sigmoid_forward", "log_sigmoid_backward"),
+CANCELLING: dict[str, Callable[..., Array]] = {
+    "gelu": lambda x: x / 2,  # x (1 + erf(x / sqrt(2))) / 2
+    "gelu_backward": lambda g, x: g,  # g ((1 + erf(x / sqrt(2))) / 2 + ...)
+    "elu_backward": lambda g, a: g,  # g (a + 1), a being the result, near -1
+    "mish_backward": lambda g, x: g * np.maximum(x, 0),  # g (x (1 - tanh(log(1 + exp(x)))**2) ... + ...)
 }
-"""Operations inside of which a sum nearly cancels where units saturate: ``x (1 + erf(x / sqrt(2))) / 2``.
+"""How large the terms are that nearly cancel inside of an operation where units saturate.
 
-Written out, its terms would be rounded where they are seen.
+Written out, they would be rounded where they are seen.
 """
 
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
@@ -118,8 +120,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value))
         if name in CANCELLING:
-            rounded = rounded + self._rounding.errors(_cancelling(args))
-        value.copy_(torch.from_numpy(rounded))
+            terms = CANCELLING[name](*map(_host, filter(_is_wide, args)))
+            rounded = rounded + self._rounding.errors(terms)
+        value.copy_(torch.from_numpy(np.asarray(rounded)))
 
 
 def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -143,12 +146,6 @@ def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[
     """What an operation is given, by the names of its arguments."""
     defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
     return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
-
-
-def _cancelling(args: Sequence[Any]) -> Array:
-    """As large as what cancels: the argument, or the cotangent times the argument where that is above 1."""
-    first, *others = (_host(value) for value in args if _is_wide(value))
-    return first * np.maximum(1.0, np.abs(others[0])) if others else first
 
 
 def _is_wide(value: Any) -> bool:
