@@ -77,8 +77,8 @@ def _no_engine_runs() -> AbstractContextManager[Any]:
     """Commands parse, read and draw, and find every engine missing."""
     select = partial(engines.select_engines, see=_pretend)
     return replacing(
-        *((home, "select_engines", select) for home in (engines, execution, traces)),
-        (checking, "open_executor", _in_process),
+        *((home, "select_engines", select) for home in (engines, execution)),
+        *((home, "open_executor", _in_process) for home in (checking, execution, traces)),
         (pythons, "_probed", lambda file: (pythons.OLDEST, "2.0")),  # it would be run
         (judging, "judge_all", lambda *given: ()),
         (selftest, "random_case", _stop_selftest),
