@@ -131,7 +131,8 @@ class TestFaultyEngine:
 
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_its_trace_shows_what_it_did_not_deliver(self, capsys, dtype: str, form: str) -> None:
-        code = run(["trace", NETWORK, "-b", "faulty:missing", "--dtype", dtype, "--format", form])
+        named = ["-b", "faulty:missing", "--dtype", dtype, "--format", form]
+        code = run(["trace", NETWORK, *named, "--no-isolate"])
         shown = capsys.readouterr().out
         assert code == 3
         assert "not delivered" in shown if form == "text" else '"db.1"' not in shown
