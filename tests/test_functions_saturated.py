@@ -59,7 +59,7 @@ def test_that_hides_no_wrong_factor(pair: str) -> None:
     assert [blame.function for blame in report.blames] == ["jax"], str(report)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pair", SEEN)
 def test_nor_one_where_all_units_are_saturated(pair: str, dtype: str) -> None:
     report = compared(pair, dtype, factor=1.01, scale=1.0, shift=-15.0)
