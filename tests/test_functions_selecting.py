@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.rounding import Rounding
+from crossgrad.networks.dtypes import find_dtype
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -115,3 +117,15 @@ def test_a_kink_that_rounding_now_and_then_takes_one_across_blames_nobody(seed: 
         dtype="bfloat16",
     )
     assert (report.verdict, report.blames) == ("agree", ()), str(report)
+
+
+@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
+def test_the_magnitude_of_a_complex_number_is_rounded(is_complex: bool) -> None:
+    """That of a real one is the number itself."""
+    x = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    number = torch.complex(x, 2 * x) if is_complex else x
+    from crossgrad.functions.frameworks.torch import RandomRounding
+
+    with RandomRounding(Rounding(find_dtype("float32"), seed=1)):
+        found = number.abs()
+    assert torch.equal(found, number.abs()) != is_complex

@@ -207,7 +207,9 @@ class _Interpreter:
         bind = partial(primitive.bind, *functions, **options)
         found = bind(*inputs)
         results = list(found) if primitive.multiple_results else [found]
-        if self._rounding is None or primitive.name in EXACT or _is_exact(results, inputs, self._rounding):
+        if self._rounding is None or _selects(primitive.name, inputs):
+            return results
+        if _is_exact(results, inputs, self._rounding):
             return results
         rounds = _round(equation, inputs, results, bind)
         return [_rounded(value, self._rounding, rounds) for value in results]
@@ -228,6 +230,11 @@ class _Interpreter:
             value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)
             for value, kind in zip(results, kinds, strict=True)
         ]
+
+
+def _selects(name: str, inputs: Sequence[Any]) -> bool:
+    """Whether an operation returns its operands; the magnitude of a complex number is none."""
+    return name in EXACT and not (name == "abs" and jax.numpy.iscomplexobj(inputs[0]))
 
 
 def _is_exact(results: Sequence[Any], inputs: Sequence[Any], rounding: Rounding | TracedRounding) -> bool:

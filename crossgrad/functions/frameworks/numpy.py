@@ -77,7 +77,8 @@ class _Noisy(np.ndarray[Any, Any]):
         if method == "at":
             return _round_at(self.rounding, ufunc, *plain)
         result = getattr(ufunc, method)(*plain, **options)
-        if ufunc.__name__ in SELECTING or (out is None and _is_exact(result, plain, self.rounding)):
+        selects = ufunc.__name__ in SELECTING and not np.iscomplexobj(plain[0])
+        if selects or (out is None and _is_exact(result, plain, self.rounding)):
             return out[0] if out is not None else _still_watched(result, self.rounding)
         if out is not None:
             for target in options["out"]:

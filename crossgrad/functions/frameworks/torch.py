@@ -139,7 +139,7 @@ def _selects(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         return bool(abs(_by_name(func, args, kwargs)["ord"]) == float("inf"))
     if name in REDUCING:
         return _by_name(func, args, kwargs)["reduce"] in ("amax", "amin", "max", "min")
-    return name in SELECTING
+    return name in SELECTING and not (name == "abs" and args[0].is_complex())
 
 
 def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
