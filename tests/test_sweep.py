@@ -325,7 +325,7 @@ def test_missing_shard_can_be_run_in_the_merged_run(tmp_path: Path) -> None:
     parts = [str(tmp_path / name) for name in "ab"]
     for number, part in zip((1, 3), parts, strict=True):
         run([*QUICK, *PLAN, "--shard", f"{number}/3", "-o", part])
-    run(["merge", *parts, "-o", str(tmp_path / "merged"), "-q"])
+    assert run(["merge", *parts, "-o", str(tmp_path / "merged"), "-q"]) == 3
     assert summary_of(tmp_path / "merged").done == 16
     assert run(["sweep", "--resume", str(tmp_path / "merged"), "--no-isolate", "-q"]) == 0
     assert summary_of(tmp_path / "merged").done == 24

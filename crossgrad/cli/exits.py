@@ -11,8 +11,9 @@ PIPE_CLOSED = 141
 
 TABLE = """\
 Exit codes: 0 all agree · 1 something disagrees · 2 wrong usage or bad input ·
-3 an engine failed, or was asked for and is missing, or nothing could be compared ·
-4 a benchmark is slower than before · 130 interrupted"""
+3 an engine failed, or was asked for and is missing, nothing could be
+compared, or merged runs lack cases · 4 a benchmark is slower than before ·
+130 interrupted"""
 
 
 def of_verdict(verdict: str) -> int:

@@ -18,8 +18,8 @@ def merge(
     form: options.FormatOption = options.Format.text,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the closing line.")] = False,
 ) -> None:
-    """Join the shards of a sweep; what is still missing, sweep --resume runs."""
+    """Join the shards of a sweep; exit code 3 if cases are missing, which sweep --resume runs."""
     from ..sweep.merge import merge as merge_runs
 
     merge_runs(runs, output, note)
-    raise typer.Exit(show_summary(output, form, quiet))
+    raise typer.Exit(show_summary(output, form, quiet, whole=True))

@@ -7,8 +7,11 @@ from . import exits, options
 from .output import say, write
 
 
-def show_summary(path: Path, form: options.Format, quiet: bool) -> int:
-    """Write the summary of a run and return the exit code that it stands for."""
+def show_summary(path: Path, form: options.Format, quiet: bool, whole: bool = False) -> int:
+    """Write the summary of a run and return the exit code that it stands for.
+
+    A run that is to be `whole` has failed if cases are missing: they may be those that disagree.
+    """
     from ..sweep.store import read_info, read_records
     from ..sweep.summary import summarise
     from ..sweep.text import closing_line, summary_text
@@ -20,4 +23,5 @@ def show_summary(path: Path, form: options.Format, quiet: bool) -> int:
     else:
         write("" if quiet else summary_text(path, info, found) + "\n")
         say(closing_line(path, found) + "\n")
-    return exits.of_verdict(found.verdict)
+    code = exits.of_verdict(found.verdict)
+    return exits.ENGINE_FAILED if whole and code == exits.OK and found.done < found.planned else code
