@@ -8,10 +8,16 @@ One thing is not left to chance. Rounding is a function: samples that are alike
 are rounded alike, and their errors add up instead of cancelling. So an error
 is drawn for each number of the narrow format, by a hash of it, and not for each
 element.
+
+Nor is it in the loops of Python. What a loop adds up, or draws near to, changes little
+from turn to turn, and so do its errors; those of a constant that it multiplies by do not change
+at all. They do not cancel, they grow with the number of turns, and not with its root alone. So an
+operation at the same place of the code as one before (`sites`), with a result about as
+large, has half of its error, in variance, in common with it, as in JAX's loops (`TracedRounding`).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +35,18 @@ STEP = 2.0**-8
 
 SAMPLED = 8
 """Numbers of an array that are looked at first; nearly always that is enough."""
+
+NEAR = 1 / 8
+"""By how much of itself a number may change from one turn of a loop to the next, and err the same way."""
+
+MOSTLY = 1 / 2
+"""Of a result, what must be near an earlier one's for both to be of one loop."""
+
+ALIKE = 4
+"""Operations of one place that are told apart: a derivative has several of them."""
+
+REMEMBERED = 1 << 23
+"""Numbers of earlier turns that are kept: 64 MiB."""
 
 INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
@@ -58,6 +76,8 @@ class Rounding:
 
     def __init__(self, dtype: DType, seed: int) -> None:
         self._dtype, self._seed, self._operations = dtype, seed, 0
+        self._turns: dict[Hashable, list[_Turns]] = {}
+        self._room = REMEMBERED
 
     def again(self) -> "Rounding":
         """The same from its beginning."""
@@ -94,16 +114,28 @@ class Rounding:
         return moved.reshape(array.shape)
 
     @np.errstate(all="ignore")
-    def of_result(self, array: Array, terms: float) -> Array:
-        """The result of an operation that adds up so many terms for each element, and rounds."""
+    def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
+        """The result of an operation that adds up so many terms for each element, and rounds.
+
+        Parameters
+        ----------
+        site
+            The place of the operation in the code, if it is known: results of one place that are alike are
+            those of a loop's turns.
+        """
         self._count()
         if not array.size:
             return array
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
         moved, count = np.empty(rows.shape), max(1, BLOCK // rows.shape[1])
+        turns = self._turns_at(site, rows)
         for start in range(0, len(rows), count):
-            part = rows[start : start + count]
-            moved[start : start + count] = self._of_rows(part, terms, crowded=terms > 1 and array.ndim > 0)
+            block = slice(start, start + count)
+            part = rows[block]
+            draw = self._draw(part, self._operations)
+            if turns is not None:
+                turns.keep(draw, part, block)
+            moved[block] = self._of_rows(part, draw, terms, crowded=terms > 1 and array.ndim > 0)
         return moved.reshape(array.shape)
 
     @np.errstate(all="ignore")
@@ -119,10 +151,23 @@ class Rounding:
         if self._operations > self.most:
             raise TooMany(f"more than {self.most:,} operations")
 
-    def _of_rows(self, array: Array, terms: float, crowded: bool) -> Array:
+    def _turns_at(self, site: Hashable, rows: Array) -> "_Turns | None":
+        """The turns that this result is one of; None, and it is remembered, if it is the first."""
+        if site is None:
+            return None
+        known = self._turns.setdefault(site, [])
+        turns = max(known, key=lambda turns: turns.share(rows), default=None)
+        if turns is not None and turns.share(rows) >= MOSTLY:
+            return turns
+        if len(known) < ALIKE and rows.size <= self._room:
+            self._room -= rows.size
+            lasting = float(self._draw(np.zeros(1), self._operations)[0])
+            known.append(_Turns(lasting, np.abs(rows)))
+        return None
+
+    def _of_rows(self, array: Array, draw: Array, terms: float, crowded: bool) -> Array:
         size = np.abs(array)
         size[~np.isfinite(size)] = 0.0  # masks are infinite
-        draw = self._draw(array, self._operations)
         draw *= math.sqrt(3)
         if crowded:
             # Where terms cancel, the partial sums were as large as those of the elements beside it.
@@ -148,6 +193,40 @@ class Rounding:
         return np.uint64((self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64)
 
 
+class _Turns:
+    """What an operation of a loop is remembered by.
+
+    Parameters
+    ----------
+    lasting
+        What its errors have in common from turn to turn, between -1 and 1.
+    sizes
+        The magnitudes of its last result.
+    """
+
+    def __init__(self, lasting: float, sizes: Array) -> None:
+        self._lasting, self._sizes = lasting, sizes
+
+    def share(self, rows: Array) -> float:
+        """Of a result, as much as is nearly as large as the last one."""
+        if rows.shape != self._sizes.shape:
+            return 0.0
+        return float(np.mean(_near(np.abs(rows), self._sizes)))
+
+    def keep(self, draw: Array, rows: Array, block: slice) -> None:
+        """Let half of the draws' variance be what lasts, where rows are near the last ones."""
+        now, last = np.abs(rows), self._sizes[block]
+        # Rounding, and most functions, treat a number and its negative alike.
+        both = (draw + self._lasting * np.sign(rows)) * math.sqrt(1 / 2)
+        np.copyto(draw, both, where=_near(now, last))
+        last[...] = now
+
+
+def _near(now: Array, last: Array) -> Array:
+    near: Array = np.abs(now - last) <= NEAR * last
+    return near
+
+
 class Counting(Rounding):
     """Rounds nothing; counts the operations that would have been rounded."""
 
@@ -155,7 +234,7 @@ class Counting(Rounding):
     def operations(self) -> int:
         return self._operations
 
-    def of_result(self, array: Array, terms: float) -> Array:
+    def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
         self._count()
         return array
 

@@ -6,7 +6,7 @@ because Python decides on its values, is run as it is, and rounds at random in
 its inputs alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -211,7 +211,7 @@ class _Interpreter:
             return results
         if _is_exact(results, inputs, self._rounding):
             return results
-        rounds = _round(equation, inputs, results, bind)
+        rounds = _round(equation, inputs, results, bind, _site(equation))
         return [_rounded(value, self._rounding, rounds) for value in results]
 
     def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
@@ -281,9 +281,9 @@ def _held(held: Any) -> tuple[Jaxpr, Sequence[Any]]:
 
 
 def _round(
-    equation: Any, inputs: Sequence[Any], results: Sequence[Any], bind: Callable[..., Any]
+    equation: Any, inputs: Sequence[Any], results: Sequence[Any], bind: Callable[..., Any], site: Hashable
 ) -> Callable[..., Any]:
-    """How an operation rounds, for `_rounded`; `bind` is the operation."""
+    """How an operation rounds, for `_rounded`; `bind` is the operation, `site` as `Rounding` takes it."""
     name, params = equation.primitive.name, equation.params
     if name in RUNNING:
         again = _again(inputs, bind)
@@ -292,7 +292,13 @@ def _round(
         scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
         return partial(of_indexed_sums, again=_again(inputs, scatter))
     terms = _terms(equation, inputs, results)
-    return lambda rounding, array, xp: rounding.of_result(array, terms)
+    return lambda rounding, array, xp: rounding.of_result(array, terms, site)
+
+
+def _site(equation: Any) -> Hashable:
+    """Where in the code an operation was traced, or that which it is the derivative of."""
+    traced = equation.source_info.traceback
+    return None if traced is None else (hash(traced), equation.primitive.name)
 
 
 def _again(inputs: Sequence[Any], bind: Callable[..., Any]) -> Again:

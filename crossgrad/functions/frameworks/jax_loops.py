@@ -10,7 +10,7 @@ How often a `while` turns is decided without errors: a loop until changes are sm
 would never end with errors that are not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -50,8 +50,11 @@ class TracedRounding:
         self._operations += 1
         return TracedRounding(self._dtype, self._next_salt(), turn)
 
-    def of_result(self, array: Any, terms: float) -> Any:
-        """The result of an operation that adds up so many terms for each element, and rounds."""
+    def of_result(self, array: Any, terms: float, site: Hashable = None) -> Any:
+        """The result of an operation that adds up so many terms for each element, and rounds.
+
+        Where that is in the code says nothing of a loop's turns, in which it is one and the same.
+        """
         self._operations += 1
         size = jnp.where(jnp.isfinite(array), jnp.abs(array), 0.0)
         if terms > 1 and array.ndim:

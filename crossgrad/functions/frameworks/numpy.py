@@ -12,6 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..rounding import Rounding, is_exact
+from ..sites import call_site
 from ..sums import of_indexed_sums, of_running_sums
 from ..trees import take_apart
 
@@ -161,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 def _of_terms(terms: float) -> Round:
     """A result each element of which is the sum of so many terms."""
-    return lambda rounding, array: rounding.of_result(array, terms)
+    return lambda rounding, array: rounding.of_result(array, terms, call_site())
 
 
 def _round(ufunc: Any, method: str, inputs: Sequence[Any], options: Mapping[str, Any], result: Any) -> Round:

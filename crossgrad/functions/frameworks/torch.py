@@ -1,19 +1,20 @@
 """PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from ...natives.torch import NATIVE, on_host
 from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..rounding import Rounding, is_exact
+from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
 
 SELECTING = {
@@ -90,7 +91,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, rounding: Rounding) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._rounding = rounding
+        self._rounding, self._sites = rounding, _Sites()
         self.draws: str | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -103,10 +104,12 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result  # a view of what was rounded before
         if _selects(func, args, kwargs or {}) or _name(func) in RESHAPING:
             return result
-        tree_map(lambda value: self._disturb(value, func, given, kwargs), result)
+        site = self._sites.of(func)
+        for number, value in enumerate(tree_leaves(result)):
+            self._disturb(value, func, given, kwargs, (site, number))
         return result
 
-    def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any) -> None:
+    def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any, site: Hashable) -> None:
         if not _is_wide(value) or not value.numel():
             return
         exact, name = _host(value), _name(func).rstrip("_")
@@ -118,11 +121,30 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif _is_indexed_sum(name, args, kwargs):
             rounded = of_indexed_sums(self._rounding, exact, _again(func, args))
         else:
-            rounded = self._rounding.of_result(exact, _terms(func, args, value))
+            rounded = self._rounding.of_result(exact, _terms(func, args, value), site)
         if name in CANCELLING:
             terms = CANCELLING[name](*map(_host, filter(_is_wide, args)))
             rounded = rounded + self._rounding.errors(terms)
         value.copy_(torch.from_numpy(np.asarray(rounded)))
+
+
+class _Sites:
+    """Where operations are called: those of a backward pass, where that was which they are derivatives of.
+
+    Autograd numbers the operations that it records (PyTorch has no public name for that).
+    """
+
+    def __init__(self) -> None:
+        self._forward: dict[int, int] = {}
+
+    def of(self, func: Any) -> Hashable:
+        """The place of an operation that has just been called."""
+        node = torch._C._current_autograd_node()
+        if node is None:
+            site = call_site()
+            self._forward[torch._C._autograd._get_sequence_nr() - 1] = site
+            return site
+        return self._forward.get(node._sequence_nr()), _name(func)
 
 
 def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
