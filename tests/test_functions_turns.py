@@ -12,84 +12,122 @@ from crossgrad.networks.dtypes import find_dtype
 
 DRAW = np.random.default_rng(0)
 ARGS = DRAW.normal(size=5), DRAW.normal(size=5)
-TURNS = 200
-
-
-def fading(w: Any, x: Any) -> Any:
-    """The constant is rounded the same way in each turn."""
-    y = x * w
-    for _ in range(TURNS):
-        y = y * 0.9999
-    return (y**2).mean()
-
-
-def faded(w: Any, x: Any) -> Any:
-    return ((x * w * 0.9999**TURNS) ** 2).mean()
+AVERAGED, FADED = 200, 100
+"""Turns."""
 
 
 def averaging(w: Any, x: Any) -> Any:
     """What is added is smaller and smaller beside what it is added to."""
     m = w * 0
-    for _ in range(TURNS):
+    for _ in range(AVERAGED):
         m = 0.99 * m + 0.01 * (w * x)
     return (m**2).sum()
 
 
 def averaged(w: Any, x: Any) -> Any:
-    return ((w * x * (1 - 0.99**TURNS)) ** 2).sum()
+    return ((w * x * (1 - 0.99**AVERAGED)) ** 2).sum()
 
 
-CASES = {"fading": (fading, faded), "averaging": (averaging, averaged)}
+def averaging_by_hand(w: Any, x: Any) -> Any:
+    m, product = w * 0, w * x
+    for _ in range(AVERAGED):
+        m = 0.99 * m + 0.01 * product
+    dm, dproduct = 2 * m, w * 0
+    for _ in range(AVERAGED):
+        dproduct = dproduct + 0.01 * dm
+        dm = 0.99 * dm
+    return (m**2).sum(), (dproduct * x, dproduct * w)
 
 
-def by_hand(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """The loop in NumPy, and the derivative of each turn."""
-
-    def gradient(w: Any, x: Any) -> Any:
-        product, made = x * w, loop is averaging
-        y = product * 0 if made else product
-        for _ in range(TURNS):
-            y = 0.99 * y + 0.01 * product if made else y * 0.9999
-        dy, dproduct = (2 * y if made else 2 * y / y.size), product * 0
-        for _ in range(TURNS):
-            dproduct = dproduct + 0.01 * dy
-            dy = dy * (0.99 if made else 0.9999)
-        dproduct = dproduct if made else dy
-        return (y**2).sum() if made else (y**2).mean(), (dproduct * x, dproduct * w)
-
-    return gradient
+def fading(w: Any, x: Any) -> Any:
+    """The constant is rounded the same way in each turn, however the numbers change."""
+    y = x * w
+    for _ in range(FADED):
+        y = y * 0.7
+    return (y**2).sum()
 
 
-def function(framework: str, loop: Callable[..., Any]) -> Any:
-    if framework == "numpy":
-        return crossgrad.gradient(by_hand(loop), "numpy", "loop")
-    pytest.importorskip(framework)
-    return crossgrad.loss(loop, framework, "loop")
+def faded(w: Any, x: Any) -> Any:
+    return ((x * w * 0.7**FADED) ** 2).sum()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("framework", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", CASES)
-def test_a_loop_is_right_beside_its_closed_form(case: str, framework: str, dtype: str) -> None:
+def fading_by_hand(w: Any, x: Any) -> Any:
+    y = x * w
+    for _ in range(FADED):
+        y = y * 0.7
+    dy = 2 * y
+    for _ in range(FADED):
+        dy = dy * 0.7
+    return (y**2).sum(), (dy * x, dy * w)
+
+
+CASES = {
+    "averaging": (averaging, averaged, averaging_by_hand),
+    "fading": (fading, faded, fading_by_hand),
+}
+
+
+def beside_its_closed_form(function: Any, case: str, dtype: str) -> Any:
     pytest.importorskip("torch")
-    loop, closed = CASES[case]
-    functions = function(framework, loop), crossgrad.loss(closed, "torch", "closed")
-    report = crossgrad.compare_gradients(*functions, args=ARGS, argnums=(0, 1), dtype=dtype)
+    closed = crossgrad.loss(CASES[case][1], "torch", "closed")
+    return crossgrad.compare_gradients(function, closed, args=ARGS, argnums=(0, 1), dtype=dtype)
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("case", "dtype"), [("averaging", "float32"), ("averaging", "float16"), ("fading", "float32")]
+)
+def test_a_loop_is_right_beside_its_closed_form(case: str, dtype: str, framework: str) -> None:
+    loop, _, by_hand = CASES[case]
+    if framework == "numpy":
+        function = crossgrad.gradient(by_hand, "numpy", "loop")
+    else:
+        pytest.importorskip(framework)
+        function = crossgrad.loss(loop, framework, "loop")
+    report = beside_its_closed_form(function, case, dtype)
     assert report.verdict == "agree", str(report)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_wrong_loop_is_found_beside_its_closed_form(case: str) -> None:
-    pytest.importorskip("torch")
-    loop, closed = CASES[case]
-
     def wrong(w: Any, x: Any) -> Any:
-        loss, (dw, dx) = by_hand(loop)(w, x)
+        loss, (dw, dx) = CASES[case][2](w, x)
         return loss, (dw, dx * (1 + 1e-3))
 
-    functions = crossgrad.gradient(wrong, "numpy", "wrong"), crossgrad.loss(closed, "torch", "closed")
-    report = crossgrad.compare_gradients(*functions, args=ARGS, argnums=(0, 1), dtype="float32")
+    report = beside_its_closed_form(crossgrad.gradient(wrong, "numpy", "wrong"), case, "float32")
     assert [blame.function for blame in report.blames] == ["wrong"], str(report)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_constants_err_where_the_format_does_not_hold_them(dtype: str) -> None:
+    found = find_dtype(dtype)
+    rounding, again = Rounding(found, 1), Rounding(found, 2)
+    held = [0.0, 1.0, -0.5, 3.0, float("inf")]
+    assert [rounding.of_constant(number) for number in held] == held
+    errors = np.array([rounding.of_constant(number) / number - 1 for number in (0.1, 0.7, -1e-3)])
+    assert (np.abs(errors) <= found.unit_roundoff).all()
+    if dtype == "float64":
+        assert not errors.any()
+    else:
+        assert errors.all()
+        assert rounding.of_constant(0.7) == rounding.of_constant(0.7) != again.of_constant(0.7)
+
+
+def test_constants_of_torch_and_numpy_err_wherever_they_are_made() -> None:
+    """`1 - 0.999` keeps but few digits of 0.999 rounded."""
+    torch = pytest.importorskip("torch")
+
+    def averaged_once(x: Any) -> Any:
+        rate = torch.tensor(0.999, dtype=x.dtype)
+        return (((1 - rate) * x) ** 2).sum()
+
+    def by_hand(x: Any) -> Any:
+        a = (1 - 0.999) * x
+        return (a**2).sum(), 2 * (1 - 0.999) * a
+
+    functions = crossgrad.loss(averaged_once, "torch", "f"), crossgrad.gradient(by_hand, "numpy", "g")
+    report = crossgrad.compare_gradients(*functions, args=ARGS[:1], dtype="float32")
+    assert report.verdict == "agree", str(report)
 
 
 def errors(sites: Callable[[int], Any], values: Callable[[int], Any], seed: int) -> Any:

@@ -78,6 +78,7 @@ class Rounding:
         self._dtype, self._seed, self._operations = dtype, seed, 0
         self._turns: dict[Hashable, list[_Turns]] = {}
         self._room = REMEMBERED
+        self._constants: dict[float, float] = {}
 
     def again(self) -> "Rounding":
         """The same from its beginning."""
@@ -112,6 +113,21 @@ class Rounding:
             part += 1
             part *= numbers[block]
         return moved.reshape(array.shape)
+
+    def of_constant(self, value: float) -> float:
+        """As `of_constants`."""
+        if value not in self._constants:
+            self._constants[value] = float(self.of_constants(np.asarray(value)))
+        return self._constants[value]
+
+    @np.errstate(all="ignore")
+    def of_constants(self, array: Array) -> Array:
+        """Numbers that the code itself has, as inputs, but for those that the format holds: a half is a half.
+
+        Wherever a number occurs, and in each turn of a loop, its error is the same.
+        """
+        kept = array.astype(self._dtype.storage).astype(np.float64) == array
+        return array if kept.all() else np.where(kept, array, self.of_input(array))
 
     @np.errstate(all="ignore")
     def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
@@ -156,9 +172,9 @@ class Rounding:
         if site is None:
             return None
         known = self._turns.setdefault(site, [])
-        turns = max(known, key=lambda turns: turns.share(rows), default=None)
-        if turns is not None and turns.share(rows) >= MOSTLY:
-            return turns
+        shares = [turns.share(rows) for turns in known]
+        if shares and max(shares) >= MOSTLY:
+            return known[shares.index(max(shares))]
         if len(known) < ALIKE and rows.size <= self._room:
             self._room -= rows.size
             lasting = float(self._draw(np.zeros(1), self._operations)[0])
@@ -211,7 +227,7 @@ class _Turns:
         """Of a result, as much as is nearly as large as the last one."""
         if rows.shape != self._sizes.shape:
             return 0.0
-        return float(np.mean(_near(np.abs(rows), self._sizes)))
+        return np.count_nonzero(_near(np.abs(rows), self._sizes)) / rows.size
 
     def keep(self, draw: Array, rows: Array, block: slice) -> None:
         """Let half of the draws' variance be what lasts, where rows are near the last ones."""
@@ -233,6 +249,9 @@ class Counting(Rounding):
     @property
     def operations(self) -> int:
         return self._operations
+
+    def of_constants(self, array: Array) -> Array:
+        return array
 
     def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
         self._count()

@@ -25,6 +25,9 @@ RUNNING = (np.add, np.logaddexp, np.logaddexp2)
 SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip", "absolute", "fabs", "negative")
 """Ufuncs that return one of their operands: they round nothing, and derivatives look for it there."""
 
+ARITHMETIC = ("add", "subtract", "multiply", "divide", "power", "float_power")
+"""Ufuncs in which a constant of the code is a number like others, and rounded to their dtype."""
+
 Round = Callable[[Rounding, Array], Array]
 """How the result of an operation is rounded."""
 
@@ -69,6 +72,10 @@ class _Noisy(np.ndarray[Any, Any]):
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:
         plain = [_plain(value) for value in inputs]
+        if ufunc.__name__ in ARITHMETIC:
+            plain = [
+                _plain(value) if isinstance(value, _Noisy) else self._constant(value) for value in inputs
+            ]
         if method == "accumulate" and out is not None:
             plain[0] = plain[0].copy()  # which may be where the sums are written
         if out is not None:
@@ -88,6 +95,14 @@ class _Noisy(np.ndarray[Any, Any]):
         if isinstance(result, tuple):
             return tuple(_rounded(part, self.rounding, _of_terms(1.0)) for part in result)
         return _rounded(result, self.rounding, _round(ufunc, method, plain, options, result))
+
+    def _constant(self, value: Any) -> Any:
+        """What is no array that is watched, as a constant of the code is none."""
+        if isinstance(value, float):  # np.float64 is one
+            return type(value)(self.rounding.of_constant(value))
+        if isinstance(value, np.ndarray) and value.dtype == np.float64 and not value.ndim:
+            return self.rounding.of_constants(value)
+        return value
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         result = super().__array_function__(function, types, args, kwargs)

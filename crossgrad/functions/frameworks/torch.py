@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ...natives.torch import NATIVE, on_host
 from ...networks.dtypes import Array, find_dtype
@@ -35,6 +35,9 @@ INDEXED = {
     *("scatter_reduce", "embedding_dense_backward"),
 }
 """Operations that add to where an index says, however often."""
+
+ARITHMETIC = {"add", "sub", "rsub", "mul", "div", "pow", "lerp", "addcmul", "addcdiv"}
+"""Operations in which a constant of the code is a number like others, and rounded to their dtype."""
 
 CANCELLING: dict[str, Callable[..., Array]] = {
     "gelu": lambda x: x / 2,  # x (1 + erf(x / sqrt(2))) / 2
@@ -95,10 +98,14 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.draws: str | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if _name(func).rstrip("_") in ARITHMETIC:
+            args, kwargs = tree_map(self._constant, (args, kwargs))
         given = _kept(func, args)
         result = func(*args, **(kwargs or {}))
         if _draws(func, args, kwargs or {}):
             self.draws = _name(func)
+        if _name(func) == "lift_fresh" and _is_wide(result):  # as torch.tensor does of numbers
+            result.copy_(torch.from_numpy(self._rounding.of_constants(_host(result))))
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
@@ -108,6 +115,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for number, value in enumerate(tree_leaves(result)):
             self._disturb(value, func, given, kwargs, (site, number))
         return result
+
+    def _constant(self, value: Any) -> Any:
+        return self._rounding.of_constant(value) if isinstance(value, float) else value
 
     def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any, site: Hashable) -> None:
         if not _is_wide(value) or not value.numel():
