@@ -1,7 +1,7 @@
 """float32 means IEEE float32: the scope in which TF32 is off, or on where it was asked for."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -20,19 +20,32 @@ def matmul_settings() -> list[Any]:
 def matmul_precision(wanted: str) -> Iterator[None]:
     """Run float32 matrix products in precision `wanted` (``ieee`` or ``tf32``), then restore.
 
-    A setting that already means `wanted` is left alone: ``none``, the default,
-    means IEEE, and writing the new switch makes PyTorch's older ones unreadable. So TF32 is
-    turned on in both; where a user has turned it on it is turned off in the new one alone,
-    for the older may be ``high`` or ``medium``, and could not be restored.
+    Settings that already mean `wanted` are left alone: ``none``, the default, means IEEE.
     """
-    with ExitStack() as restore:
-        for settings in matmul_settings():
-            before = settings.fp32_precision
-            if not _means(before, wanted):
-                write = _write if wanted == "tf32" else _write_new
-                write(settings, wanted)
-                restore.callback(write, settings, before)
+    settings = matmul_settings()
+    before = [setting.fp32_precision for setting in settings]
+    if all(_means(precision, wanted) for precision in before):
         yield
+        return
+    older = _older_switch()
+    for setting, precision in zip(settings, before, strict=True):
+        if not _means(precision, wanted):
+            _write(setting, wanted)
+    try:
+        yield
+    finally:
+        if older is not None:
+            torch.set_float32_matmul_precision(older)
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
+
+
+def _older_switch() -> str | None:
+    """PyTorch's older switch for all devices: None where it cannot be read, as the new ones contradict it."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 def settle_precision(dtype: str) -> None:
@@ -51,10 +64,6 @@ def _write(settings: Any, precision: str) -> None:
     """
     if settings is torch.backends.cuda.matmul:
         settings.allow_tf32 = precision == "tf32"
-    _write_new(settings, precision)
-
-
-def _write_new(settings: Any, precision: str) -> None:
     settings.fp32_precision = precision
 
 
