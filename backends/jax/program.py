@@ -63,9 +63,11 @@ class JaxProgram(OnDevice, Program):
         self._stepping = self._started = ready
 
     def put(self, parameters: Parameters, batch: Batch) -> Values:
+        layers = tuple((self._stored(W), None if b is None else self._stored(b)) for W, b in parameters)
         with self._scope():
-            layers = tuple((self._place(W), None if b is None else self._place(b)) for W, b in parameters)
-            values = layers, self._place(batch.x), self._place(batch.y)
+            values: Values = jax.device_put(
+                (layers, self._stored(batch.x), self._stored(batch.y)), self._device
+            )
         # Not left to `synchronize`: copies end in any order, so that the last put stands for no other.
         jax.block_until_ready(values)  # type: ignore[no-untyped-call]
         return values

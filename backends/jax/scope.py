@@ -92,8 +92,12 @@ class OnDevice(Timed):
         as_now = self._x64_for_good if self._x64 else not settings.jax_enable_x64
         return Ready(jitted if as_now else executable, executable, seconds)
 
+    def _stored(self, array: Array) -> Array:
+        """In the format that it is kept in; a copy for the CPU, where JAX may take NumPy's own memory."""
+        return array.astype(self._storage, copy=self._device.platform == "cpu")
+
     def _place(self, array: Array) -> jax.Array:
-        placed: jax.Array = jax.device_put(array.astype(self._storage), self._device)
+        placed: jax.Array = jax.device_put(self._stored(array), self._device)
         return placed
 
     def _shape(self, array: Array) -> Any:
