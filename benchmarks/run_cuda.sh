@@ -165,8 +165,9 @@ make_overlay() {
     export PYTHONPATH=$overlay:$root${PYTHONPATH:+:$PYTHONPATH}
     export PYTHONDONTWRITEBYTECODE=1
     export XLA_PYTHON_CLIENT_PREALLOCATE=false # the device is torch's too
-    local problem
-    problem=$("$python" -c 'import numpy, pydantic, pytest, rich, typer' 2>&1) ||
+    local problem needed='numpy, pydantic, pytest, rich, typer'
+    [[ " ${parts[*]} " == *" tests "* ]] && needed+=', hypothesis, jsonschema'
+    problem=$("$python" -c "import $needed" 2>&1) ||
         refuse "${problem##*$'\n'}; what $python lacks comes from a folder of wheels: --wheels DIR"
 }
 

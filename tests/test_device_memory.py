@@ -47,6 +47,25 @@ def test_jax_takes_a_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says
 
 
 @pytest.mark.usefixtures("share")
+def test_devices_that_are_hidden_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crossgrad.backends.jax import memory
+
+    plant_driver(tmp_path, monkeypatch, "")
+    (tmp_path / "nvidia-smi").write_text('#!/bin/sh\ntest "$3 $4" = "--id 1" && echo 81920\n')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert memory.device_sizes() == [81920 * 2**20]
+
+
+def test_torch_gives_back_what_it_keeps_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch, backend, emptied = pytest.importorskip("torch"), load_or_skip("torch"), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    backend.give_back()
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    backend.give_back()
+    assert emptied[-1:] == [True]
+
+
+@pytest.mark.usefixtures("share")
 @pytest.mark.parametrize("says", ["", "no devices were found\\n"], ids=["nothing", "words"])
 def test_without_a_driver_nothing_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
     from crossgrad.backends.jax import memory

@@ -86,6 +86,14 @@ def test_wrong_usage(arguments: list[str], says: str) -> None:
     assert says in done.stderr
 
 
+@pytest.mark.parametrize(("part", "code"), [("tests", 2), ("check", 0)])
+def test_what_a_part_needs_is_looked_for_before_it_begins(part: str, code: int, tmp_path: Path) -> None:
+    (tmp_path / "jsonschema.py").write_text("raise ImportError('no jsonschema here')\n")
+    done = run_cuda("--rehearse", "--part", part, "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("no jsonschema here; what" in done.stderr) == (code == 2)
+
+
 def test_wheels_bring_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
     wheels, target = tmp_path / "wheels", tmp_path / "overlay"
     wheels.mkdir()

@@ -9,6 +9,9 @@ SHARE = "XLA_CLIENT_MEM_FRACTION"
 OLD_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 """Its name before 2025; JAX refuses to start where both are set."""
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The devices that a process sees, by numbers or names: the driver takes them as they are."""
+
 
 def limit_device_memory(size: int) -> None:
     """Let JAX take at most so many bytes of a device, if the driver says how many it has.
@@ -27,7 +30,9 @@ def device_sizes() -> list[int]:
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
+    visible = os.environ.get(VISIBLE)
     query = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    query += ["--id", visible] if visible else []
     with suppress(OSError, subprocess.SubprocessError, ValueError):
         told = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
         return [int(line) * 2**20 for line in told.split()]

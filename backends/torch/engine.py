@@ -70,6 +70,8 @@ class TorchBackend(Backend):
 
     def give_back(self) -> None:
         give_back_memory()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()  # what PyTorch keeps of a device no other process could have
 
     def limit_device_memory(self, size: int) -> None:
         for index in range(len(self.devices()) - 1):
