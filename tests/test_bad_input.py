@@ -239,6 +239,32 @@ def test_what_could_not_be_written_is_not_run(
     assert reason in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        ("check 3-2 --candidate mine.py", "mine.py"),
+        ("check 3-2 -b numpy --candidate other=mine.py:gradients", "link.py"),
+        ("check net.toml --format json", "net.toml"),
+        ("check net.toml --params p.safetensors", "p.safetensors"),
+        ("trace net.toml", "net.toml"),
+        ("trace 3-2 --params p.safetensors", "p.safetensors"),
+        ("reduce 64-100-10 --candidate mine.py", "mine.py"),
+        ("reduce net.toml -b numpy", "../here/net.toml"),
+    ],
+)
+def test_what_is_read_is_not_written_over(
+    refusal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, read: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for name in ("mine.py", "net.toml", "p.safetensors"):
+        Path(name).write_text(name)
+    Path("link.py").symlink_to("mine.py")
+    assert f"{read} is what is read: name another one" in refusal(*arguments.split(), "-o", read)
+    assert Path(read).read_text() == Path(read).resolve().name
+
+
 @pytest.fixture
 def full() -> str:
     if not Path("/dev/full").exists():

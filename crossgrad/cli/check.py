@@ -61,9 +61,16 @@ def check(
     from ..checking import check as run_check
     from ..engines import wanted_backends
     from ..pythons import parse_pythons
-    from .inputs import candidates_from, cases_from, default_networks, limits_from, parameters_from
+    from .inputs import (
+        candidates_from,
+        cases_from,
+        default_networks,
+        files_read,
+        limits_from,
+        parameters_from,
+    )
 
-    require_deliverable(form, output, details)
+    require_deliverable(form, output, details, files_read(networks or (), candidate or (), params))
     pythons = parse_pythons(python or ())
     engines: dict[str, Any] = {
         "backends": backend,

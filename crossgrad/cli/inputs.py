@@ -48,6 +48,13 @@ def parameters_from(
     return load_parameters(path, network)
 
 
+def files_read(networks: Sequence[str], candidates: Sequence[str], params: Path | None) -> list[Path]:
+    """The files that a command's arguments name, of which its output must be none."""
+    specifications = [Path(text.strip()) for text in networks if text.strip().endswith(".toml")]
+    functions = [CandidateFile.parse(text).file for text in candidates]
+    return [*specifications, *functions, *([] if params is None else [params])]
+
+
 OF_A_CASE = ("networks", "network", "dtype", "loss", "batch_size", "learning_rate", "seed", "mnist", "params")
 """Parameters of commands that choose a case, as its id does."""
 

@@ -5,7 +5,7 @@ what is rendered (tables, JSON, scripts) was escaped where it was made.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from ..networks.files import require_writable
+from ..networks.files import is_there, require_writable
 from . import exits
 
 
@@ -77,10 +77,13 @@ def stdout_problem() -> str | None:
     return None
 
 
-def require_output(output: Path | None) -> None:
-    """Raise `InvalidInput` before the work if its result could not be written to this file."""
-    if output is not None:
-        require_writable(output)
+def require_output(output: Path | None, read: Iterable[Path] = ()) -> None:
+    """Raise `InvalidInput` before the work if its result could not be written there, or over what is read."""
+    if output is None:
+        return
+    require_writable(output)
+    if is_there(output) and any(is_there(file) and output.samefile(file) for file in read):
+        raise InvalidInput(f"{output} is what is read: name another one")
 
 
 def deliver(text: str, output: Path | None) -> int:

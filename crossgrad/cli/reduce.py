@@ -80,9 +80,11 @@ def reduce(
     """Shrink a case on which an engine or your function is wrong, and write a script that shows it."""
     from ..checking import plan_case
     from ..oracle import require_oracle
-    from .inputs import cases_from, limits_from, parameters_from
+    from .inputs import cases_from, files_read, limits_from, parameters_from
 
-    require_output(output)
+    require_output(
+        output, files_read([] if network is None else [network], [candidate] if candidate else [], params)
+    )
     if oracle == "none":
         raise InvalidInput("--oracle none: a reduction needs a judge: auto, arb, wide or float64")
     if case_id is not None:

@@ -1,5 +1,6 @@
 """A check's report, written in the form that was asked for."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from ..report import Report
 
 
-def require_deliverable(form: ReportFormat, output: Path | None, details: bool) -> None:
+def require_deliverable(
+    form: ReportFormat, output: Path | None, details: bool, read: Iterable[Path] = ()
+) -> None:
     """Raise `InvalidInput` before anything runs if the report could not go where and as it is to go."""
     if details and form is not ReportFormat.text:
         raise InvalidInput(f"--details goes with --format text: {form} has every quantity, or no room for it")
@@ -22,7 +25,7 @@ def require_deliverable(form: ReportFormat, output: Path | None, details: bool) 
             f"-o {output} with --format github: GitHub Actions reads commands from stdout only; "
             "leave -o out, or write --format markdown to the file"
         )
-    require_output(output)
+    require_output(output, read)
 
 
 def deliver_report(

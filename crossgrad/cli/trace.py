@@ -31,9 +31,9 @@ def trace(
 ) -> None:
     """Print the forward and backward pass of every engine side by side."""
     from ..traces import trace_engines
-    from .inputs import limits_from, parameters_from
+    from .inputs import files_read, limits_from, parameters_from
 
-    require_output(output)
+    require_output(output, files_read([network], (), params))
     traces = trace_engines(
         network,
         params=parameters_from(params, [network], allow_large),
