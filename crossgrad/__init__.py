@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .candidates import CandidateFile
     from .checking import check
     from .functions.comparing import assert_gradients_agree, compare_gradients
     from .functions.function import Function, gradient, loss
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from .networks.parameters import DenseParameters
     from .networks.spec import Dense, Network
     from .report import GradientsDisagree, Report
+    from .workers.limits import Limits
 
 _HOME = {
     "Batch": ".networks.batches",
+    "CandidateFile": ".candidates",
     "Case": ".networks.cases",
     "Dense": ".networks.spec",
     "DenseParameters": ".networks.parameters",
@@ -46,6 +49,7 @@ _HOME = {
     "FunctionReport": ".functions.report",
     "GradientsDisagree": ".report",
     "InvalidInput": ".networks.errors",
+    "Limits": ".workers.limits",
     "Model": ".models.model",
     "Network": ".networks.spec",
     "Report": ".report",
@@ -67,6 +71,7 @@ _HOME = {
 
 __all__ = [
     "Batch",
+    "CandidateFile",
     "Case",
     "Dense",
     "DenseParameters",
@@ -75,6 +80,7 @@ __all__ = [
     "FunctionReport",
     "GradientsDisagree",
     "InvalidInput",
+    "Limits",
     "Model",
     "Network",
     "Report",

@@ -38,9 +38,15 @@ class CandidateFile:
 
     name: str
     file: Path
-    function: str
+    function: str = DEFAULT_FUNCTION
     backend: str = "numpy"
     """Whose arrays it takes: one of `BACKENDS`."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.file, str | Path):
+            raise InvalidInput(f"candidate file {self.file!r}: expected the path of a Python file")
+        require_backend(self.backend)
+        object.__setattr__(self, "file", Path(self.file).absolute())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -61,7 +67,7 @@ class CandidateFile:
             raise InvalidInput(f"candidate {text!r}: expected [NAME=]FILE.py[:FUNCTION]")
         if not is_there(file, Path.is_file):
             raise InvalidInput(f"candidate {text!r}: there is no file {file}")
-        return cls(escape.utf8(name or Path(file).stem), Path(file).absolute(), function)
+        return cls(escape.utf8(name or Path(file).stem), Path(file), function)
 
     def load(self) -> Candidate:
         """Run the file and return its function.
@@ -85,6 +91,12 @@ class CandidateFile:
         return found  # type: ignore[no-any-return]
 
 
+def require_backend(name: str) -> None:
+    """Raise `InvalidInput` if no framework whose arrays a candidate may take has this name."""
+    if name not in BACKENDS:
+        raise unknown("candidate backend", str(name), BACKENDS)
+
+
 def candidates_on(
     backend: str | None, candidates: Mapping[str, Candidate | CandidateFile] | None
 ) -> dict[str, CandidateFunction | CandidateFile]:
@@ -100,8 +112,8 @@ def candidates_on(
     InvalidInput
         If there is no such framework, or a candidate cannot be called.
     """
-    if backend is not None and backend not in BACKENDS:
-        raise unknown("candidate backend", str(backend), BACKENDS)
+    if backend is not None:
+        require_backend(backend)
     if candidates is not None and not isinstance(candidates, Mapping):
         what = type(candidates).__name__
         raise InvalidInput(f'candidates is a {what}: expected functions by name, as in {{"mine": gradients}}')

@@ -73,7 +73,8 @@ def check(
         Of ``float16 bfloat16 tf32 float32 float64``.
     candidates
         Functions ``fn(params, x, y) -> (loss, grads)`` on NumPy arrays, compared
-        like engines on loss, dW and db, under the names given; or `CandidateFile`.
+        like engines on loss, dW and db, under the names given; or files that hold them,
+        as ``{"mine": crossgrad.CandidateFile.parse("mine.py")}``.
     candidate_backend
         Give all of them arrays of ``numpy``, ``torch`` or ``jax``, in the case's dtype on the CPU.
         Torch's parameters are leaves that require grad, and share memory with nothing.
@@ -91,7 +92,8 @@ def check(
         or takes too much memory: an engine that crashes costs its own rows only.
         Candidates that are functions run in this process all the same.
     limits
-        Seconds for import, compilation and run, and memory, of an isolated engine.
+        Seconds for import, compilation and run, and memory, of an isolated engine:
+        ``crossgrad.Limits(running=10, memory=2**30)``.
     pythons
         Other Pythons by name, as paths of interpreters or virtual environments: with ``{"old": path}``
         the backend ``"old/torch"`` is the torch that is installed there. Needs `isolate`.

@@ -1,5 +1,6 @@
 """Users' functions that cannot be judged: what is refused, by its place, and what is not there."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,35 @@ def test_a_framework_that_is_missing_is_a_row(
 def test_an_unknown_framework_is_refused_before_anything_runs() -> None:
     with pytest.raises(InvalidInput, match=r"unknown candidate backend 'trch': did you mean torch\?"):
         crossgrad.check("article", candidates={"mine": len}, candidate_backend="trch")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"file": 3}, "candidate file 3: expected the path"),
+        ({"backend": "trch"}, "unknown candidate backend 'trch': did you mean torch"),
+    ],
+    ids=["file", "backend"],
+)
+def test_a_candidate_file_is_refused_when_it_is_made(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        crossgrad.CandidateFile(**{"name": "mine", "file": "mine.py", **wrong})
+
+
+def test_a_function_in_a_file_is_limited_from_python_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def gradients(params, x, y):\n    while True: pass\n")
+    report = crossgrad.check(
+        "3-2",
+        backends=["numpy"],
+        dtypes=["float64"],
+        candidates={"mine": crossgrad.CandidateFile("mine", "mine.py")},
+        isolate=True,
+        limits=crossgrad.Limits(running=2),
+    )
+    assert [run.status for run in report.cases[0].runs] == ["ok", "timeout"]
 
 
 @pytest.mark.parametrize("isolate", [False, True], ids=["here", "own-process"])
