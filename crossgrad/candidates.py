@@ -110,10 +110,12 @@ def candidates_on(
     Raises
     ------
     InvalidInput
-        If there is no such framework, or a candidate cannot be called.
+        If there is no such framework, nothing that takes its arrays, or a candidate cannot be called.
     """
     if backend is not None:
         require_backend(backend)
+        if not candidates:
+            raise InvalidInput(f"candidate_backend {backend!r} goes with candidates: give the functions too")
     if candidates is not None and not isinstance(candidates, Mapping):
         what = type(candidates).__name__
         raise InvalidInput(f'candidates is a {what}: expected functions by name, as in {{"mine": gradients}}')

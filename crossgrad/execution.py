@@ -249,7 +249,8 @@ def open_executor(
     Raises
     ------
     InvalidInput
-        If a backend, variant or device has an unknown name, or a candidate that of an engine.
+        If a backend, variant or device has an unknown name, a candidate that of an engine, or what is given
+        is for processes of their own and there are none.
     """
     if isolate and os.name != "posix":
         raise InvalidInput("engines in processes of their own need Linux or macOS: use --no-isolate")
@@ -257,19 +258,23 @@ def open_executor(
         raise InvalidInput(
             "engines of another Python need processes of their own: isolate=True, or no --no-isolate"
         )
+    if limits is not None and not isolate:
+        raise InvalidInput(f"{limits} is for engines in processes of their own: isolate=True")
     if not isolate:
         return InProcess(backends, devices, candidates)
     return Isolated(backends, devices, candidates, limits or Limits(), jobs, pythons)
 
 
 @contextmanager
-def candidate_process(file: CandidateFile, limits: Limits, isolate: bool) -> Iterator[Callable[[Case], Run]]:
+def candidate_process(
+    file: CandidateFile, limits: Limits | None, isolate: bool
+) -> Iterator[Callable[[Case], Run]]:
     """What runs a file's function, case after case; in a process of its own if `isolate`."""
     if not isolate:
         yield partial(run_candidate, name=file.name, candidate=loaded(file))
         return
     engine = candidate_id(file.name)
-    with Pool(limits) as pool:
+    with Pool(limits or Limits()) as pool:
         lane = pool.open(**_loads(file.name, file))
         yield lambda case: pool.submit(lane, CaseTask(engine, packed(case), partial=True)).result()
 

@@ -104,6 +104,11 @@ def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -
         "seed-as-fraction": ({"seed": 1.5}, "seed 1.5: expected a whole number"),
         "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
         "no-backend": ({"backends": []}, "no backend given"),
+        "limits-of-no-process": (
+            {"limits": crossgrad.Limits(running=3)},
+            "processes of their own: isolate=True",
+        ),
+        "framework-of-nothing": ({"candidate_backend": "torch"}, "'torch' goes with candidates"),
         "candidate": ({"candidates": {"mine": 3}}, "candidate 'mine' is a int: expected a function"),
         "candidate-name": ({"candidates": {"numpy": len}}, "candidate 'numpy': an engine has this name"),
     }

@@ -66,7 +66,7 @@ def check(
         cases_from,
         default_networks,
         files_read,
-        limits_from,
+        limits_where,
         parameters_from,
     )
 
@@ -78,7 +78,7 @@ def check(
         "candidates": candidates_from(candidate, candidate_backend),
         "oracle": oracle,
         "isolate": not no_isolate,
-        "limits": limits_from(timeout, memory_limit, not no_isolate),
+        "limits": limits_where(not no_isolate, timeout, memory_limit),
         "pythons": pythons,
     }
     if case:

@@ -95,13 +95,20 @@ def candidates_from(texts: Sequence[str] | None, backend: str | None) -> dict[st
     return found
 
 
-def limits_from(timeout: float | None, memory_gib: float | None, isolate: bool = True) -> Limits:
-    """The limits of the engines' processes that a command's options stand for."""
+def limits_where(isolate: bool, timeout: float | None, memory_gib: float | None) -> Limits | None:
+    """As `limits_from`, of a command that may run engines in its own process, where there are none."""
+    if isolate:
+        return limits_from(timeout, memory_gib)
     for option, value in {"--timeout": timeout, "--memory-limit": memory_gib}.items():
-        if value is not None and not isolate:
+        if value is not None:
             raise InvalidInput(
                 f"{option} {value:g} is for engines in processes of their own: leave out --no-isolate"
             )
+    return None
+
+
+def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
+    """The limits of the engines' processes that a command's options stand for."""
     if memory_gib is not None and not 0 < memory_gib < 2**30:
         raise InvalidInput(f"memory limit {memory_gib!r}: expected a number of GiB above 0")
     if memory_gib is not None:

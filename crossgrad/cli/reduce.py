@@ -80,7 +80,7 @@ def reduce(
     """Shrink a case on which an engine or your function is wrong, and write a script that shows it."""
     from ..checking import plan_case
     from ..oracle import require_oracle
-    from .inputs import cases_from, files_read, limits_from, parameters_from
+    from .inputs import cases_from, files_read, limits_where, parameters_from
 
     require_output(
         output, files_read([] if network is None else [network], [candidate] if candidate else [], params)
@@ -104,8 +104,8 @@ def reduce(
     else:
         raise InvalidInput("nothing to reduce: name a NETWORK, or a sweep's case by --case ID")
     require_oracle(oracle, case.dtype)
-    limits = limits_from(timeout, memory_limit, not no_isolate)
     isolate = not no_isolate and os.name == "posix"
+    limits = limits_where(isolate, timeout, memory_limit)
     with _subjects(backend, device, candidate, candidate_backend, limits, isolate) as subjects:
         raise typer.Exit(_reduce_first(case, subjects, oracle, output))
 
@@ -138,7 +138,7 @@ def _subjects(
     device: str | None,
     candidate: str | None,
     candidate_backend: str | None,
-    limits: "Limits",
+    limits: "Limits | None",
     isolate: bool,
 ) -> "Iterator[Sequence[Subject]]":
     """The one engine on every device that was asked for, or the one function; in a process if `isolate`."""

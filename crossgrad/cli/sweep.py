@@ -123,7 +123,7 @@ def sweep(
     from ..sweep.plan_files import load_plan
     from ..sweep.sessions import Means, Wanted, new_run, resumed_run
     from ..sweep.store import RUN_FILE, new_path
-    from .inputs import candidates_from, limits_from
+    from .inputs import candidates_from, limits_where
 
     drawn = {
         "cases": cases, "depth": depth, "width": width, "batch": batch, "dtype": dtype, "loss": loss,
@@ -132,7 +132,7 @@ def sweep(
     given = {key: value for key, value in drawn.items() if value is not None}
     if no_isolate and jobs > 1:
         raise InvalidInput(f"--jobs {jobs} is for engines in processes of their own: leave out --no-isolate")
-    limits = limits_from(timeout, memory_limit, not no_isolate)
+    limits = limits_where(not no_isolate, timeout, memory_limit)
     means = Means(candidates_from(candidate, candidate_backend), not no_isolate, limits, jobs, allow_large)
     most = 1 if fail_fast else max_failures
     if resume is None:

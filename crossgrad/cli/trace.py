@@ -31,9 +31,10 @@ def trace(
 ) -> None:
     """Print the forward and backward pass of every engine side by side."""
     from ..traces import trace_engines
-    from .inputs import files_read, limits_from, parameters_from
+    from .inputs import files_read, limits_where, parameters_from
 
     require_output(output, files_read([network], (), params))
+    isolate = not no_isolate and os.name == "posix"
     traces = trace_engines(
         network,
         params=parameters_from(params, [network], allow_large),
@@ -46,8 +47,8 @@ def trace(
         dtype=dtype,
         mnist=mnist,
         allow_large=allow_large,
-        isolate=not no_isolate and os.name == "posix",
-        limits=limits_from(timeout, memory_limit, not no_isolate),
+        isolate=isolate,
+        limits=limits_where(isolate, timeout, memory_limit),
     )
     text = traces.to_json() + "\n" if form is options.Format.json else traces.to_text()
     code = deliver(text, output)

@@ -28,7 +28,7 @@ class Means:
 
     candidates: Mapping[str, CandidateFile]
     isolate: bool
-    limits: Limits
+    limits: Limits | None
     jobs: int
     allow_large: bool
 
