@@ -80,7 +80,7 @@ class Case:
 def _learning_rate(value: Any, dtype: DType) -> float:
     largest = dtype.largest
     try:
-        rate = float(value)
+        rate = nan if isinstance(value, str | bytes | bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         rate = nan
     if not abs(rate) <= largest:

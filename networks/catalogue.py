@@ -13,6 +13,7 @@ from .errors import InvalidInput, unknown
 from .mnist import mnist_batch
 from .parameters import Parameters, as_parameters, draw_parameters
 from .spec import Network, require_count
+from .whole import require_whole
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,7 @@ def build_case(
     InvalidInput
         If anything given is unknown, out of range, or does not fit the network.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidInput(f"seed {seed!r}: expected a whole number of at least 0")
+    seed = require_whole("seed", seed, 0)
     if batch is not None:
         data = as_batch(batch)
         if batch_size is not None and (batch_size,) != data.x.shape[:1]:

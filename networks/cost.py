@@ -43,7 +43,7 @@ def require_affordable(network: Network, batch_size: int, *, allow_large: bool =
     InvalidInput
         If a limit is passed: with the value, the limit and the way out.
     """
-    require_count("the batch size", batch_size)
+    batch_size = require_count("the batch size", batch_size)
     if allow_large:
         return
     for cost in (

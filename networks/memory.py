@@ -45,7 +45,7 @@ def available_bytes() -> int | None:
 
 def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -> None:
     """Raise `InvalidInput` with the estimate if the case cannot fit into this machine's memory."""
-    require_count("the batch size", batch_size)
+    batch_size = require_count("the batch size", batch_size)
     needed = estimated_bytes(network, batch_size, dtype, traces)
     if needed <= ALWAYS_THERE:
         return

@@ -16,18 +16,18 @@ from typing import Self
 
 from .errors import InvalidInput, shortened
 from .rules import ACTIVATIONS, require_rule
+from .whole import require_whole
 
 LARGEST_COUNT = 10**12
 """Of a width or a batch. No machine holds more, and every estimate from it is still a finite float."""
 
 
 def require_count(what: str, value: object) -> int:
-    """Return `value` if it is an integer from 1 to `LARGEST_COUNT`; raise `InvalidInput` if not."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInput(f"{what} is {value!r}: expected a whole number of at least 1")
-    if value > LARGEST_COUNT:
-        raise InvalidInput(f"{what} is {value!r}: expected at most {LARGEST_COUNT:,}")
-    return value
+    """`value` as an int from 1 to `LARGEST_COUNT`; raise `InvalidInput` if it is none."""
+    count = require_whole(what, value, 1)
+    if count > LARGEST_COUNT:
+        raise InvalidInput(f"{what} is {shortened(repr(value))}: expected at most {LARGEST_COUNT:,}")
+    return count
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Dense:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        require_count("the width of a layer (units)", self.units)
+        units = require_count("the width of a layer (units)", self.units)
+        object.__setattr__(self, "units", units)
         require_rule("activation", self.activation, ACTIVATIONS)
         if not isinstance(self.bias, bool):
             raise InvalidInput(f"bias is {self.bias!r}: expected true or false")
@@ -78,7 +79,7 @@ class Network:
     layers: tuple[Dense, ...]
 
     def __post_init__(self) -> None:
-        require_count("the input width", self.inputs)
+        object.__setattr__(self, "inputs", require_count("the input width", self.inputs))
         if not isinstance(self.layers, Iterable):
             raise InvalidInput(
                 f"layers is {self.layers!r}: expected a list of Dense(units, activation, bias)"

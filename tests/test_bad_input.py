@@ -55,7 +55,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
         "format": ("--format xml", "--format 'xml' is not one of 'text', 'json'"),
         "details": ("--details --format json", "--details goes with --format text"),
         "batch-endless": (f"--batch-size 1{400 * '0'}", "the batch size is 1000", "1,000,000,000,000"),
-        "seed-negative": ("--seed -1", "seed -1", "at least 0"),
+        "seed-negative": ("--seed -1", "seed is -1", "at least 0"),
         "rate-nan": ("--learning-rate nan", "learning rate nan", "a finite number"),
         "rate-infinite": ("--learning-rate=-inf", "learning rate -inf", "a finite number"),
         "rate-overflows": ("--learning-rate 1e39", "learning rate 1e+39", "in float32 at most 3.40282e+38"),

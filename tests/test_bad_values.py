@@ -29,6 +29,18 @@ def test_good_values_are_taken() -> None:
     assert checked().ok
 
 
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.array], ids=["int64", "uint8", "array"])
+def test_whole_numbers_of_numpy_are_taken(number: Any) -> None:
+    """Also where their product would overflow."""
+    network = crossgrad.Network(number(200), (crossgrad.Dense(number(2)),))
+    assert (str(network), network.parameter_count) == ("200-2", 402)
+    options = {"backends": ["numpy"], "dtypes": ["float32"]}
+    report = crossgrad.check(network, batch_size=number(200), seed=number(3), **options)
+    assert report.ok
+    assert report.to_json()
+    assert [(case.batch_size, case.seed) for case in report.cases] == [(200, 3)]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize(
     ("field", "index"),
@@ -99,9 +111,12 @@ def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -
         "size-as-text": ({"batch_size": "4"}, "the batch size is '4': expected a whole number"),
         "size-as-truth": ({"batch_size": True}, "the batch size is True: expected a whole number"),
         "rate-as-word": ({"learning_rate": "fast"}, "learning rate 'fast': expected a finite number"),
+        "rate-as-text": ({"learning_rate": "0.1"}, "learning rate '0.1': expected a finite number"),
+        "rate-as-truth": ({"learning_rate": True}, "learning rate True: expected a finite number"),
         "rate-as-list": ({"learning_rate": [0.1]}, "learning rate [0.1]: expected a finite number"),
         "loss-as-number": ({"loss": 3}, "unknown loss '3'"),
-        "seed-as-fraction": ({"seed": 1.5}, "seed 1.5: expected a whole number"),
+        "seed-as-fraction": ({"seed": 1.5}, "seed is 1.5: expected a whole number"),
+        "seed-as-truth": ({"seed": np.True_}, "seed is np.True_: expected a whole number"),
         "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
         "no-backend": ({"backends": []}, "no backend given"),
         "limits-of-no-process": (

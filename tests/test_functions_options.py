@@ -42,6 +42,13 @@ def test_names_and_axes(transpose: Any) -> None:
     assert compared(transpose=transpose).verdict == "agree"
 
 
+@pytest.mark.parametrize("argnums", [0, np.int64(0), np.array(0)], ids=repr)
+def test_whole_numbers_of_numpy_are_taken(argnums: Any) -> None:
+    report = compared(argnums=argnums, repeats=np.int64(2), seed=np.uint8(3))
+    assert (report.ok, report.repeats, report.seed) == (True, 2, 3)
+    assert report.to_json()
+
+
 def test_a_name_alone_is_no_set_of_its_parts() -> None:
     """'kernel' is in 'kernel/deep', as text."""
     with pytest.raises(crossgrad.InvalidInput, match=r"kernel has shape \(1, 5\), expected \(5, 1\)"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..networks.dtypes import DTYPES, Array, DType
 from ..networks.errors import InvalidInput, shortened, unknown
+from ..networks.whole import whole
 from ..words import listed
 from .flat import Flat
 from .rounding import Rounding, hash_products
@@ -133,7 +134,7 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
         storage = _format(dtype).storage
         with np.errstate(over="ignore"):
             values = {k: value.astype(storage) if is_float(value) else value for k, value in values.items()}
-    arguments = Arguments(trees, values, numbers, isinstance(argnums, int))
+    arguments = Arguments(trees, values, numbers, whole(argnums) is not None)
     _require_floats(arguments)
     return arguments
 
@@ -199,8 +200,9 @@ def _format(name: Any) -> DType:
 
 
 def _argnums(argnums: Any, count: int) -> tuple[int, ...]:
-    numbers = tuple(argnums) if isinstance(argnums, Iterable) else (argnums,)
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+    given = tuple(argnums) if isinstance(argnums, Iterable) and whole(argnums) is None else (argnums,)
+    numbers = tuple(n for n in map(whole, given) if n is not None)
+    if not numbers or len(numbers) < len(given):
         raise InvalidInput(f"argnums {argnums!r}: expected the number of an argument, or several")
     if not all(0 <= n < count for n in numbers) or len(set(numbers)) < len(numbers):
         raise InvalidInput(f"argnums {argnums!r}: there are {count} arguments, numbered from 0, each once")

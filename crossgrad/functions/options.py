@@ -6,16 +6,17 @@ from numbers import Integral
 from typing import Any
 
 from ..networks.errors import InvalidInput, shortened
+from ..networks.whole import require_whole
 from ..words import listed
 from .matching import AUTO, Rename, Transpose
 
 
 def read_repeats(repeats: Any) -> int:
-    return _whole("repeats", repeats, 2)
+    return require_whole("repeats", repeats, 2)
 
 
 def read_seed(seed: Any) -> int:
-    return _whole("seed", seed, 0)
+    return require_whole("seed", seed, 0)
 
 
 def read_rename(rename: Any) -> Rename:
@@ -63,12 +64,6 @@ def require_known(rename: Rename, transpose: Transpose, names: Iterable[str]) ->
 def _asked(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=2, cutoff=0.5)
     return f"{name!r} (did you mean {' or '.join(near)}?)" if near else repr(name)
-
-
-def _whole(option: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InvalidInput(f"{option} is {_quoted(value)}: expected a whole number of at least {least}")
-    return int(value)
 
 
 def _are_names(values: Iterable[Any]) -> bool:
