@@ -253,6 +253,8 @@ def device_name(text: str) -> str:
     InvalidInput
         If it is not of the form cpu, cuda or cuda:N.
     """
+    if not isinstance(text, str):
+        raise InvalidInput(f"device is {text!r}: expected cpu, cuda or cuda:N")
     kind, colon, index = text.partition(":")
     if text == "cpu" or (kind == "cuda" and (index.isascii() and index.isdecimal() if colon else True)):
         return kind if not colon or int(index) == 0 else f"cuda:{int(index)}"

@@ -94,7 +94,7 @@ class CandidateFile:
 def require_backend(name: str) -> None:
     """Raise `InvalidInput` if no framework whose arrays a candidate may take has this name."""
     if name not in BACKENDS:
-        raise unknown("candidate backend", str(name), BACKENDS)
+        raise unknown("candidate backend", name, BACKENDS)
 
 
 def candidates_on(

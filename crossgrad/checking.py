@@ -13,7 +13,7 @@ from .networks.cases import Case
 from .networks.catalogue import Entry, build_case, find_entry
 from .networks.cost import require_affordable
 from .networks.dtypes import find_dtype
-from .networks.errors import InvalidInput
+from .networks.errors import InvalidInput, shortened
 from .networks.memory import require_memory
 from .networks.spec import Network
 from .pythons import as_pythons, told
@@ -126,9 +126,12 @@ def check(
         "batch": batch,
     }
     names = list(dict.fromkeys(find_dtype(dtype).name for dtype in dtypes))
-    wanted = None if backends is None else _sequence("backends", backends)
+    wanted = None if backends is None else _texts("backends", backends)
     mine = candidates_on(candidate_backend, candidates)
-    places = None if devices is None else _sequence("devices", devices)
+    places = None if devices is None else _texts("devices", devices)
+    remarks = _texts("notes", notes)
+    if progress is not None and not callable(progress):
+        raise InvalidInput(f"progress is {progress!r}: expected a function(engine, done, in_all)")
     traces = len(wanted or installed_backends()) + len(mine)
     with open_executor(wanted, places, mine, isolate, limits, pythons=as_pythons(pythons)) as executor:
         from .oracle import require_oracle  # heavy, like the numbers below: meanwhile engines start
@@ -136,7 +139,7 @@ def check(
         for name in names:
             require_oracle(oracle, name)
         cases = [_case(entry, dtype, options, traces, allow_large) for entry in entries for dtype in names]
-        return _report(cases, executor, oracle, notes, progress, started)
+        return _report(cases, executor, oracle, remarks, progress, started)
 
 
 def check_cases(
@@ -219,8 +222,16 @@ def _sequence(what: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str):
         return [value]
     if not isinstance(value, Sequence):
-        raise InvalidInput(f"{what} is {value!r}: expected a list of names")
+        raise InvalidInput(f"{what} is {shortened(repr(value))}: expected a list of names")
     return value
+
+
+def _texts(what: str, value: Any) -> Sequence[str]:
+    found = _sequence(what, value)
+    for text in found:
+        if not isinstance(text, str):
+            raise InvalidInput(f"{what} has {shortened(repr(text))} in it: expected some text")
+    return found
 
 
 def _case(entry: Entry, dtype: str, options: Mapping[str, Any], traces: int, allow_large: bool) -> Case:

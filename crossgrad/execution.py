@@ -258,6 +258,8 @@ def open_executor(
         raise InvalidInput(
             "engines of another Python need processes of their own: isolate=True, or no --no-isolate"
         )
+    if limits is not None and not isinstance(limits, Limits):
+        raise InvalidInput(f"limits is {limits!r}: expected crossgrad.Limits, as in Limits(running=10)")
     if limits is not None and not isolate:
         raise InvalidInput(f"{limits} is for engines in processes of their own: isolate=True")
     if not isolate:

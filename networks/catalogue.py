@@ -9,7 +9,7 @@ from .article import article_batch, article_parameters
 from .batches import Batch, as_batch, draw_batch, draw_pixels
 from .cases import Case
 from .digits import digits_batch
-from .errors import InvalidInput, unknown
+from .errors import InvalidInput, shortened, unknown
 from .mnist import mnist_batch
 from .parameters import Parameters, as_parameters, draw_parameters
 from .spec import Network, require_count
@@ -89,12 +89,16 @@ def find_entry(network: str | Path | Network, mnist: Path | None = None) -> Entr
     entry = _find(network)
     if mnist is None:
         return entry
+    if not isinstance(mnist, str | Path):
+        raise InvalidInput(f"mnist is {shortened(repr(mnist))}: expected the path of a folder")
     return replace(entry, name=f"{entry.name}+mnist", batch=partial(mnist_batch, Path(mnist)))
 
 
 def _find(network: str | Path | Network) -> Entry:
     if isinstance(network, Network):
         return Entry(str(network), network, "a network given as a record")
+    if not isinstance(network, str | Path):
+        raise unknown("network", network, [*CATALOGUE, "widths such as 784-100-10", "a .toml file"])
     text = str(network).strip()
     if text in CATALOGUE:
         return CATALOGUE[text]

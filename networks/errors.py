@@ -16,7 +16,7 @@ class InvalidInput(ValueError):
     """Something that the user gave cannot be used as it is."""
 
 
-def unknown(kind: str, got: str, known: Iterable[str]) -> InvalidInput:
+def unknown(kind: str, got: object, known: Iterable[str]) -> InvalidInput:
     """The error for a name that is in no table: the nearest names first, then all.
 
     Parameters
@@ -24,11 +24,13 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> InvalidInput:
     kind
         What the name should have named, for example ``"activation"``.
     got
-        The name as the user wrote it.
+        The name as the user wrote it, or what else was given in its place.
     known
         Every name that would have been accepted.
     """
     names = list(known)
+    if not isinstance(got, str):
+        return InvalidInput(f"{kind} is {shortened(repr(got))}: expected a name, one of {', '.join(names)}")
     near = get_close_matches(got.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return InvalidInput(f"unknown {kind} {shortened(repr(got))}: {hint}known are {', '.join(names)}")

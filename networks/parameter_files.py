@@ -17,7 +17,7 @@ import numpy as np
 from .dtypes import Array, find_dtype
 from .errors import InvalidInput, shortened
 from .files import read_whole
-from .parameters import Parameters, by_name, check_parameters, from_names
+from .parameters import Parameters, as_parameters, by_name, check_parameters, from_names
 from .pickles import refuse_pickle, refuse_pickled
 from .spec import Network
 
@@ -32,10 +32,10 @@ def save_parameters(path: str | Path, parameters: Parameters) -> None:
     Raises
     ------
     InvalidInput
-        If safetensors is not installed, or the file cannot be written.
+        If safetensors is not installed, these are no parameters, or the file cannot be written.
     """
+    tensors = by_name(as_parameters(parameters))
     library = _library()
-    tensors = by_name(parameters)
     plain = {name: np.ascontiguousarray(_without_bfloat16(array)) for name, array in tensors.items()}
     try:
         library.numpy.save_file(plain, str(path))
@@ -53,6 +53,8 @@ def load_parameters(path: str | Path, network: Network) -> Parameters:
         code, missing, larger than these parameters can be, truncated,
         corrupted, names a tensor twice, or its tensors do not fit (each field listed).
     """
+    if not isinstance(network, Network):
+        raise InvalidInput(f"network is {shortened(repr(network))}: expected a crossgrad.Network")
     refuse_pickle(path)
     library = _library()
     limit = 8 * network.parameter_count + HEADER_LIMIT

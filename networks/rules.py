@@ -48,5 +48,5 @@ LOSSES: dict[str, Loss] = {
 def require_rule(kind: str, name: object, rules: Mapping[str, object]) -> str:
     """Return `name` if `rules` knows it; raise `InvalidInput` with the nearest names if not."""
     if not isinstance(name, str) or name not in rules:
-        raise unknown(kind, str(name), rules)
+        raise unknown(kind, name, rules)
     return name

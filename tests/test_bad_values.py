@@ -61,6 +61,26 @@ def test_value_that_is_not_finite_is_named(field: str, index: tuple[int, ...], v
     assert f"{field}: expected finite numbers, got {value} at [{place}]" in str(caught.value)
 
 
+def test_a_note_may_stand_alone() -> None:
+    assert "abc" in checked(notes="abc").notes
+
+
+@table(
+    {
+        "network": (lambda: crossgrad.check([3]), "network is 3: expected a name, one of article,"),
+        "saved": (lambda: crossgrad.save_parameters("p.safetensors", 3), "params is a int: expected a list"),
+        "network-to-load": (lambda: crossgrad.load_parameters("p.safetensors", 3), "network is 3: expected"),
+        "limit": (lambda: crossgrad.Limits(running="3"), "timeout '3': expected a number of seconds"),
+        "memory": (lambda: crossgrad.Limits(memory=1.5), "memory limit 1.5: expected a whole number"),
+        "device": (lambda: crossgrad.loss(len, "torch", device=0), "device is 0: expected cpu, cuda"),
+    }
+)
+def test_other_types_are_refused(given: Any, said: tuple[str, ...]) -> None:
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        given()
+    assert said[0] in str(caught.value)
+
+
 def test_parameters_that_do_not_fit_are_listed_field_by_field() -> None:
     with pytest.raises(crossgrad.InvalidInput) as caught:
         checked(params=[(np.ones((2, 3)), np.ones((3, 1))), (np.ones((1, 3)), None)])
@@ -114,11 +134,20 @@ def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -
         "rate-as-text": ({"learning_rate": "0.1"}, "learning rate '0.1': expected a finite number"),
         "rate-as-truth": ({"learning_rate": True}, "learning rate True: expected a finite number"),
         "rate-as-list": ({"learning_rate": [0.1]}, "learning rate [0.1]: expected a finite number"),
-        "loss-as-number": ({"loss": 3}, "unknown loss '3'"),
+        "loss-as-number": ({"loss": 3}, "loss is 3: expected a name, one of mse,"),
         "seed-as-fraction": ({"seed": 1.5}, "seed is 1.5: expected a whole number"),
         "seed-as-truth": ({"seed": np.True_}, "seed is np.True_: expected a whole number"),
         "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
         "no-backend": ({"backends": []}, "no backend given"),
+        "loss-as-list": ({"loss": ["mse"]}, "loss is ['mse']: expected a name"),
+        "oracle": ({"oracle": None}, "oracle is None: expected a name, one of auto"),
+        "backend": ({"backends": [None]}, "backends has None in it: expected some text"),
+        "device": ({"devices": [0]}, "devices has 0 in it: expected some text"),
+        "mnist": ({"mnist": 3, "batch": None}, "mnist is 3: expected the path of a folder"),
+        "notes": ({"notes": 3}, "notes is 3: expected a list"),
+        "note": ({"notes": ["a", 3]}, "notes has 3 in it: expected some text"),
+        "progress": ({"progress": True}, "progress is True: expected a function"),
+        "limits": ({"limits": 3, "isolate": True}, "limits is 3: expected crossgrad.Limits"),
         "limits-of-no-process": (
             {"limits": crossgrad.Limits(running=3)},
             "processes of their own: isolate=True",

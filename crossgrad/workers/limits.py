@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 from math import isfinite
+from numbers import Real
 from typing import Self
 
 from ..networks.errors import InvalidInput
+from ..networks.whole import whole
 
 IMPORT, COMPILE, RUN = "import", "compile", "run"
 
@@ -43,11 +45,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         for seconds in (self.importing, self.compiling, self.running):
-            if not (seconds > 0 and isfinite(seconds)):
+            if not (isinstance(seconds, Real) and seconds > 0 and isfinite(seconds)):
                 raise InvalidInput(f"timeout {seconds!r}: expected a number of seconds above 0")
-        for size in (self.memory, self.device_memory):
-            if size is not None and size <= 0:
-                raise InvalidInput(f"memory limit {size!r}: expected a number of bytes above 0")
+        for name in ("memory", "device_memory"):
+            size = getattr(self, name)
+            limit = None if size is None else whole(size) or 0
+            if limit is not None and limit <= 0:
+                raise InvalidInput(f"memory limit {size!r}: expected a whole number of bytes above 0")
+            object.__setattr__(self, name, limit)
 
     def with_timeout(self, seconds: float | None) -> Self:
         """These limits, with one time for all phases if `seconds` is given."""
