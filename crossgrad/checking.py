@@ -39,7 +39,7 @@ def check(
     seed: int = 0,
     backends: Sequence[str] | None = None,
     devices: Sequence[str] | None = None,
-    dtypes: Sequence[str] = DEFAULT_DTYPES,
+    dtypes: Sequence[Any] = DEFAULT_DTYPES,
     candidates: Mapping[str, Candidate | CandidateFile] | None = None,
     candidate_backend: str | None = None,
     oracle: str = "auto",
@@ -70,7 +70,7 @@ def check(
     devices
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``. Default: all that each engine sees.
     dtypes
-        Of ``float16 bfloat16 tf32 float32 float64``.
+        Of ``float16 bfloat16 tf32 float32 float64``, by name or as NumPy, torch or JAX have them.
     candidates
         Functions ``fn(params, x, y) -> (loss, grads)`` on NumPy arrays, compared
         like engines on loss, dW and db, under the names given; or files that hold them,
@@ -113,7 +113,7 @@ def check(
     """
     started = time.perf_counter()
     networks = [network] if isinstance(network, str | Path | Network) else list(_sequence("network", network))
-    dtypes = _sequence("dtypes", dtypes)
+    dtypes = _sequence("dtypes", dtypes if isinstance(dtypes, Sequence) else [dtypes])
     entries = list(dict.fromkeys(find_entry(item, mnist) for item in networks))
     if not entries or not dtypes:
         raise InvalidInput("nothing to check: name at least one network and one dtype")

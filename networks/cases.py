@@ -40,6 +40,7 @@ class Case:
     dtype: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", find_dtype(self.dtype).name)
         require_rule("loss", self.loss, LOSSES)
         object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate, self.format))
         check_parameters(self.network, self.parameters)

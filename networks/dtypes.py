@@ -103,9 +103,27 @@ DTYPES: dict[str, DType] = {
 }
 
 
-def find_dtype(name: str) -> DType:
-    """Return the format called `name`; raise `InvalidInput` with the nearest names if there is none."""
-    try:
-        return DTYPES[name]
-    except (KeyError, TypeError):
-        raise unknown("dtype", str(name), DTYPES) from None
+def find_dtype(dtype: object) -> DType:
+    """Return the format of a name, or of a library's own dtype.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, with the nearest names.
+    """
+    name = dtype_name(dtype)
+    if not isinstance(name, str) or name not in DTYPES:
+        raise unknown("dtype", name, DTYPES)
+    return DTYPES[name]
+
+
+def dtype_name(dtype: object) -> Any:
+    """``float32`` of ``np.float32``, ``np.dtype("float32")``, ``jnp.float32`` and ``torch.float32``.
+
+    All else is returned as it is.
+    """
+    if isinstance(dtype, np.dtype):
+        return dtype.name
+    if isinstance(dtype, type):
+        return dtype.__name__
+    return str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype

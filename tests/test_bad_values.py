@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.networks.dtypes import find_dtype
 from crossgrad.networks.spec import LARGEST_COUNT
 
 from .conftest import table
@@ -39,6 +40,15 @@ def test_whole_numbers_of_numpy_are_taken(number: Any) -> None:
     assert report.ok
     assert report.to_json()
     assert [(case.batch_size, case.seed) for case in report.cases] == [(200, 3)]
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax.numpy", "ml_dtypes"])
+def test_dtypes_of_libraries_are_taken(library: str) -> None:
+    name = "bfloat16" if library == "ml_dtypes" else "float32"
+    dtype = getattr(pytest.importorskip(library), name)
+    assert [case.dtype for case in checked(dtypes=[dtype]).cases] == [name]
+    assert [case.dtype for case in checked(dtypes=dtype).cases] == [name]
+    assert find_dtype(dtype) is find_dtype(np.dtype(name) if library == "numpy" else name)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
@@ -137,6 +147,8 @@ def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -
         "loss-as-number": ({"loss": 3}, "loss is 3: expected a name, one of mse,"),
         "seed-as-fraction": ({"seed": 1.5}, "seed is 1.5: expected a whole number"),
         "seed-as-truth": ({"seed": np.True_}, "seed is np.True_: expected a whole number"),
+        "dtype-as-number": ({"dtypes": [32]}, "dtype is 32: expected a name, one of float16"),
+        "dtype-of-integers": ({"dtypes": [np.int32]}, "unknown dtype 'int32': did you mean tf32"),
         "no-dtype": ({"dtypes": []}, "name at least one network and one dtype"),
         "no-backend": ({"backends": []}, "no backend given"),
         "loss-as-list": ({"loss": ["mse"]}, "loss is ['mse']: expected a name"),

@@ -49,6 +49,11 @@ def test_whole_numbers_of_numpy_are_taken(argnums: Any) -> None:
     assert report.to_json()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32")], ids=repr)
+def test_a_dtype_of_numpy_is_taken(dtype: Any) -> None:
+    assert compared(dtype=dtype, repeats=2).dtype == "float32"
+
+
 def test_a_name_alone_is_no_set_of_its_parts() -> None:
     """'kernel' is in 'kernel/deep', as text."""
     with pytest.raises(crossgrad.InvalidInput, match=r"kernel has shape \(1, 5\), expected \(5, 1\)"):
@@ -98,7 +103,7 @@ def test_a_name_alone_is_no_set_of_its_parts() -> None:
         pytest.param({"args": 3}, "args is a int: expected a tuple", id="args-number"),
         pytest.param({"argnums": 1.0}, "argnums 1.0: expected the number of an argument", id="argnums"),
         pytest.param({"dtype": "tf32"}, "no format of arrays: switch it on in the function", id="tf32"),
-        pytest.param({"dtype": np.float32}, "expected a name, one of float16", id="dtype-class"),
+        pytest.param({"dtype": 32}, "dtype is 32: expected a name, one of float16", id="dtype-number"),
         pytest.param({"dtype": "float31"}, "unknown dtype 'float31': did you mean float", id="dtype-typo"),
     ],
 )

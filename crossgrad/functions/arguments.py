@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.dtypes import DTYPES, Array, DType
+from ..networks.dtypes import DTYPES, Array, DType, dtype_name
 from ..networks.errors import InvalidInput, shortened, unknown
 from ..networks.whole import whole
 from ..words import listed
@@ -185,16 +185,14 @@ def _require_tuple(args: Any) -> None:
     )
 
 
-def _format(name: Any) -> DType:
-    known = ", ".join(FORMATS)
-    if not isinstance(name, str):
-        raise InvalidInput(f"dtype is {shortened(repr(name))}: expected a name, one of {known}")
+def _format(dtype: Any) -> DType:
+    name, known = dtype_name(dtype), ", ".join(FORMATS)
     if name == "tf32":
         raise InvalidInput(
             "dtype 'tf32' is a way of multiplying float32 on CUDA, and no format of arrays: switch it on in "
             f"the function, or give one of {known}"
         )
-    if name not in FORMATS:
+    if not isinstance(name, str) or name not in FORMATS:
         raise unknown("dtype", name, FORMATS)
     return FORMATS[name]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..networks.dtypes import Array, find_dtype
+from ..networks.dtypes import Array, dtype_name, find_dtype
 from ..networks.errors import InvalidInput, unknown
 from ..networks.parameters import (
     Parameters,
@@ -25,7 +25,7 @@ def in_dtype(network: Network, parameters: Sequence[Any], dtype: object) -> tupl
     Parameters
     ----------
     dtype
-        A name, or a library's own dtype, whose text ends in its name; None for the parameters' own.
+        A name, or a library's own dtype; None for the parameters' own.
 
     Raises
     ------
@@ -56,11 +56,10 @@ def _own_dtype(named: dict[str, Array]) -> str:
 
 
 def _name(dtype: object) -> str:
-    text = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
-    name = text.rpartition(".")[2]
+    name = dtype_name(dtype)
     if name not in TAKEN:
-        raise unknown("dtype", text, TAKEN)
-    return name
+        raise unknown("dtype", name, TAKEN)
+    return str(name)
 
 
 def _rounded(array: Array, name: str) -> Array:
