@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def check(
-    network: str | Path | Network | Sequence[str | Path | Network] = ("article", "digits"),
+    network: str | Path | Network | Sequence[str | Path | Network] | None = None,
     *,
     params: Sequence[Any] | None = None,
     batch: tuple[Any, Any] | None = None,
@@ -57,6 +58,7 @@ def check(
     ----------
     network
         A catalogue name, widths such as ``"784-30-10"``, a ``.toml`` file, a `Network`, or several.
+        Default: article and digits; with `mnist`, mnist-shape.
     params
         Parameters to use: a list of pairs ``(W (O, I), b (O,))``, b None without bias. Default: drawn.
     batch
@@ -112,6 +114,12 @@ def check(
     'agree'
     """
     started = time.perf_counter()
+    remarks = [*_texts("notes", notes)]
+    if network is None:
+        network, more = default_networks(mnist)
+        remarks += more
+    if mnist is not None and batch is not None:
+        raise InvalidInput(f"mnist {shortened(mnist)} and batch are both data: leave one out")
     networks = [network] if isinstance(network, str | Path | Network) else list(_sequence("network", network))
     dtypes = _sequence("dtypes", dtypes if isinstance(dtypes, Sequence) else [dtypes])
     entries = list(dict.fromkeys(find_entry(item, mnist) for item in networks))
@@ -129,7 +137,6 @@ def check(
     wanted = None if backends is None else _texts("backends", backends)
     mine = candidates_on(candidate_backend, candidates)
     places = None if devices is None else _texts("devices", devices)
-    remarks = _texts("notes", notes)
     if progress is not None and not callable(progress):
         raise InvalidInput(f"progress is {progress!r}: expected a function(engine, done, in_all)")
     traces = len(wanted or installed_backends()) + len(mine)
@@ -140,6 +147,15 @@ def check(
             require_oracle(oracle, name)
         cases = [_case(entry, dtype, options, traces, allow_large) for entry in entries for dtype in names]
         return _report(cases, executor, oracle, remarks, progress, started)
+
+
+def default_networks(mnist: Path | None) -> tuple[list[str], tuple[str, ...]]:
+    """The networks of a check that names none, and a note if one of them is left out."""
+    if mnist is not None:
+        return ["mnist-shape"], ()
+    if find_spec("sklearn") is None:
+        return ["article"], ('digits left out: its data come with pip install "crossgrad[digits]"',)
+    return ["article", "digits"], ()
 
 
 def check_cases(

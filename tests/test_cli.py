@@ -264,6 +264,24 @@ def test_the_short_option_for_help(command: str, capsys) -> None:
     assert "Usage: crossgrad" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("here", [False, True], ids=["command", "python"])
+def test_digits_are_left_out_where_their_data_are_missing(
+    here: bool, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import crossgrad as package
+    from crossgrad import checking
+
+    monkeypatch.setattr(checking, "find_spec", lambda name: None)
+    if here:
+        found = str(package.check(backends=["numpy"], dtypes=["float32"], notes="mine"))
+        assert found.startswith("note: mine\n")
+    else:
+        assert run(["check", "-b", "numpy", "--dtype", "float32"]) == 0
+        found = capsys.readouterr().out
+    assert found.count("digits left out: its data come with") == 1
+    assert "1 case, 1 engine" in found
+
+
 def test_params_file_is_used(tmp_path: Path, capsys) -> None:
     import crossgrad as package
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import crossgrad
 from crossgrad import InvalidInput, Network
 from crossgrad.cli.app import run
 from crossgrad.networks.mnist import IMAGES, LABELS, mnist_batch, read_idx
@@ -199,6 +200,17 @@ def test_check_runs_on_the_files(
     assert case["name"] == f"{(network or ['mnist-shape'])[0]}+mnist"
     assert case["verdict"] == "agree"
     assert case["batch_size"] == 32
+
+
+@pytest.mark.parametrize("path", [str, Path])
+def test_python_runs_the_same_network_on_the_files(folder: Path, path: Callable[[Path], Any]) -> None:
+    report = crossgrad.check(mnist=path(folder), backends=["numpy"], dtypes=["float32"])
+    assert [(case.name, case.verdict) for case in report.cases] == [("mnist-shape+mnist", "agree")]
+
+
+def test_two_kinds_of_data_are_refused(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="and batch are both data: leave one out"):
+        crossgrad.check("mnist-shape", mnist=folder, batch=(np.ones((1, 784)), np.ones((1, 10))))
 
 
 def test_pixels_of_the_files_are_those_that_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,8 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[NETWORK]...",
-            help="Catalogue name, widths such as 784-100-10, or a .toml file. Default: article digits.",
+            help="Catalogue name, widths such as 784-100-10, or a .toml file. "
+            "Default: article digits; with --mnist, mnist-shape.",
             show_default=False,
         ),
     ] = None,
@@ -57,14 +58,13 @@ def check(
     ] = False,
 ) -> None:
     """Run networks on every engine and compare every quantity, forward and backward."""
-    from ..checking import DEFAULT_DTYPES, check_cases
+    from ..checking import DEFAULT_DTYPES, check_cases, default_networks
     from ..checking import check as run_check
     from ..engines import wanted_backends
     from ..pythons import parse_pythons
     from .inputs import (
         candidates_from,
         cases_from,
-        default_networks,
         files_read,
         limits_where,
         parameters_from,

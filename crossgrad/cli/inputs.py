@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,6 @@ SHARE_OF_MEMORY = 0.9
 
 LEAST_MEMORY = 2**29
 """Bytes that it may always try to take: a framework's import needs as much."""
-
-
-def default_networks(mnist: Path | None) -> tuple[list[str], tuple[str, ...]]:
-    """The networks of a check that names none, and a note if one of them is left out."""
-    if mnist is not None:
-        return ["mnist-shape"], ()
-    if find_spec("sklearn") is None:
-        return ["article"], ('digits left out: its data come with pip install "crossgrad[digits]"',)
-    return ["article", "digits"], ()
 
 
 def parameters_from(
