@@ -16,7 +16,7 @@ import os
 from collections.abc import Generator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -121,6 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crossgrad-dtype",
         action="append",
+        type=_dtype,
         metavar="NAME",
         help="Run tests of gradients in this dtype; repeatable. Default: the marker's, or as arguments are.",
     )
@@ -142,10 +143,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes the fixture is run in each dtype."""
     if "crossgrad" in metafunc.fixturenames:
-        dtypes = metafunc.config.getoption("--crossgrad-dtype") or _marked(metafunc.definition, "dtypes")
-        if dtypes:
-            names = [dtypes] if isinstance(dtypes, str) else list(dtypes)
-            _require_known(names)
+        names = metafunc.config.getoption("--crossgrad-dtype") or _dtypes_of(metafunc.definition)
+        if names:
             metafunc.parametrize("crossgrad", names, ids=names, indirect=True)
 
 
@@ -154,7 +153,7 @@ def crossgrad(request: pytest.FixtureRequest) -> Checker:
     """Compare gradients; see `crossgrad.pytest_plugin.Checker`."""
     seed = request.config.getoption("--crossgrad-seed")
     if seed is None:
-        seed = _marked(request.node, "seed") or 0
+        seed = _seed_of(request.node)
     kept = request.node.stash.setdefault(KEPT, [])
     return Checker(_typed_here(request), getattr(request, "param", None), seed, kept)
 
@@ -203,10 +202,36 @@ def _marked(node: Any, name: str) -> Any:
         return None
     unknown = [*map(repr, marker.args), *(key for key in marker.kwargs if key not in ("dtypes", "seed"))]
     if unknown:
-        pytest.fail(
-            f"{node.nodeid}: marker gradients(dtypes=None, seed=None): not {unknown[0]}", pytrace=False
-        )
+        _refuse(node, f"not {unknown[0]}")
     return marker.kwargs.get(name)
+
+
+def _dtypes_of(node: Any) -> list[str]:
+    """The dtypes of a test's marker, by name; its collection fails if one is unknown."""
+    given = _marked(node, "dtypes")
+    if given is None:
+        return []
+    from .functions.arguments import find_format
+    from .networks.errors import InvalidInput
+
+    try:
+        return [find_format(dtype).name for dtype in (given if isinstance(given, list | tuple) else [given])]
+    except InvalidInput as error:
+        _refuse(node, str(error))
+
+
+def _seed_of(node: Any) -> int:
+    from .functions.options import read_seed
+    from .networks.errors import InvalidInput
+
+    try:
+        return read_seed(_marked(node, "seed") or 0)
+    except InvalidInput as error:
+        _refuse(node, str(error))
+
+
+def _refuse(node: Any, what: str) -> NoReturn:
+    pytest.fail(f"{node.nodeid}: marker gradients(dtypes=None, seed=None): {what}", pytrace=False)
 
 
 def _seed(text: str) -> int:
@@ -215,13 +240,11 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _require_known(names: Sequence[str]) -> None:
-    """Refuse an unknown dtype before a test is run in it, and perhaps compares nothing."""
-    from .networks.dtypes import find_dtype
+def _dtype(text: str) -> str:
+    from .functions.arguments import find_format
     from .networks.errors import InvalidInput
 
     try:
-        for name in names:
-            find_dtype(name)
+        return find_format(text).name
     except InvalidInput as error:
-        raise pytest.UsageError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -121,12 +121,19 @@ def test_draws_of_a_test_differ_and_come_again(pytester: pytest.Pytester) -> Non
     ("marker", "options", "said"),
     [
         ('dtype="float32"', [], "*marker gradients(dtypes=None, seed=None): not dtype*"),
-        ('dtypes=["float31"]', [], "*float31*float32*"),
+        ('dtypes=["float31"]', [], "*test_nothing: marker gradients(*float31*did you mean float32*"),
+        ('dtypes=["tf32"]', [], "*test_nothing: marker gradients(*'tf32' is a way of multiplying*"),
+        ("dtypes=3", [], "*test_nothing: marker gradients(*dtype is 3: expected a name, one of float16*"),
+        ('seed="a"', [], "*test_nothing: marker gradients(*seed is 'a': expected a whole number*"),
         ("", ["--crossgrad-seed", "-1"], "*'-1': expected a whole number of at least 0*"),
-        ("", ["--crossgrad-dtype", "float31"], "*float31*float32*"),
+        ("", ["--crossgrad-dtype", "float31"], "*error: argument --crossgrad-dtype: *float31*float32*"),
+        ("", ["--crossgrad-dtype", "tf32"], "*error: argument --crossgrad-dtype: *'tf32' is a way of*"),
         ("", ["--crossgrad-report", "nowhere/r.json"], "*--crossgrad-report nowhere*there is no folder*"),
     ],
-    ids=["keyword", "dtype", "seed-option", "dtype-option", "report"],
+    ids=[
+        *("keyword", "dtype", "tf32", "dtype-number", "seed"),
+        *("seed-option", "dtype-option", "tf32-option", "report"),
+    ],
 )
 def test_wrong_words_are_refused_before_a_test_runs(
     marker: str, options: list[str], said: str, pytester: pytest.Pytester
@@ -143,7 +150,24 @@ def test_wrong_words_are_refused_before_a_test_runs(
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
     assert result.ret != 0
     assert "passed" not in result.stdout.str()
+    assert "pytest_plugin.py" not in result.stdout.str() + result.stderr.str()  # no traceback of ours
     assert any(fnmatch(line, said) for line in [*result.outlines, *result.errlines])
+
+
+def test_dtypes_of_numpy_are_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import numpy as np
+        import pytest
+
+        @pytest.mark.gradients(dtypes=[np.float32, "float64"], seed=np.int64(3))
+        def test_drawn(crossgrad):
+            assert crossgrad.dtype in ("float32", "float64")
+            assert crossgrad.seed == 3
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-v")
+    result.stdout.fnmatch_lines(["*test_drawn?float32? PASSED*", "*test_drawn?float64? PASSED*"])
 
 
 def test_the_command_can_be_typed_where_pytest_was(

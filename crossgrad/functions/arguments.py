@@ -131,7 +131,7 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
             elif n in numbers:
                 raise _no_array(place_of((n, path)), leaf)
     if dtype is not None:
-        storage = _format(dtype).storage
+        storage = find_format(dtype).storage
         with np.errstate(over="ignore"):
             values = {k: value.astype(storage) if is_float(value) else value for k, value in values.items()}
     arguments = Arguments(trees, values, numbers, whole(argnums) is not None)
@@ -185,7 +185,8 @@ def _require_tuple(args: Any) -> None:
     )
 
 
-def _format(dtype: Any) -> DType:
+def find_format(dtype: Any) -> DType:
+    """The format of arrays that a name, or a library's own dtype, stands for; or an `InvalidInput`."""
     name, known = dtype_name(dtype), ", ".join(FORMATS)
     if name == "tf32":
         raise InvalidInput(
