@@ -4,12 +4,15 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import isfunction
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 from . import escape
 from .networks.errors import InvalidInput, unknown
 from .networks.files import is_there
+from .words import listed
 
 Candidate = Callable[..., Any]
 """``fn(params, x, y) -> (loss, grads)`` on a framework's arrays; params and grads are lists of ``(W, b)``."""
@@ -87,8 +90,16 @@ class CandidateFile:
         spec.loader.exec_module(module)
         found = getattr(module, self.function, None)
         if not callable(found):
-            raise ImportError(f"{self.file} has no function {self.function}")
+            raise ImportError(f"{self.file} has no function {self.function}: {self._others(module)}")
         return found  # type: ignore[no-any-return]
+
+    def _others(self, module: ModuleType) -> str:
+        """The functions that there are in place of the one asked for, and how to ask for one."""
+        made = [f for f in vars(module).values() if isfunction(f) and f.__module__ == module.__name__]
+        names = [f.__name__ for f in made if f.__name__.isidentifier()]
+        if not names:
+            return "it defines none"
+        return f"it has {listed(names)}; name one, as in --candidate {self.file.name}:{names[0]}"
 
 
 def require_backend(name: str) -> None:

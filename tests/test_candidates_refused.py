@@ -222,6 +222,25 @@ def test_a_file_that_cannot_be_loaded_is_told_in_its_own_words(isolate: bool, tm
     assert report.cases[0].problems[0] == "mine:candidate@cpu: SyntaxError: expected ':' (mine.py, line 1)"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("x = 3\n", "mine.py has no function gradients: it defines none"),
+        ("from functools import reduce, wraps\n", "it defines none"),
+        ("def grad(): pass\n", "it has grad; name one, as in --candidate mine.py:grad"),
+        ("gradients = 3\ndef a(): pass\ndef b(): pass\n", "it has a and b; name one, as in"),
+        ("".join(f"def f{n}(): pass\n" for n in range(8)), "it has f0, f1, f2, f3 and 4 more; name one"),
+    ],
+    ids=["none", "not-its-own", "one", "two", "many"],
+)
+def test_a_file_without_the_function_says_which_it_has(content: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(content)
+    candidate = {"mine": CandidateFile("mine", file)}
+    report = crossgrad.check("3-2", backends=["numpy"], candidates=candidate)
+    assert said in report.cases[0].problems[0]
+
+
 @pytest.mark.parametrize("given", [len, [len], {"": len}, {3: len}], ids=["bare", "list", "empty", "number"])
 def test_candidates_come_by_name(given: Any) -> None:
     with pytest.raises(InvalidInput, match=r'as in \{"mine": gradients\}|expected some text'):
