@@ -190,9 +190,9 @@ def _cells(row: Row) -> list[Text]:
 
 
 def _first_problem(report: Report) -> str:
-    return next(
-        (f"{case.title}: {case.problems[0]}" for case in report.cases if case.problems), "nothing ran"
-    )
+    found = [f"{case.title}: {problem}" for case in report.cases for problem in case.problems]
+    more = f", and {len(found) - 1:,} more" * (len(found) > 1)
+    return f"{found[0]}{more}" if found else "nothing ran"
 
 
 def _pair(comparison: Comparison) -> str:

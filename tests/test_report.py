@@ -87,6 +87,20 @@ def test_a_candidate_that_raises_costs_its_own_row(valid_report) -> None:
         report.raise_if_disagree()
 
 
+@pytest.mark.parametrize(("dtypes", "more"), [(1, ""), (2, ", and 3 more")], ids=["one", "four"])
+def test_the_closing_line_counts_what_it_leaves_out(dtypes: int, more: str) -> None:
+    def broken(params, x, y):
+        raise RuntimeError("no gradient today")
+
+    candidates = {"mine": broken} | ({} if dtypes == 1 else {"other": broken})
+    report = crossgrad.check(
+        "3-2", backends=["numpy"], dtypes=["float32", "float64"][:dtypes], candidates=candidates
+    )
+    closing = str(report).splitlines()[-1]
+    assert "FAILED: 3-2 float32: mine:candidate@cpu: RuntimeError: no gradient today" in closing
+    assert closing.partition(" [")[0].endswith(f"in broken){more}")
+
+
 def test_comparing_nothing_is_no_pass(valid_report) -> None:
     report = crossgrad.check("3-2", backends=["numpy"], dtypes=["float64"], oracle="none")
     assert report.comparisons == ()
