@@ -129,7 +129,11 @@ def test_interrupt_ends_with_130(capsys, monkeypatch: pytest.MonkeyPatch) -> Non
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
-@pytest.mark.parametrize("command", [QUICK, ["trace", "deep", "-b", "numpy"], ["doctor"]], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [QUICK, ["trace", "deep", "-b", "numpy"], ["doctor"], ["--help"], ["bench", "-h"], []],
+    ids=lambda c: c[0] if c else "none",
+)
 def test_a_reader_that_has_gone_is_no_disagreement(command: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)

@@ -64,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         error("interrupted")
         return exits.INTERRUPTED
     except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # met by Typer's own output, as of --help
+            return exits.PIPE_CLOSED
         code = leaving.code
         return code if isinstance(code, int) else exits.OK if code is None else exits.BAD_INPUT
     except Exception as problem:
