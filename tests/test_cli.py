@@ -106,6 +106,28 @@ def test_exit_codes(arguments: list[str], code: int, capsys) -> None:
     assert code == 0 or written.out + written.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("trace", "missing argument 'NETWORK' (crossgrad trace -h shows what it takes)"),
+        ("merge part1", "missing option '-o' / '--output' (crossgrad merge -h shows what it takes)"),
+        ("chekc", "no such command 'chekc': did you mean 'check'? (crossgrad -h shows what it takes)"),
+        ("-x", "no such option -x (crossgrad -h shows what it takes)"),
+        ("check --bakcend numpy", "no such option --bakcend: did you mean --backend? (crossgrad check -h"),
+        ("bench --compare before", "--compare needs A B (crossgrad bench -h shows what it takes)"),
+        ("check 3-2 --format", "--format needs a value (crossgrad check -h shows what it takes)"),
+        ("check --quiet=yes", "option '--quiet' does not take a value (crossgrad check -h"),
+        ("trace 3-2 4-2", "unexpected argument 4-2 (crossgrad trace -h shows what it takes)"),
+    ],
+)
+def test_words_that_are_not_understood(arguments: str, said: str, capsys) -> None:
+    assert run(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
 def test_an_engine_that_was_asked_for_and_is_missing(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     from crossgrad.backends import registry
 

@@ -155,8 +155,8 @@ def test_hostile_file_name_is_shown_harmless(
         (["check", "\x1b[2J\nall agree"], "unknown network"),
         (["check", "2-1", "--format", "\x1b[2J"], "--format"),
         (["check", "2-1", "--seed", "\x1b[2J"], "--seed"),
-        (["check", "2-1", "--\x1b[2J"], "No such option"),
-        (["\x1b[2J\u202e"], "No such command"),
+        (["check", "2-1", "--\x1b[2J"], "no such option"),
+        (["\x1b[2J\u202e"], "no such command"),
     ],
     ids=["toml", "loss", "params", "mnist", "network", "choice", "number", "option", "command"],
 )

@@ -11,7 +11,7 @@ from ..networks.errors import InvalidInput
 from . import exits
 from .bench import bench
 from .check import check
-from .command import Command
+from .command import Command, Group
 from .doctor import doctor
 from .merge import merge
 from .new_candidate import new_candidate
@@ -24,6 +24,7 @@ from .sweep import sweep
 from .trace import trace
 
 app = typer.Typer(
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     name="crossgrad",
     help="Are these gradients right, and if not, which one is wrong, where, and why?",

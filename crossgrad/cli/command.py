@@ -1,15 +1,16 @@
-"""A subcommand whose usage errors are as crossgrad's own: the value, what was expected, nothing dropped.
+"""Commands whose usage errors are as crossgrad's own: the value, what was expected, nothing dropped.
 
-And which says that it was interrupted.
+And which say that they were interrupted.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from ..networks.errors import InvalidInput, shortened
 from . import exits
@@ -22,6 +23,17 @@ EXPECTED = (
 )
 """What pydantic, which reads the values for Typer, says; and how it is said here."""
 
+HINTS = (
+    (r"^No such option: ", "no such option "),
+    (r"^Got unexpected extra arguments?(?:\(s\))? \((.*)\)$", r"unexpected argument \1"),
+    (r" \(Possible options: (.*)\)$", r": did you mean \1?"),
+    (r"\. Did you mean (.*)\?$", r": did you mean \1?"),
+    (r"\.$", ""),
+)
+"""The same of Click, which reads the words."""
+
+UsageError: Any = typer.BadParameter.__base__
+"""Click's, of which newer versions of Typer have a copy of their own."""
 
 REPEATED = {"--backend", "--candidate", "--device", "--dtype", "--loss"}
 """What some commands take several of. Of all others the last counts, as in other programs."""
@@ -31,15 +43,16 @@ class Command(TyperCommand):
     """Names the value that cannot be read, and refuses several where one is taken."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        _require_once(order)
-        try:
-            return super().parse_args(ctx, args)
-        except typer.BadParameter as problem:
-            value = given.get(getattr(problem.param, "name", None) or "")
-            if value is None:
-                raise
-            raise InvalidInput(_told(problem, value)) from None
+        with _plainly(ctx):
+            given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            _require_once(order)
+            try:
+                return super().parse_args(ctx, args)
+            except typer.BadParameter as problem:
+                value = given.get(getattr(problem.param, "name", None) or "")
+                if value is None:
+                    raise
+                raise InvalidInput(_told(problem, value)) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,6 +60,43 @@ class Command(TyperCommand):
         except KeyboardInterrupt:  # which Typer would end with the code alone
             error("interrupted")
             raise typer.Exit(exits.INTERRUPTED) from None
+
+
+class Group(TyperGroup):
+    """Refuses what is no command, or no option of all of them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:  # which shows the help
+            return super().parse_args(ctx, args)
+        with _plainly(ctx):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with _plainly(ctx):
+            return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _plainly(ctx: Any) -> Iterator[None]:
+    """Raise Click's usage errors, which Typer would draw a box around, as `InvalidInput`."""
+    try:
+        yield
+    except UsageError as problem:
+        message = _lacking(problem, ctx) or problem.format_message()
+        for pattern, words in HINTS:
+            message = re.sub(pattern, words, message)
+        raise InvalidInput(
+            f"{message[:1].lower()}{message[1:]} ({ctx.command_path} -h shows what it takes)"
+        ) from None
+
+
+def _lacking(problem: Any, ctx: Any) -> str | None:
+    """What an option without its value lacks: Click only says how many there are to be."""
+    option = getattr(problem, "option_name", None)
+    param = next((param for param in ctx.command.params if option in param.opts), None)
+    if param is None or "requires" not in problem.message:
+        return None
+    return f"{option} needs {param.metavar or 'a value'}"
 
 
 def given(ctx: typer.Context) -> dict[str, str]:
