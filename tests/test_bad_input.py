@@ -41,6 +41,9 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
     {
         "engine": ("-b torhc", "unknown backend 'torhc'", "did you mean torch?", "numpy, torch, jax"),
         "engine-empty": ("-b :manual", "unknown backend ''", "numpy, torch, jax"),
+        "engine-none": ("--backend=", "--backend '' has an empty name in it: expected names"),
+        "engine-comma": ("-b numpy,,torch", "--backend 'numpy,,torch' has an empty name in it"),
+        "dtype-comma": ("--dtype float32,", "--dtype 'float32,' has an empty name in it"),
         "engine-file": ("-b here/mine.py", "a function of yours is no engine: --candidate here/mine.py"),
         "variant": ("-b numpy:manul", "unknown variant of numpy 'manul'", "did you mean manual?"),
         "device": ("-d gpu", "unknown device 'gpu'", "expected cpu, cuda or cuda:N"),
@@ -159,6 +162,23 @@ def test_a_path_that_cannot_be_is_refused(
     allowed = name == "\udcff" and "-o {}" in command  # it can be, on most systems
     assert run([word.replace("{}", name) for word in command.split()]) in ((0, 2) if allowed else (2,))
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["check", "2-3", "-o", ""], "--output"),
+        (["check", "2-3", "--mnist="], "--mnist"),
+        (["trace", "2-3", "--params", ""], "--params"),
+        (["sweep", ""], "SWEEP.toml"),
+        (["show", ""], "RUN"),
+        (["merge", "here", "", "-o", "there"], "RUN..."),
+        (["bench", "2-3", "--plot", ""], "--plot"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else value,
+)
+def test_an_empty_path_is_refused(refusal: Any, arguments: list[str], named: str) -> None:
+    assert refusal(*arguments) == f"error: {named} '': the path is empty\n"
 
 
 @pytest.mark.parametrize("form", ["text", "json", "csv"])

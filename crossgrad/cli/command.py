@@ -5,8 +5,9 @@ And which say that they were interrupted.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -47,12 +48,14 @@ class Command(TyperCommand):
             given, _, order = self.make_parser(ctx).parse_args(args=list(args))
             _require_once(order)
             try:
-                return super().parse_args(ctx, args)
+                left = super().parse_args(ctx, args)
             except typer.BadParameter as problem:
                 value = given.get(getattr(problem.param, "name", None) or "")
                 if value is None:
                     raise
                 raise InvalidInput(_told(problem, value)) from None
+        _require_paths(ctx, given)
+        return left
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -116,6 +119,19 @@ def _require_once(order: Iterable[Any]) -> None:
         name = option.opts[-1]
         if name in REPEATED and times > 1 and not option.multiple:
             raise InvalidInput(f"{name} is given {times} times: this command takes one")
+
+
+def _require_paths(ctx: Any, given: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for a path that is empty: `Path` takes it for the folder that we are in."""
+    for param in ctx.command.params:
+        texts, read = _several(given.get(param.name)), _several(ctx.params.get(param.name))
+        if "" in texts and any(isinstance(path, Path) for path in read):
+            name = param.opts[-1] if param.param_type_name == "option" else param.metavar
+            raise InvalidInput(f"{name} '': the path is empty")
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _told(problem: typer.BadParameter, value: object) -> str:

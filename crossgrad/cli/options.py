@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..networks.errors import InvalidInput, shortened
+
 
 class Format(StrEnum):
     text = "text"
@@ -31,8 +33,16 @@ def several(*names: str, **more: Any) -> Any:
     return typer.Option(*names, callback=_separated, **{"metavar": "NAME", **more})
 
 
-def _separated(values: list[str] | None) -> list[str] | None:
-    return None if values is None else [name.strip() for value in values for name in value.split(",")]
+def _separated(param: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    if values is None:
+        return None
+    for value in values:
+        if not all(name.strip() for name in value.split(",")):
+            raise InvalidInput(
+                f"{param.opts[-1]} {shortened(repr(value))} has an empty name in it: "
+                "expected names, with commas between them"
+            )
+    return [name.strip() for value in values for name in value.split(",")]
 
 
 Backends = Annotated[
