@@ -40,8 +40,8 @@ def report_text(report: Report, to_file: bool = False) -> str:
     for note in report.notes:
         console.print(_shown(f"note: {note}", "yellow"))
     for case in report.cases:
-        for table in _case_tables(case, console.width):
-            console.print(table)
+        rows = [_cells(row_of(case, run)) for run in case.runs]
+        _print_table(console, case_title(case), COLUMNS, rows, keys=2, right=FIGURES)
         for line in complaints(case):
             console.print(_shown(f"  {line}", "red"), soft_wrap=True)
         console.print()
@@ -120,8 +120,7 @@ def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
     buffer = io.StringIO()
     console = _console(buffer, to_file=False)
     cells = [[_shown(cell, keep="\n") for cell in row] for row in rows]
-    for table in _fitting(title, columns, cells, console.width, keys):
-        console.print(table)
+    _print_table(console, title, columns, cells, keys)
     return buffer.getvalue()
 
 
@@ -138,26 +137,39 @@ def _shown(text: str, style: str = "", keep: str = "") -> Text:
     return Text(terminal(text, keep=keep), style=style)
 
 
-def _fitting(
+def _print_table(
+    console: Console,
     title: str,
     names: Sequence[str],
     rows: Sequence[Sequence[Text]],
-    width: int,
-    keys: int = 1,
+    keys: int,
     right: frozenset[str] = frozenset(),
+) -> None:
+    """The title in one line, however narrow the table below it is."""
+    if title:
+        console.print(_shown(title, "bold"), soft_wrap=True)
+    for table in _fitting(names, rows, console.width, keys, right):
+        console.print(table)
+
+
+def _fitting(
+    names: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    keys: int,
+    right: frozenset[str],
 ) -> Iterator[Table]:
     """The table; or in turn as many of its columns as fit beside its keys, so that no figure is cut."""
     columns = zip([_shown(name) for name in names], *rows, strict=True)
     widths = [max(cell_len(line) for cell in cells for line in cell.plain.split("\n")) for cells in columns]
     for group in _groups(widths, width, min(keys, len(widths))):
-        table = Table(title=_shown(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for index in group:
             side: JustifyMethod = "right" if names[index] in right else "left"
             table.add_column(_shown(names[index]), justify=side, overflow="fold")
         for row in rows:
             table.add_row(*(row[index] for index in group))
         yield table
-        title = ""
 
 
 def _groups(widths: Sequence[int], available: int, keys: int) -> list[list[int]]:
@@ -176,11 +188,6 @@ def _console(buffer: io.StringIO, to_file: bool) -> Console:
     terminal = sys.stdout.isatty() and not to_file
     width = Console().width if terminal else PLAIN_WIDTH
     return Console(file=buffer, force_terminal=terminal, width=width, highlight=False)
-
-
-def _case_tables(case: CaseReport, width: int) -> Iterator[Table]:
-    rows = [_cells(row_of(case, run)) for run in case.runs]
-    return _fitting(case_title(case), COLUMNS, rows, width, keys=2, right=FIGURES)
 
 
 def _cells(row: Row) -> list[Text]:

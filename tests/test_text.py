@@ -24,6 +24,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     return of
 
 
+def test_a_title_is_as_wide_as_it_is(terminal: Any) -> None:
+    title = "article · 1-1-1 · mse · batch 1 · lr 0.1 · seed 0 · float64"
+    terminal(30)
+    first, _, second, *_ = render_table(title, ["a", "b"], [["1", "2"]]).splitlines()
+    assert (first, second.split()) == (title, ["a", "b"])
+
+
 @given(
     rows=st.integers(1, 6).flatmap(
         lambda columns: st.lists(st.lists(WORDS, min_size=columns, max_size=columns), min_size=1, max_size=4)
