@@ -81,6 +81,10 @@ def test_a_note_may_stand_alone() -> None:
         "saved": (lambda: crossgrad.save_parameters("p.safetensors", 3), "params is a int: expected a list"),
         "network-to-load": (lambda: crossgrad.load_parameters("p.safetensors", 3), "network is 3: expected"),
         "limit": (lambda: crossgrad.Limits(running="3"), "timeout '3': expected a number of seconds"),
+        "memory-in-gib": (
+            lambda: crossgrad.Limits(memory=4),
+            "memory limit 4: expected a whole number of bytes",
+        ),
         "memory": (lambda: crossgrad.Limits(memory=1.5), "memory limit 1.5: expected a whole number"),
         "device": (lambda: crossgrad.loss(len, "torch", device=0), "device is 0: expected cpu, cuda"),
     }

@@ -12,7 +12,7 @@ from ..networks.errors import InvalidInput, shortened
 from ..networks.memory import available_bytes, require_memory
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
-from ..workers.limits import Limits
+from ..workers.limits import LEAST_MEMORY, Limits
 
 if TYPE_CHECKING:
     from ..networks.cases import Case
@@ -21,7 +21,7 @@ MOST_DIGITS = 12
 SHARE_OF_MEMORY = 0.9
 """Of what is available when a command starts: what each engine's process may take."""
 
-LEAST_MEMORY = 2**29
+ALWAYS_ALLOWED = 2**29
 """Bytes that it may always try to take: a framework's import needs as much."""
 
 
@@ -99,13 +99,14 @@ def limits_where(isolate: bool, timeout: float | None, memory_gib: float | None)
 
 def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
     """The limits of the engines' processes that a command's options stand for."""
-    if memory_gib is not None and not 0 < memory_gib < 2**30:
-        raise InvalidInput(f"memory limit {memory_gib!r}: expected a number of GiB above 0")
+    least = LEAST_MEMORY / 2**30
+    if memory_gib is not None and not least <= memory_gib < 2**30:
+        raise InvalidInput(f"--memory-limit {memory_gib!r}: expected a number of GiB, at least {least}")
     if memory_gib is not None:
         size = int(memory_gib * 2**30)
         return Limits(memory=size, device_memory=size).with_timeout(timeout)
     available = available_bytes()
-    memory = None if available is None else max(int(SHARE_OF_MEMORY * available), LEAST_MEMORY)
+    memory = None if available is None else max(int(SHARE_OF_MEMORY * available), ALWAYS_ALLOWED)
     return Limits(memory=memory).with_timeout(timeout)
 
 

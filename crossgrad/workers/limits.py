@@ -22,6 +22,9 @@ DUMP = 0.2
 GRACE = 1.0
 """Seconds between asking a process to end and ending it."""
 
+LEAST_MEMORY = 2**26
+"""Bytes: Python and NumPy alone take most of it, and nothing would run in less."""
+
 FINAL = 2.0
 """Seconds after SIGKILL until a process that the system does not let go is given up."""
 
@@ -47,11 +50,13 @@ class Limits:
         for seconds in (self.importing, self.compiling, self.running):
             if not (isinstance(seconds, Real) and seconds > 0 and isfinite(seconds)):
                 raise InvalidInput(f"timeout {seconds!r}: expected a number of seconds above 0")
-        for name in ("memory", "device_memory"):
+        for name, least in {"memory": LEAST_MEMORY, "device_memory": 1}.items():
             size = getattr(self, name)
             limit = None if size is None else whole(size) or 0
-            if limit is not None and limit <= 0:
-                raise InvalidInput(f"memory limit {size!r}: expected a whole number of bytes above 0")
+            if limit is not None and limit < least:
+                raise InvalidInput(
+                    f"memory limit {size!r}: expected a whole number of bytes, at least {least:,}"
+                )
             object.__setattr__(self, name, limit)
 
     def with_timeout(self, seconds: float | None) -> Self:
