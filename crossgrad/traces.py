@@ -16,7 +16,8 @@ from .networks.dtypes import Array
 from .networks.spec import Network
 from .report import plain_number
 from .run import OK, Run
-from .text import case_title, render_table
+from .tables import render_table
+from .text import case_title
 from .workers.limits import Limits
 
 SCHEMA = "crossgrad.trace/1"

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from crossgrad import text
+from crossgrad import tables, text
 from crossgrad.checking import check
-from crossgrad.text import render_table, report_text
+from crossgrad.tables import render_table
+from crossgrad.text import report_text
 
 WORDS = st.text("0123456789.e+-µ", min_size=1, max_size=14)
 
@@ -19,7 +20,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make tables as wide as a terminal of so many columns."""
 
     def of(width: int) -> None:
-        monkeypatch.setattr(text, "_console", lambda buffer, to_file: Console(file=buffer, width=width))
+        for module in (tables, text):
+            monkeypatch.setattr(
+                module, "console_to", lambda buffer, to_file: Console(file=buffer, width=width)
+            )
 
     return of
 
@@ -40,7 +44,7 @@ def test_a_title_is_as_wide_as_it_is(terminal: Any) -> None:
 def test_no_cell_is_cut_and_no_line_too_wide(rows: list[list[str]], width: int) -> None:
     names = [f"column {number}" for number in range(len(rows[0]))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "_console", lambda buffer, to_file: Console(file=buffer, width=width))
+        patch.setattr(tables, "console_to", lambda buffer, to_file: Console(file=buffer, width=width))
         shown = render_table("", names, rows)
     assert all(len(line) <= width for line in shown.splitlines())
     lines = [line.split() for line in shown.splitlines()]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
-from ..text import render_table
+from ..tables import render_table
 from .ratios import LARGEST, Machine, ratio_of
 from .results import REPEATED, OfEngine, Phase, Results, Row, Subject, Verdict, subjects
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from .. import escape
-from ..text import render_table
+from ..tables import render_table
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
 from .rules import parse_rule

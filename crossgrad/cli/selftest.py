@@ -37,7 +37,7 @@ def selftest(
     """Plant faults in the backprop of random networks and see that each is found, placed and named."""
     from ..environment import described, environment
     from ..selftest import DTYPES
-    from ..text import selftest_text
+    from ..selftest_text import selftest_text
 
     require_output(output)
     trials: Any

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..escape import terminal
 from ..run import PHASES
-from ..text import render_table
+from ..tables import render_table
 from .listing import Listed
 from .records import STATES, Number, number
 from .store import RunInfo
