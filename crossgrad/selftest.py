@@ -174,19 +174,26 @@ def share_with_interval(hits: int, total: int) -> tuple[float, float, float]:
 
 def summary(trials: Sequence[Trial], correct: Sequence[CorrectRun]) -> dict[str, Any]:
     """The figures by dtype, each with its interval, and every trial that went wrong."""
-    dtypes = list(dict.fromkeys([t.dtype for t in trials] + [c.dtype for c in correct]))
+    by_dtype = {dtype: _figures(trials, correct, dtype) for dtype in dtypes_of(trials, correct)}
+    alarms = [({"engine": c.engine}, c) for c in correct]
+    return {"schema": SCHEMA, "dtypes": by_dtype, **went_wrong(trials, alarms)}
+
+
+def dtypes_of(*tried: Sequence[Any]) -> list[str]:
+    """Those of trials and of correct runs, in their order."""
+    return list(dict.fromkeys(one.dtype for some in tried for one in some))
+
+
+def went_wrong(trials: Iterable[Any], correct: Iterable[tuple[dict[str, Any], Any]]) -> dict[str, Any]:
+    """The trials that were missed, and the correct runs that were called wrong, each beside who it was."""
     return {
-        "schema": SCHEMA,
-        "dtypes": {dtype: _figures(trials, correct, dtype) for dtype in dtypes},
         "missed": [
             {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": plain_number(t.shift)}
             for t in trials
             if t.counts and not t.detected
         ],
         "false_alarms": [
-            {"engine": c.engine, "dtype": c.dtype, "seed": c.seed, "wrong": list(c.wrong)}
-            for c in correct
-            if c.wrong
+            {**who, "dtype": c.dtype, "seed": c.seed, "wrong": list(c.wrong)} for who, c in correct if c.wrong
         ],
     }
 

@@ -17,9 +17,8 @@ from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import find_dtype
 from ..networks.parameters import DenseParameters
-from ..report import plain_number
 from ..run import CANDIDATE_KINDS
-from ..selftest import Ground, share, shift_of
+from ..selftest import Ground, dtypes_of, share, shift_of, went_wrong
 from ..verdict import UNDECIDABLE, WRONG
 from .arguments import LOSS_NAME, Arguments, read_arguments
 from .blaming import find_wrong
@@ -116,21 +115,9 @@ def try_functions(
 
 def summary(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair]) -> dict[str, Any]:
     """The figures by dtype, each with its interval, and every trial that went wrong."""
-    dtypes = list(dict.fromkeys([t.dtype for t in trials] + [c.dtype for c in correct]))
-    return {
-        "schema": SCHEMA,
-        "dtypes": {dtype: _figures(trials, correct, dtype) for dtype in dtypes},
-        "missed": [
-            {"mutant": t.mutant, "dtype": t.dtype, "seed": t.seed, "shift": plain_number(t.shift)}
-            for t in trials
-            if t.counts and not t.detected
-        ],
-        "false_alarms": [
-            {"functions": list(c.functions), "dtype": c.dtype, "seed": c.seed, "wrong": list(c.wrong)}
-            for c in correct
-            if c.wrong
-        ],
-    }
+    by_dtype = {dtype: _figures(trials, correct, dtype) for dtype in dtypes_of(trials, correct)}
+    alarms = [({"functions": list(c.functions)}, c) for c in correct]
+    return {"schema": SCHEMA, "dtypes": by_dtype, **went_wrong(trials, alarms)}
 
 
 def _figures(trials: Sequence[FunctionTrial], correct: Sequence[CorrectPair], dtype: str) -> dict[str, Any]:
