@@ -1,7 +1,7 @@
 """What a check found: frozen records, and their JSON form (``schemas/report.schema.json``)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -9,16 +9,13 @@ from typing import Any
 
 from .compare import Blame, Comparison
 from .diagnosis import Diagnosis
-from .diagnosis.record import LOSS_CONVENTION, SHAPE
 from .engines import EngineId
 from .escape import terminal
+from .findings import FAILED, ORDER, describe, describe_blame, worst_verdict
 from .run import Run
-from .verdict import SEVERITY, WRONG, Judgement
+from .verdict import WRONG, Judgement
 
-FAILED = "failed"
 SCHEMA = "crossgrad.report/2"
-ORDER = (*(v for v in SEVERITY if v not in WRONG), FAILED, *(v for v in SEVERITY if v in WRONG))
-"""Verdicts of cases and reports, from the best to the worst."""
 
 
 class GradientsDisagree(AssertionError):
@@ -81,7 +78,7 @@ class Report:
 
     def __str__(self) -> str:
         """What ``crossgrad check`` prints."""
-        from .text import closing_line, report_text
+        from .text import closing_line, report_text  # heavy
 
         return report_text(self, to_file=True) + closing_line(self)
 
@@ -126,39 +123,6 @@ class Report:
     def to_json(self) -> str:
         """The report as JSON text. Infinities and NaN are the strings "Infinity", "-Infinity", "NaN"."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False, default=str)
-
-
-def describe(comparison: Comparison) -> str:
-    """One comparison in words: who against whom, and the worst element."""
-    found, pair = comparison.judgement, f"{comparison.engine} against {comparison.against}"
-    if found.reason is not None and found.index is None:
-        return f"{pair}: {found.reason}"
-    index = ", ".join(map(str, found.index or ()))
-    place = f"at [{index}] got {found.got!r}, expected {found.expected!r}"
-    if found.reason is not None:
-        return f"{pair}: {found.reason}: {place}"
-    return (
-        f"{pair}: {found.over_floor:.3g} times the rounding noise allowed, "
-        f"largest error {found.max_abs_error:.3g} ({found.max_ulp:.3g} ulp); {place}"
-    )
-
-
-def describe_blame(found: Blame) -> str:
-    """Who is wrong, where the error enters, and the likeliest cause, in one line."""
-    first = found.diagnoses[0]
-    if first.cause == SHAPE:
-        return f"{found.engine} is wrong: {first.text} (confidence {first.confidence:.2f})"
-    if first.cause == LOSS_CONVENTION:  # nowhere in particular, and nothing wrong
-        return f"{found.engine} computes another loss: {first.text} (confidence {first.confidence:.2f})"
-    return (
-        f"{found.engine} is wrong; the error enters at {found.enters_at}: {first.text} "
-        f"(confidence {first.confidence:.2f})"
-    )
-
-
-def worst_verdict(comparisons: Iterable[Comparison]) -> str:
-    """The worst verdict of some comparisons; ``failed`` if there are none."""
-    return max((c.verdict for c in comparisons), key=ORDER.index, default=FAILED)
 
 
 def plain_number(value: float | None) -> float | str | None:

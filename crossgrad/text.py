@@ -1,6 +1,7 @@
 """A check's report for people: its tables, with what is not in order in words, and its closing line."""
 
 import io
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -9,14 +10,16 @@ from .escape import terminal
 from .formats.complaints import complaints
 from .formats.rows import COLUMNS, FIGURES, Row, row_of
 from .networks.cases import Case
-from .report import CaseReport, Report
 from .run import BROKEN, OK
 from .tables import console_to, print_table, render_table, shown
 from .verdict import AGREE, WRONG
 from .words import listed
 
+if TYPE_CHECKING:
+    from .report import CaseReport, Report
 
-def report_text(report: Report, to_file: bool = False) -> str:
+
+def report_text(report: "Report", to_file: bool = False) -> str:
     """The report as tables, one a case, with what is not in order in words."""
     buffer = io.StringIO()
     console = console_to(buffer, to_file)
@@ -31,7 +34,7 @@ def report_text(report: Report, to_file: bool = False) -> str:
     return buffer.getvalue()
 
 
-def details_text(report: Report) -> str:
+def details_text(report: "Report") -> str:
     """Why each verdict was given: every comparison with its error, its floor and its digits."""
     columns = [
         "quantity",
@@ -74,7 +77,7 @@ def _worst_element(comparison: Comparison) -> str:
     return f"{place}{_figure(found.got)}, expected {_figure(found.expected)} +- {_figure(found.floor)}"
 
 
-def closing_line(report: Report) -> str:
+def closing_line(report: "Report") -> str:
     """One line that says everything."""
     runs = [run for case in report.cases for run in case.runs]
     engines = dict.fromkeys(str(run.engine) for run in runs if run.status == OK)
@@ -98,7 +101,7 @@ def closing_line(report: Report) -> str:
     )
 
 
-def case_title(case: Case | CaseReport) -> str:
+def case_title(case: "Case | CaseReport") -> str:
     """Everything that tells one case from another, in one line."""
     named = f"{case.name} · " * (case.name != str(case.network))
     return (
@@ -113,7 +116,7 @@ def _cells(row: Row) -> list[Text]:
     return [shown(text, style if column == "verdict" else "") for column, text in cells]
 
 
-def _first_problem(report: Report) -> str:
+def _first_problem(report: "Report") -> str:
     found = [f"{case.title}: {problem}" for case in report.cases for problem in case.problems]
     more = f", and {len(found) - 1:,} more" * (len(found) > 1)
     return f"{found[0]}{more}" if found else "nothing ran"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.report import describe_blame
+from crossgrad.findings import describe_blame
 
 from .candidates import right
 

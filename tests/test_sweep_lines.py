@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgrad.report import ORDER
+from crossgrad.findings import ORDER
 from crossgrad.sweep import lines as lines_module
 from crossgrad.sweep.lines import encode
 from crossgrad.sweep.records import STATES, EngineRecord, Record

@@ -1,14 +1,19 @@
 """What is not in order in a case, in sentences."""
 
+from typing import TYPE_CHECKING
+
 from ..engines import EngineId
-from ..report import CaseReport, describe, describe_blame
+from ..findings import describe, describe_blame
 from ..verdict import NONFINITE_AGREE, UNDECIDABLE, WRONG
+
+if TYPE_CHECKING:
+    from ..report import CaseReport
 
 MOST = 12
 """Quantities that are listed one by one."""
 
 
-def complaints(case: CaseReport) -> list[str]:
+def complaints(case: "CaseReport") -> list[str]:
     """Problems, runs that did not happen, blame, what is undecided, then what is wrong in data-flow order."""
     lines = list(case.problems)
     lines += [
@@ -25,7 +30,7 @@ def complaints(case: CaseReport) -> list[str]:
     return lines
 
 
-def soft_lines(case: CaseReport, engine: EngineId | None = None) -> list[str]:
+def soft_lines(case: "CaseReport", engine: EngineId | None = None) -> list[str]:
     """Which quantities are undecidable or overflow alike, and the dtype that would decide."""
     compared = case.comparisons if engine is None else case.comparisons_of(engine)
     lines = []

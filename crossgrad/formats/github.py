@@ -10,7 +10,8 @@ which is told once, whatever the number of cases.
 from collections.abc import Iterator
 
 from ..escape import workflow_data, workflow_property
-from ..report import CaseReport, Report, describe, describe_blame
+from ..findings import describe, describe_blame
+from ..report import CaseReport, Report
 from ..text import closing_line
 from ..verdict import WRONG
 from .complaints import MOST, soft_lines

@@ -9,7 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ..compare import Comparison
 from ..escape import terminal
-from ..report import CaseReport, Report, describe, describe_blame
+from ..findings import describe, describe_blame
+from ..report import CaseReport, Report
 from ..run import BROKEN, MISSING, OK, UNSUPPORTED, Run
 from ..verdict import WRONG
 from .complaints import soft_lines

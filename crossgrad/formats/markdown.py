@@ -1,7 +1,8 @@
 """A report as Markdown: a table a case, and below it what is not in order."""
 
 from ..escape import markdown
-from ..report import FAILED, ORDER, CaseReport, Report
+from ..findings import FAILED, ORDER
+from ..report import CaseReport, Report
 from ..text import case_title, closing_line
 from ..verdict import WRONG
 from .complaints import complaints

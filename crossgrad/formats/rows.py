@@ -1,10 +1,14 @@
 """One row an engine: the quantity that is worst, and the figures that say how bad it is."""
 
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 from ..compare import badness
-from ..report import CaseReport, worst_verdict
+from ..findings import worst_verdict
 from ..run import OK, Run
+
+if TYPE_CHECKING:
+    from ..report import CaseReport
 
 COLUMNS = (
     "engine",
@@ -44,7 +48,7 @@ class Row:
         return astuple(self)
 
 
-def row_of(case: CaseReport, run: Run) -> Row:
+def row_of(case: "CaseReport", run: Run) -> Row:
     """What the tables say of an engine."""
     spent = f"{1000 * sum(run.seconds.values()):.0f} ms" if run.seconds else ""
     compared = case.comparisons_of(run.engine)

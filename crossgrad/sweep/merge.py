@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..findings import ORDER
 from ..networks.errors import InvalidInput
-from ..report import ORDER
 from .plan import RandomPlan
 from .records import Record
 from .store import RunInfo, RunWriter, Warn, read_info, read_records

@@ -21,7 +21,8 @@ from typing import Annotated, Literal, Self, cast, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..compare import badness
-from ..report import ORDER, CaseReport, plain_number
+from ..findings import ORDER
+from ..report import CaseReport, plain_number
 from ..run import OK, Run
 from ..verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
 from .ids import CaseId
