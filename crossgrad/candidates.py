@@ -139,5 +139,8 @@ def candidates_on(
         elif callable(candidate):
             found[name] = CandidateFunction(candidate, backend or "numpy")
         else:
-            raise InvalidInput(f"candidate {name!r} is a {type(candidate).__name__}: expected a function")
+            raise InvalidInput(
+                f"candidate {name!r} is a {type(candidate).__name__}: expected a function, or a file's, as "
+                'crossgrad.CandidateFile.parse("mine.py:gradients")'
+            )
     return found

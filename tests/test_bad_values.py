@@ -170,6 +170,10 @@ def test_params_of_another_kind_are_refused(given: Any, said: tuple[str, ...]) -
         ),
         "framework-of-nothing": ({"candidate_backend": "torch"}, "'torch' goes with candidates"),
         "candidate": ({"candidates": {"mine": 3}}, "candidate 'mine' is a int: expected a function"),
+        "candidate-path": (
+            {"candidates": {"mine": "mine.py"}},
+            "'mine' is a str: expected a function, or a file",
+        ),
         "candidate-name": ({"candidates": {"numpy": len}}, "candidate 'numpy': an engine has this name"),
     }
 )
