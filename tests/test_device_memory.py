@@ -106,7 +106,7 @@ class FakeDevice:
     def hold(self, more: int = 0) -> int:
         import jax
 
-        held = sum(array.nbytes for array in jax.live_arrays())
+        held = sum(array.nbytes for array in jax.live_arrays("cpu"))
         self.most = max(self.most, held + more)
         return held
 
