@@ -19,7 +19,7 @@ from crossgrad.bench.compare import (
     environment_differences,
     parse_rule,
 )
-from crossgrad.bench.results import Problem, Results, Row, Settings, Yardstick
+from crossgrad.bench.results import Problem, Results, Row, Settings, Yardstick, place_of
 from crossgrad.bench.statistics import median
 from crossgrad.bench.text import results_text
 
@@ -49,7 +49,12 @@ def yardstick(scale: float = 1.0, rounds: int = 15, **fields: Any) -> Yardstick:
     return Yardstick(**{**about, **timed, **fields})
 
 
-def results(*rows: Row, yardsticks: Sequence[Yardstick] = (), **fields: Any) -> Results:
+def results(*rows: Row, yardsticks: Sequence[Yardstick] | None = None, **fields: Any) -> Results:
+    """Where no yardsticks are given, a steady one at each place."""
+    if yardsticks is None:
+        places = dict.fromkeys(map(place_of, rows))
+        keys = ("network", "batch_size", "dtype", "device")
+        yardsticks = [yardstick(**dict(zip(keys, place, strict=True))) for place in places]
     about = {"began": "2026-01-01T00:00:00+00:00", "environment": {"cpu": "one"}, "settings": SETTINGS}
     return Results(**{**about, **fields}, rows=rows, yardsticks=tuple(yardsticks))
 
@@ -72,12 +77,7 @@ def verdict(a: Results, b: Results, rule: Rule | None = None) -> str:
     [(1.0, "same"), (1.015, "same"), (1.05, "slower"), (2.0, "slower"), (0.95, "faster"), (0.985, "same")],
 )
 def test_verdicts_of_quiet_rounds(factor: float, expected: str) -> None:
-    for yardsticks in ([], [yardstick()]):
-        a, b = (
-            results(row(about(1)), yardsticks=yardsticks),
-            results(row(about(factor)), yardsticks=yardsticks),
-        )
-        assert verdict(a, b) == expected
+    assert verdict(results(row(about(1))), results(row(about(factor)))) == expected
 
 
 def test_what_is_the_same_is_as_near_as_the_rule_asks() -> None:

@@ -23,6 +23,7 @@ from crossgrad.workers.limits import Limits
 
 from .conftest import make_case
 from .test_bench import bench
+from .test_bench_compare import yardstick
 
 ABOUT: dict[str, Any] = {"network": "784-100-10", "batch_size": 32, "dtype": "float32"}
 ENGINE: dict[str, Any] = {"backend": "numpy", "variant": "manual", "device": "cpu"}
@@ -242,7 +243,8 @@ def test_between_runs_processes_widen_the_interval(astray: float) -> None:
 
     def results(level: float) -> Results:
         rows = (machine.row(level),)
-        return Results(began="-", environment=environment, settings=settings, rows=rows)
+        steady = yardstick(engine="numpy")
+        return Results(began="-", environment=environment, settings=settings, rows=rows, yardsticks=(steady,))
 
     def verdicts(level: float) -> Counter[str]:
         found = [compare(results(1), results(level)).rows[0].verdict for _ in range(1000)]

@@ -8,6 +8,7 @@ from statistics import variance
 
 import pytest
 
+from crossgrad import InvalidInput
 from crossgrad.bench.compare import compare, comparison_text, parse_rule
 from crossgrad.bench.results import Limit, Results, read_results
 from crossgrad.bench.statistics import median
@@ -80,14 +81,23 @@ def test_a_phase_is_held_against_its_like(phase: str, like: str, other: str) -> 
     assert beside_other.verdict == "slower"
 
 
-def test_what_crosses_to_a_device_is_held_against_nothing() -> None:
+def test_what_crosses_to_a_device_is_held_against_nothing_and_so_unsure() -> None:
+    """Twice as long in seconds, in the quietest of rounds: it may be the machine."""
     a, b = (
-        results(
-            row(about(scale), phase="transfer", device="cuda"), yardsticks=[yardstick(scale, device="cuda")]
-        )
-        for scale in (1, 1.3)
+        results(row(about(scale), phase="transfer", device="cuda"), row(about(1), device="cuda"))
+        for scale in (1, 2)
     )
-    assert compare(a, b).rows[0].ratio == pytest.approx(1.3)
+    found = compare(a, b, parse_rule("median>5%"))
+    crossing, step = found.rows
+    assert (crossing.verdict, crossing.ratio, crossing.seconds) == ("unsure", None, pytest.approx(2))
+    assert (crossing.no_yardstick, step.no_yardstick) == (True, False)
+    *_, told, last = comparison_text(found).splitlines()
+    assert told.startswith("nothing tells what the machine changed by for transfer on cuda at 784-100-10 ")
+    assert last.endswith("none is excluded for numpy:manual@cuda transfer of 784-100-10")
+    with pytest.raises(
+        InvalidInput, match="no row in common that it could be held to, with rounds of it and of"
+    ):
+        compare(a, b, parse_rule("transfer:median>5%"))
 
 
 def test_a_framework_has_one_yardstick_whatever_the_variant() -> None:
@@ -97,10 +107,14 @@ def test_a_framework_has_one_yardstick_whatever_the_variant() -> None:
 
 
 def test_it_is_said_where_nothing_tells_of_the_machine() -> None:
-    with_it, without = results(row(about(1)), yardsticks=[yardstick()]), results(row(about(1)))
+    rows = (row(about(1)), row(about(1), phase="update"), row([1.0], phase="import"))
+    with_it, without = results(*rows), results(*rows, yardsticks=[])
     for pair in ((with_it, without), (without, with_it), (without, without)):
-        assert "no matrix products on cpu were timed in both at 784-100-10" in comparison_text(compare(*pair))
-    assert "no matrix products" not in comparison_text(compare(with_it, with_it))
+        found = compare(*pair)
+        assert [change.verdict for change in found.rows] == ["unsure", "unsure", "once"]
+        told = "nothing tells what the machine changed by for step, update on cpu at 784-100-10 (batch 32,"
+        assert told in comparison_text(found)
+    assert "nothing tells" not in comparison_text(compare(with_it, with_it))
 
 
 def test_an_engine_whose_own_products_changed_is_not_the_machine() -> None:

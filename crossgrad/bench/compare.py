@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +11,7 @@ from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..tables import render_table
 from .ratios import LARGEST, Machine, ratio_of
-from .results import REPEATED, OfEngine, Phase, Results, Row, Subject, Verdict, subjects
+from .results import REPEATED, OfEngine, Phase, Place, Results, Row, Subject, Verdict, subjects
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
 from .statistics import row_name
 from .text import seconds_text
@@ -37,6 +37,10 @@ class Change(OfEngine):
     low: Annotated[float | None, Field(description="99 % interval of the ratio.")] = None
     high: float | None = None
     verdict: Verdict
+    no_yardstick: Annotated[
+        bool,
+        Field(description="Whether nothing tells what the machine changed by meanwhile: it is unsure then."),
+    ] = False
     regression: bool = False
 
 
@@ -86,7 +90,7 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
     A row is slower if, relative to the machine's own change, it takes longer by more than
     `BEYOND` (or the rule's share, where it applies), the whole interval is above 1, and it takes
     longer in seconds as well: so that neither a slower machine nor a faster yardstick makes a
-    regression alone. See `ratios` for the interval.
+    regression alone. See `ratios` for the interval. Where there is no yardstick the row is unsure.
 
     Raises
     ------
@@ -98,7 +102,11 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
     machine = Machine.of(a, b)
     rows = tuple(_change(before[key], after[key], machine, fail_if) for key in both)
     if fail_if is not None and not any(fail_if.covers(row.phase) and row.low is not None for row in rows):
-        raise InvalidInput(f"rule {fail_if}: the two have no row in common that it could be held to")
+        raise InvalidInput(
+            f"rule {fail_if}: the two have no row in common that it could be held to, "
+            "with rounds of it and of the machine's own products or copies in both; "
+            "--baseline ENGINE holds engines of one run to it"
+        )
     only_a = [row for key, row in before.items() if key not in after]
     covered = [row for row in only_a if fail_if is not None and fail_if.covers(row.phase)]
     return Comparison(
@@ -121,7 +129,7 @@ def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
         return found
     ratio = ratio_of(a, b, machine)
     if ratio is None or seconds is None:
-        return found.model_copy(update={"verdict": "unsure"})
+        return found.model_copy(update={"verdict": "unsure", "no_yardstick": not machine.at(a)})
     verdict = judge(ratio.ratio, ratio.low, ratio.high, seconds, beyond_of(rule, a.phase))
     return found.model_copy(
         update={
@@ -209,21 +217,23 @@ def _lines(found: Comparison) -> Iterator[str]:
                 f"the machine's own products and copies on {machine.device} took {_ratio(machine.ratio)} "
                 f"times as long in B, at {machine.network} (batch {machine.batch_size}, {machine.dtype})"
             )
-    yield from (
-        f"no matrix products on {device} were timed in both at {network} (batch {batch}, {dtype}): "
-        "seconds alone decide, whatever the machine did meanwhile"
-        for (network, batch, dtype), device in _without_yardstick(found)
-    )
+    for (network, batch, dtype, device), phases in _without_yardstick(found).items():
+        yield (
+            f"nothing tells what the machine changed by for {', '.join(phases)} on {device} at {network} "
+            f"(batch {batch}, {dtype}), as nothing alike was timed in both: unsure, whatever the seconds are"
+        )
     for side, names in (("A", found.only_a), ("B", found.only_b)):
         yield from (f"only in {side}: {name}" for name in names)
     yield closing_line(found)
 
 
-def _without_yardstick(found: Comparison) -> Iterable[tuple[tuple[str, int, str], str]]:
-    """Where rows were compared, and nothing tells what the machine itself changed by."""
-    known = {(machine.subject, machine.device) for machine in found.machine}
-    compared = [(row.subject, row.device) for row in found.rows if row.ratio is not None]
-    return dict.fromkeys(place for place in compared if place not in known)
+def _without_yardstick(found: Comparison) -> dict[Place, dict[Phase, None]]:
+    """Where nothing tells what the machine itself changed by, and for which phases."""
+    places: dict[Place, dict[Phase, None]] = {}
+    for row in found.rows:
+        if row.no_yardstick:
+            places.setdefault((*row.subject, row.device), {})[row.phase] = None
+    return places
 
 
 def closing_line(found: Comparison) -> str:
@@ -248,10 +258,9 @@ def _outcome(found: Comparison) -> Iterator[str]:
     if regressions:
         yield f"REGRESSION: {', '.join(regressions)}"
     elif undecided:
-        yield (
-            f"no regression is certain, and none is excluded for {_some(undecided)}: "
-            "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
-        )
+        more = "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
+        advice = "" if all(row.no_yardstick for row in found.undecided) else f": {more}"
+        yield f"no regression is certain, and none is excluded for {_some(undecided)}{advice}"
 
 
 def _some(names: Sequence[str]) -> str:

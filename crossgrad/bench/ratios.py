@@ -45,7 +45,7 @@ KINDS: Mapping[Phase, tuple[Kind, Kind]] = {
 }
 """Of each phase what its rounds are divided by, as it does the like, and what that is held against.
 
-But what crosses to a CUDA device goes by a road that nothing else is timed on.
+But what crosses to a CUDA device goes by a road that nothing else is timed on: it has no yardstick.
 """
 
 Pair = tuple[Yardstick, Yardstick]
@@ -96,7 +96,7 @@ class Ratio:
 
 
 def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
-    """How many times longer `b` takes, relative to the machine; None without rounds to tell.
+    """How many times longer `b` takes, relative to the machine; None without rounds, or a yardstick, to tell.
 
     With l the logarithm of a run's rounds over their yardsticks', in the middle, and s the standard
     deviation of what ``l_b - l_a`` is by each yardstick and kind (`KINDS`) alone,
@@ -114,7 +114,7 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     on machines (``benchmarks/honesty.py``) and on simulated ones (``tests/test_bench_yardsticks.py``).
     """
     pairs = machine.at(a)
-    if not all(len(row.samples) > 1 and min(row.samples) > 0 for row in (a, b)):
+    if not pairs or not all(len(row.samples) > 1 and min(row.samples) > 0 for row in (a, b)):
         return None
     like, other = KINDS[a.phase]
     before = _Run.of(a, [old for old, _ in pairs], like)
@@ -124,10 +124,9 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
         for old, new in pairs
         for kind in (like, other)
     ]
-    scatter = statistics.variance(told) if told else 0.0
     middle = after.middle - before.middle
     freedom = len(before.blocks) + len(after.blocks) - 2
-    half = student(freedom) * math.sqrt(before.variance + after.variance + scatter)
+    half = student(freedom) * math.sqrt(before.variance + after.variance + statistics.variance(told))
     return Ratio(exp(middle), exp(middle - half), exp(middle + half))
 
 
@@ -142,7 +141,7 @@ class _Run:
     def of(cls, row: Row, yardsticks: Sequence[Yardstick], kind: Kind) -> "_Run":
         machine = [_levels_of(yardstick, kind, row) for yardstick in yardsticks]
         levels = [
-            math.log(sample) - (statistics.fmean(at_once) if at_once else 0.0)
+            math.log(sample) - statistics.fmean(at_once)
             for sample, *at_once in zip(row.samples, *machine, strict=True)
         ]
         return cls(levels, row.processes)
