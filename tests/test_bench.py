@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crossgrad.backends.registry import load
-from crossgrad.bench import runner
+from crossgrad.bench import amount, runner
 from crossgrad.bench.gate import hold_before, oracle_for
 from crossgrad.bench.held import PRODUCTS
 from crossgrad.bench.lanes import YARDSTICK, Lanes
@@ -69,12 +69,37 @@ def test_rounds_and_processes_are_many_unless_calls_are_long(
 ) -> None:
     monkeypatch.setattr("crossgrad.bench.runner.MANY", 9)
     monkeypatch.setattr("crossgrad.bench.runner.FEW", 3)
-    monkeypatch.setattr("crossgrad.bench.runner.PROCESSES", 3)
+    monkeypatch.setattr(amount, "PROCESSES", 3)
     found = bench("numpy", settings=Settings(min_time=min_time))
     repeated = [row for row in found.rows if row.phase in REPEATED]
     assert {(row.rounds, row.processes, len(row.samples)) for row in repeated} == {
         (rounds, processes, rounds)
     }
+
+
+@pytest.mark.parametrize(
+    ("slow", "processes"),
+    [
+        (["paced step"], 3),
+        (["numpy products step", "paced products copy"], 3),
+        (["numpy update", "paced step"], 1),
+        (["numpy update", "paced update"], 1),
+    ],
+)
+def test_one_slow_engine_does_not_cost_the_others_their_processes(
+    slow: list[str], processes: int, paced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do slow products; rounds are few, and as many of each engine, or they could not be paired."""
+    monkeypatch.setattr(runner, "FEW", 9)
+    monkeypatch.setattr(amount, "PROCESSES", 3)
+
+    def call_seconds(self: Any, engine: Any, what: str) -> float:
+        return 1.0 if f"{engine.id.backend} {what}" in slow else 1e-4
+
+    monkeypatch.setattr(runner._Measurement, "_call_seconds", call_seconds)
+    found = bench("numpy", "paced:right", settings=Settings(min_time=0.02))
+    repeated = [row for row in found.rows if row.phase in REPEATED]
+    assert {(row.rounds, row.processes) for row in repeated} == {(9, processes)}
 
 
 @pytest.mark.parametrize(

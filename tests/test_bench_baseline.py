@@ -10,7 +10,7 @@ import pytest
 
 from crossgrad import InvalidInput
 from crossgrad.bench.baseline import Baseline, choose_baseline, over_baseline, taking_part
-from crossgrad.bench.results import Problem, Ratio, Results, Row, read_results
+from crossgrad.bench.results import Problem, Ratio, Results, Row, Settings, read_results
 from crossgrad.bench.rules import parse_rule
 from crossgrad.bench.schemas import PLACE
 from crossgrad.bench.text import results_markdown, results_text
@@ -126,6 +126,39 @@ def test_missing_rounds_and_one_alone_decide_nothing(base: list[float], other: l
     text = results_text(found)
     assert "rounds are missing" in text
     assert "no regression is certain, and none is excluded for jax:jit@cpu step" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "rounds", "unsure"),
+    [
+        (0.010, {}, 15, True),
+        (0.010, {"rounds": 7}, 7, True),
+        (0.010, {"rounds": 600}, 600, False),
+        (0.020, {}, 15, False),
+        (0.010, {"processes": 1}, 15, False),
+        (0.010, {}, 60, False),
+    ],
+    ids=["short", "few-rounds", "long-beside-many-rounds", "long", "as-asked-for", "five-processes"],
+)
+def test_short_calls_in_one_process_decide_nothing_unless_that_was_asked_for(
+    seconds: float, asked: dict[str, int], rounds: int, unsure: bool
+) -> None:
+    """What stays with a process shows beside others only."""
+    processes = 5 if rounds == 60 else 1
+    base = [seconds * (1 + 0.001 * (number % 5)) for number in range(rounds)]
+    both = results(
+        row(base, processes=processes),
+        row([2 * each for each in base], processes=processes, backend="jax", variant="jit"),
+        settings=Settings(min_time=1, **asked),
+    )
+    found = over_baseline(both, BASELINE, parse_rule("median>5%"))
+    assert found.baseline is not None
+    (ratio,) = found.baseline.rows
+    assert (ratio.one_process, ratio.regression) == (unsure, not unsure)
+    assert ratio.verdict == ("unsure" if unsure else "slower")
+    text = results_text(found)
+    assert ("unsure over numpy:manual, as short calls had one process" in text) == unsure
+    assert ("none is excluded for jax:jit@cpu step" in text) == unsure
 
 
 def test_times_beyond_all_bounds_are_still_json() -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from ..engines import EngineId
 from ..networks.errors import InvalidInput, shortened
+from .amount import is_short
 from .paired import paired
-from .results import REPEATED, OfEngine, OverBaseline, Problem, Ratio, Results, Row
+from .results import REPEATED, OfEngine, OverBaseline, Problem, Ratio, Results, Row, Settings
 from .rules import Rule, beyond_of
 
 
@@ -89,15 +90,16 @@ def _ratios(results: Results, baseline: Baseline, rule: Rule | None) -> Iterator
         where = (base.backend, base.variant, base.device, row.phase)
         other = there.get((*row.subject, *where))
         if base != engine and other is not None:
-            yield _ratio(row, other, rule)
+            yield _ratio(row, other, rule, results.settings)
 
 
-def _ratio(row: Row, other: Row, rule: Rule | None) -> Ratio:
+def _ratio(row: Row, other: Row, rule: Rule | None, settings: Settings) -> Ratio:
     about = row.model_dump(include={*OfEngine.model_fields, "phase"})
     found = paired(row, other)
     if found is None:
         return Ratio(**about, verdict="unsure")
-    verdict = found.verdict(beyond_of(rule, row.phase))
+    alone = _alone(row, other, settings)
+    verdict = "unsure" if alone else found.verdict(beyond_of(rule, row.phase))
     regression = rule is not None and rule.covers(row.phase) and verdict == "slower"
     return Ratio(
         **about,
@@ -106,4 +108,14 @@ def _ratio(row: Row, other: Row, rule: Rule | None) -> Ratio:
         high=found.below,
         verdict=verdict,
         regression=regression,
+        one_process=alone,
     )
+
+
+def _alone(row: Row, other: Row, settings: Settings) -> bool:
+    """Whether there was one process where calls are short, and nobody asked for that.
+
+    What stays with it shows beside others only: two of twenty equal engines differed by 3 and 9 %.
+    """
+    short = is_short(min(row.median, other.median), settings)
+    return short and row.processes == 1 and settings.processes is None

@@ -143,6 +143,12 @@ class Ratio(OfEngine):
     regression: Annotated[bool, Field(description="Whether it is slower by more than the rule allows.")] = (
         False
     )
+    one_process: Annotated[
+        bool,
+        Field(
+            description="Whether short calls had one process only, and nobody asked for that: it is unsure."
+        ),
+    ] = False
 
 
 class OverBaseline(_Record):

@@ -12,6 +12,7 @@ from ..networks.errors import InvalidInput
 from ..oracle import Oracle
 from ..run import OK, Run
 from ..workers.tasks import Ended
+from .amount import FEW, MANY, processes_for
 from .gate import hold_before, oracle_for
 from .held import PRODUCTS
 from .lanes import Engine, Lanes
@@ -32,23 +33,6 @@ LONG_ENOUGH = 0.25
 """Share of a round from which a trial is long enough to tell how many calls a round takes."""
 
 MOST_CALLS = 10**7
-
-MANY, FEW = 60, 15
-"""Rounds, where none are asked for: many short ones tell engines apart best (``benchmarks/honesty.py``),
-few where one call takes longer than such a round."""
-
-PROCESSES = 5
-"""Of each engine, one after the other, where none are asked for and calls are not that long.
-
-Where its code and arrays lie is another matter in each process, and worth some per cent.
-"""
-
-LEAST_EACH, LEAST_PROCESSES = 3, 3
-"""Of rounds a process, and of processes more than one, where their number is not asked for.
-
-The median of two rounds is their mean, and what two processes tell apart is nothing: Student's t of one
-degree of freedom is 64.
-"""
 
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
@@ -102,19 +86,13 @@ def require_rounds_within(limit: float, settings: Settings) -> None:
         )
 
 
-def _processes_for(rounds: int) -> int:
-    """How many processes share the rounds of short calls."""
-    most = rounds // LEAST_EACH
-    return min(PROCESSES, most) if most >= LEAST_PROCESSES else 1
-
-
 class _Measurement:
     def __init__(self, item: Item, lanes: Lanes, settings: Settings, say: Say) -> None:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
         self._rounds = settings.rounds or MANY
-        self._processes = settings.processes or _processes_for(self._rounds)
+        self._processes = settings.processes or processes_for(self._rounds)
 
     def run(self) -> Measured:
         self._say("drawing and judging")
@@ -200,11 +178,21 @@ class _Measurement:
                 if seconds is not None:
                     held.timings[what] = Timing(seconds)
         timings = self._timings()
-        if any(timing.call_seconds > self._round for timing in timings):
+        if any(map(self._is_long, timings)):
+            every = self._every_engine_is_long()
             self._rounds = self._settings.rounds or FEW
-            self._processes = self._settings.processes or 1
+            self._processes = self._settings.processes or (1 if every else processes_for(self._rounds))
         for timing in timings:
             timing.calls = min(max(1, ceil(self._round / timing.call_seconds)), MOST_CALLS)
+
+    def _is_long(self, timing: Timing) -> bool:
+        """Whether one call takes longer than a round."""
+        return timing.call_seconds > self._round
+
+    def _every_engine_is_long(self) -> bool:
+        """Whether each engine has a phase that is: one alone must not cost the others their processes."""
+        phases = ([held.timings[phase] for phase in REPEATED if phase in held.timings] for held in self._held)
+        return all(any(map(self._is_long, timings)) for timings in phases if timings)
 
     def _timings(self) -> list[Timing]:
         return [timing for held in self._held for timing in held.timings.values()]

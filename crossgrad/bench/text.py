@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .. import escape
 from ..tables import render_table
+from .amount import PROCESSES
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
 from .rules import parse_rule
@@ -207,13 +208,27 @@ def _rule_line(results: Results, key: Key) -> str | None:
     return f"{told}: {'no regression' if covered else 'nothing that it could be held to'}"
 
 
+def _baseline_lines(results: Results, key: Key) -> list[str]:
+    """What could not be told over the baseline as there was one process, and what became of the rule."""
+    alone = [f"{row.label} {row.phase}" for row in _ratios_of(results, key) if row.one_process]
+    lines = (
+        []
+        if results.baseline is None or not alone
+        else [
+            f"unsure over {results.baseline.engine}, as short calls had one process, and what stays with it "
+            f"does not show: {', '.join(alone)}; --processes {PROCESSES} decides"
+        ]
+    )
+    rule = _rule_line(results, key)
+    return [*lines, rule] if rule else lines
+
+
 def outcome_lines(results: Results) -> list[str]:
     """Who has no timing and why, and what became of the rule: what rows alone do not say."""
     lines = []
     for key in _engines(results):
         problems = [_problem_line(problem) for problem in results.problems if problem.subject == key]
-        rule = _rule_line(results, key)
-        lines += [f"{_title(key)}: {line}" for line in [*problems, *([rule] if rule else [])]]
+        lines += [f"{_title(key)}: {line}" for line in [*problems, *_baseline_lines(results, key)]]
     return lines
 
 
@@ -226,9 +241,8 @@ def _below(results: Results, key: Key) -> list[str]:
     """What stands below a table: the limit of each device, what has no timing, and the rule's outcome."""
     limits = [limit for limit in results.limits if limit.subject == key]
     problems = [p for p in results.problems if p.subject == key]
-    rule = _rule_line(results, key)
     lines = [_limit_line(limit, results) for limit in limits]
-    return [*lines, *map(_problem_line, problems), *([rule] if rule else [])]
+    return [*lines, *map(_problem_line, problems), *_baseline_lines(results, key)]
 
 
 def _limit_line(limit: Limit, results: Results) -> str:
