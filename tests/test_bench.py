@@ -178,6 +178,25 @@ def test_an_engine_that_cannot_be_weighed_is_checked_again_too(
     assert {problem.status for problem in found.problems} == {"mismatch", "out-of-memory"}
 
 
+@pytest.mark.parametrize("with_it", [False, True], ids=["it-lives", "its-process-ended"])
+def test_a_step_whose_memory_cannot_be_read_keeps_its_time(
+    with_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its process has ended: then nothing can be checked again."""
+
+    def no_memory(self: Lanes, engine: Any) -> Any:
+        raise Ended("out-of-memory", "planted", with_it=with_it)
+
+    monkeypatch.setattr(Lanes, "memory", no_memory)
+    found = bench("numpy")
+    timed = {row.phase: row.memory for row in found.rows if row.phase in REPEATED}
+    assert timed == ({} if with_it else dict.fromkeys(REPEATED))
+    (problem,) = found.problems
+    assert (problem.phase, problem.status, problem.message) == (
+        None, "out-of-memory", "memory of a step: planted",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("variant", "status", "said"),
     [

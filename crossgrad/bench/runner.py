@@ -41,6 +41,7 @@ Say = Callable[[str], None]
 """Called with what is being done, in words."""
 
 MISMATCH = "mismatch"
+WEIGHED = "memory of a step"
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ class _Measurement:
                 self._begin_anew(case, oracle)
             self._time(number)
         for held in self._held:
-            self._say(f"{held.engine.id}, memory of a step")
-            held.memory = self._tried(held, "step", partial(self._lanes.memory, held.engine)) or {}
+            self._say(f"{held.engine.id}, {WEIGHED}")
+            held.memory = self._tried(held, WEIGHED, partial(self._lanes.memory, held.engine)) or {}
+            if held.gone:
+                held.timings.clear()  # for it cannot be checked again
         self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
         timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
         limits = roofline(self._item, timed)
@@ -258,7 +261,8 @@ class _Measurement:
             return action()
         except Ended as ended:
             phase = what if what in REPEATED else None
-            self._problem(held.engine, phase, ended.status, str(ended))
+            told = str(ended) if what in (None, phase) else f"{what}: {ended}"
+            self._problem(held.engine, phase, ended.status, told)
             held.timings.pop(what or "", None)
             held.gone = held.gone or ended.with_it
             return None
