@@ -10,10 +10,12 @@ import pytest
 
 from crossgrad import InvalidInput
 from crossgrad.bench.compare import compare, comparison_text, parse_rule
-from crossgrad.bench.results import Limit, Results, read_results
+from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.bench.results import PHASES, Limit, Results, read_results
 from crossgrad.bench.statistics import median
 from crossgrad.bench.text import results_text
 from crossgrad.workers.limits import Limits
+from crossgrad.workers.tasks import Ended
 
 from .test_bench import QUICK, bench, paced, paced_folder  # noqa: F401 - fixtures
 from .test_bench_compare import SECONDS, about, results, row, verdict, yardstick
@@ -34,6 +36,25 @@ def test_the_machines_own_products_are_kept_round_by_round() -> None:
     (limit,) = found.limits
     assert limit.step == min(median(kept.step) for kept in found.yardsticks)
     assert read_results(found.to_json(), "itself").yardsticks == found.yardsticks
+
+
+def test_products_that_fail_cost_a_yardstick_and_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Lanes.seconds
+
+    def failing(self: Lanes, engine: Engine, what: str, calls: int) -> float:
+        if (engine.id.backend, what) == ("torch", "products step"):
+            raise Ended("failed", "RuntimeError: planted", with_it=False)
+        return right(self, engine, what, calls)
+
+    monkeypatch.setattr(Lanes, "seconds", failing)
+    found = bench("torch", limits=Limits())
+    assert not found.problems
+    assert {row.phase for row in found.rows} == set(PHASES)
+    assert [kept.engine for kept in found.yardsticks] == ["numpy:manual@cpu"]
+    assert (
+        "torch:eager@cpu at 6-5-4 (batch 3, float32): a yardstick less, as its bare products failed: "
+        "products step: RuntimeError: planted"
+    ) in found.notes
 
 
 def test_the_limit_names_the_products_of_the_other_frameworks() -> None:

@@ -52,6 +52,7 @@ class Measured:
     limits: tuple[Limit, ...] = ()
     yardsticks: tuple[Yardstick, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Measurement:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
+        self._notes: list[str] = []
         self._rounds = settings.rounds or MANY
         self._processes = settings.processes or processes_for(self._rounds)
 
@@ -118,7 +120,7 @@ class _Measurement:
         for held in self._held:
             self._tried(held, None, partial(self._lanes.release, held.engine))
         yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
-        return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems))
+        return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems), tuple(self._notes))
 
     def _check_all(self, case: Case, oracle: Oracle) -> None:
         have_products: set[tuple[str, str]] = set()
@@ -260,12 +262,21 @@ class _Measurement:
         try:
             return action()
         except Ended as ended:
-            phase = what if what in REPEATED else None
-            told = str(ended) if what in (None, phase) else f"{what}: {ended}"
-            self._problem(held.engine, phase, ended.status, told)
+            self._failed(held, what, ended)
             held.timings.pop(what or "", None)
             held.gone = held.gone or ended.with_it
             return None
+
+    def _failed(self, held: _Held, what: str | None, ended: Ended) -> None:
+        """Note a problem; of a yardstick, which costs no row, a warning."""
+        phase = what if what in REPEATED else None
+        told = str(ended) if what in (None, phase) else f"{what}: {ended}"
+        if what in PRODUCTS and not ended.with_it:
+            item = self._item
+            about = f"{held.engine.id} at {item.network} (batch {item.batch_size}, {item.dtype})"
+            self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
+        else:
+            self._problem(held.engine, phase, ended.status, told)
 
     def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
         if engine.asked_for:

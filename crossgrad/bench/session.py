@@ -44,14 +44,15 @@ class Session:
             about = f"{number}/{len(self._plan)} {item.network} batch {item.batch_size} {item.dtype}"
             found = measure(item, self._lanes, self._settings, partial(_say_about, say, about))
             self._measured.append(found)
-            yield self._results([found], [*noise_notes(found.rows), *width_note(found.rows)])
+            notes = [*found.notes, *noise_notes(found.rows), *width_note(found.rows)]
+            yield self._results([found], notes)
 
     @property
     def results(self) -> Results:
         """All that was found so far."""
         notes = list(self.notes)
         for found in self._measured:
-            notes += noise_notes(found.rows)
+            notes += [*found.notes, *noise_notes(found.rows)]
         notes += width_note(row for found in self._measured for row in found.rows)
         missing = len(self._plan) - len(self._measured)
         if missing:
