@@ -6,6 +6,7 @@ operations on purpose: each engine says the network in its framework's own
 words, because agreement proves something only while engines share no formula.
 """
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -264,3 +265,9 @@ def device_name(text: str) -> str:
 def cuda_names(count: int) -> tuple[str, ...]:
     """Names of `count` CUDA devices: ``cuda``, ``cuda:1`` ..."""
     return tuple("cuda" if n == 0 else f"cuda:{n}" for n in range(count))
+
+
+def settings_in_variables(*names: str) -> dict[str, dict[str, str]]:
+    """The environment variables of these names that are set, for `Backend.environment`; else nothing."""
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    return {"variables": found} if found else {}

@@ -34,8 +34,10 @@ def version_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> lis
 
 
 def _versions(about: Mapping[str, Any]) -> dict[str, Any]:
-    of_backends = {name: told.get("version") for name, told in about.get("backends", {}).items()}
-    return {name: about.get(name) for name in ("crossgrad", "python", "cpu")} | of_backends
+    backends = about.get("backends", {}).items()
+    versions = {name: told.get("version") for name, told in backends}
+    devices = {f"{name} devices": told["device_names"] for name, told in backends if "device_names" in told}
+    return {name: about.get(name) for name in ("crossgrad", "python", "cpu")} | versions | devices
 
 
 def describe(backend: Backend) -> dict[str, Any]:

@@ -16,7 +16,16 @@ import jax
 
 from ...networks.cases import Case
 from ..allocation import give_back_memory
-from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
+from ..base import (
+    Backend,
+    Products,
+    Program,
+    Unsupported,
+    cuda_names,
+    require_dtype,
+    require_rules,
+    settings_in_variables,
+)
 from .activations import ACTIVATIONS
 from .losses import LOSSES
 from .memory import limit_device_memory
@@ -39,11 +48,7 @@ class JaxBackend(Backend):
         self._x64_for_good = False
 
     def devices(self) -> tuple[str, ...]:
-        try:
-            count = len(jax.devices("cuda"))
-        except RuntimeError:
-            count = 0
-        return ("cpu", *cuda_names(count))
+        return ("cpu", *cuda_names(len(_cuda_devices())))
 
     def prepare(self, case: Case, variant: str, device: str) -> Program:
         self._require(case, device)
@@ -79,6 +84,10 @@ class JaxBackend(Backend):
             "matmul_precision": settings.jax_default_matmul_precision or "default",
             "platform": jax.default_backend(),
             **({"compilation_cache": str(cache)} if cache else {}),
+            **(
+                {"device_names": [found.device_kind for found in there]} if (there := _cuda_devices()) else {}
+            ),
+            **settings_in_variables("NVIDIA_TF32_OVERRIDE", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES"),
         }
 
     def _require(self, case: Case, device: str) -> None:
@@ -86,6 +95,13 @@ class JaxBackend(Backend):
         require_dtype(self.name, case.dtype, DTYPES)
         if case.dtype == "tf32" and device == "cpu":
             raise Unsupported("tf32 is a mode of CUDA devices: jax on cpu has none")
+
+
+def _cuda_devices() -> list[jax.Device]:
+    try:
+        return jax.devices("cuda")
+    except RuntimeError:
+        return []
 
 
 def _require_small(case: Case) -> None:

@@ -11,7 +11,16 @@ import torch
 
 from ...networks.cases import Case
 from ..allocation import give_back_memory, keep_freed_memory
-from ..base import Backend, Products, Program, Unsupported, cuda_names, require_dtype, require_rules
+from ..base import (
+    Backend,
+    Products,
+    Program,
+    Unsupported,
+    cuda_names,
+    require_dtype,
+    require_rules,
+    settings_in_variables,
+)
 from .activations import ACTIVATIONS
 from .graph import GraphProgram
 from .losses import LOSSES
@@ -89,6 +98,8 @@ class TorchBackend(Backend):
                 "float16": bool(reduced.allow_fp16_reduced_precision_reduction),
                 "bfloat16": bool(reduced.allow_bf16_reduced_precision_reduction),
             },
+            **_cuda_devices(len(self.devices()) - 1),
+            **settings_in_variables("NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES"),
         }
 
     def _require(self, case: Case, device: str) -> None:
@@ -96,6 +107,16 @@ class TorchBackend(Backend):
         require_dtype(self.name, case.dtype, DTYPES)
         if case.dtype == "tf32" and device == "cpu":
             raise Unsupported("tf32 is a mode of CUDA devices: torch on cpu has none")
+
+
+def _cuda_devices(count: int) -> dict[str, list[str]]:
+    """What they are, so that results of unlike ones are told apart; nothing if there are none."""
+    capabilities = (torch.cuda.get_device_capability(index) for index in range(count))
+    names = [
+        f"{torch.cuda.get_device_name(index)}, compute capability {major}.{minor}"
+        for index, (major, minor) in enumerate(capabilities)
+    ]
+    return {"device_names": names} if names else {}
 
 
 def _largest_bytes(case: Case) -> int:

@@ -4,7 +4,7 @@
     python benchmarks/cuda/record.py OUT STEP EXIT_CODE SECONDS
 
 Writes ``OUT/summary.json``, which keeps what other parts left there, and puts
-the devices' names, which engines do not tell, beside each engine's settings in
+the devices' drivers and memory, which engines do not tell, beside each engine's settings in
 ``OUT/STEP.json``.
 """
 
