@@ -134,8 +134,8 @@ class Ratio(OfEngine):
     low: Annotated[
         Rate | None,
         Field(
-            description="Student's 99 % interval: of the processes, without those astray, "
-            "or of five pieces of the only one's rounds."
+            description="98 % interval of the processes' mean, without those astray; Student's, of 99 %, of "
+            "fewer than five, or of five pieces of the only one's rounds."
         ),
     ] = None
     high: Rate | None = None

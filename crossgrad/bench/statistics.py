@@ -157,7 +157,8 @@ def _apart(row: Row) -> Found | None:
     apart = (max(middles) - min(middles)) / median(middles)
     if row.processes == 1 or apart <= APART:
         return None
-    return apart, f"its {row.processes} processes differ by {_percent(apart)}: no change below that is news"
+    told = f"its {row.processes} processes differ by {_percent(apart)}"
+    return apart, f"{told}: ratios within rounds, with their intervals, tell more than times"
 
 
 def _drift(row: Row) -> Found | None:
