@@ -7,8 +7,9 @@ import pytest
 
 from crossgrad import InvalidInput
 from crossgrad.bench import saved
-from crossgrad.bench.results import SCHEMA, Results, Row, Settings, read_results
+from crossgrad.bench.results import MOST, SCHEMA, Results, Row, Settings, read_results
 from crossgrad.bench.saved import HOME, load_results, require_free, save_results
+from crossgrad.cli.app import run
 
 ROW = Row(
     network="784-100-10", batch_size=32, dtype="float32", backend="numpy", variant="manual", device="cpu",
@@ -139,3 +140,31 @@ def test_an_unknown_key_names_those_that_are_known() -> None:
     with pytest.raises(InvalidInput, match=r"rows\[0\].speed: unknown key, known are .*median"):
         read_results(json.dumps(document), "a file")
     assert SCHEMA in results().to_json()
+
+
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("rows", "batch_size"), ("rows", "memory"), ("rows", "device_memory"), ("rows", "rounds"),
+        ("rows", "processes"), ("rows", "calls"), ("settings", "rounds"), ("settings", "processes"),
+        ("settings", "threads"),
+    ],
+)  # fmt: skip
+def test_numbers_beyond_all_bounds_are_refused_by_name(
+    table: str, field: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No float holds ten to the 400th: the table would end in an overflow."""
+    document = json.loads(results(ROW).to_json())
+    (document["rows"][0] if table == "rows" else document[table])[field] = 10**400
+    (folder / "foreign.json").write_text(json.dumps(document))
+    assert run(["bench", "--load", "foreign.json"]) == 2
+    told = capsys.readouterr().err
+    assert f"{'rows[0]' if table == 'rows' else table}.{field}: input should be less than or equal to" in told
+    assert len(told) < 500
+
+
+def test_the_largest_numbers_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    most = {"batch_size": MOST, "memory": MOST, "device_memory": MOST, "calls": MOST}
+    save_results(results(ROW.model_copy(update=most)), "most")
+    assert run(["bench", "--load", "most"]) == 0
+    assert str(MOST) in capsys.readouterr().out

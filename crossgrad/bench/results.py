@@ -23,7 +23,11 @@ Verdict = Literal["faster", "slower", "same", "unsure", "once"]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0)]
+MOST = 2**63 - 1
+"""Of a whole number: a file may hold any, and no float does."""
+
+Bytes = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class _Record(BaseModel):
@@ -34,7 +38,7 @@ class Subject(_Record):
     """What was run: a network at a batch size in a dtype."""
 
     network: str
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Count
     dtype: str
 
     @property
@@ -64,11 +68,9 @@ class Row(OfEngine):
     iqr: Annotated[Seconds | None, Field(description="Third less first quartile of the rounds.")] = None
     low: Annotated[Seconds | None, Field(description="95 % interval of the median.")] = None
     high: Seconds | None = None
-    rounds: Annotated[int, Field(ge=1)] = 1
-    processes: Annotated[
-        int, Field(ge=1, description="In which the rounds were, in order, as many in each.")
-    ] = 1
-    calls: Annotated[int, Field(ge=1, description="Calls a round: a round's time is their mean.")] = 1
+    rounds: Count = 1
+    processes: Annotated[Count, Field(description="In which the rounds were, in order, as many in each.")] = 1
+    calls: Annotated[Count, Field(description="Calls a round: a round's time is their mean.")] = 1
     gflops: Annotated[Rate | None, Field(description="1e9 floating-point operations a second.")] = None
     gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
     limit_share: Annotated[
@@ -117,7 +119,7 @@ class Yardstick(Subject):
 
     device: str
     engine: Annotated[str, Field(description="Whose matrix products they are, and whose copy.")]
-    processes: Annotated[int, Field(ge=1, description="As of a row.")] = 1
+    processes: Annotated[Count, Field(description="As of a row.")] = 1
     forward: Annotated[tuple[Seconds, ...], Field(description="Seconds of the forward products, each round.")]
     step: Annotated[tuple[Seconds, ...], Field(description="Seconds of all products of a step.")]
     copied: Annotated[tuple[Seconds, ...], Field(description="Seconds of a copy of the step's size.")]
@@ -170,19 +172,20 @@ class Problem(OfEngine):
 class Settings(_Record):
     """How it was measured."""
 
-    min_time: Annotated[float, Field(gt=0, description="Seconds of rounds for each phase, at least.")]
+    min_time: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="Seconds of rounds for each phase, at least.")
+    ]
     rounds: Annotated[
-        int | None,
+        Count | None,
         Field(
-            ge=1,
             description="Rounds of each phase, rounded up to a multiple of the processes; "
             "null: as many as suit, see the rows.",
         ),
     ] = None
     processes: Annotated[
-        int | None, Field(ge=1, description="Of each engine, one after the other; null: as many as suit.")
+        Count | None, Field(description="Of each engine, one after the other; null: as many as suit.")
     ] = None
-    threads: Annotated[int | None, Field(ge=1, description="Cores that each engine may use.")] = None
+    threads: Annotated[Count | None, Field(description="Cores that each engine may use.")] = None
 
 
 class Results(_Record):
