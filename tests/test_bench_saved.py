@@ -168,3 +168,13 @@ def test_the_largest_numbers_are_shown(folder: Path, capsys: pytest.CaptureFixtu
     save_results(results(ROW.model_copy(update=most)), "most")
     assert run(["bench", "--load", "most"]) == 0
     assert str(MOST) in capsys.readouterr().out
+
+
+def test_two_rows_of_the_same_are_refused() -> None:
+    """A comparison would take the last, and a table show it, without a word."""
+    document = json.loads(results(ROW, ROW.model_copy(update={"phase": "update"})).to_json())
+    assert len(read_results(json.dumps(document), "a file").rows) == 2
+    document["rows"].append(document["rows"][0])
+    told = r"rows: row 2 is the second of numpy:manual@cpu step of 784-100-10 \(batch 32, float32\)"
+    with pytest.raises(InvalidInput, match=told):
+        read_results(json.dumps(document), "a file")

@@ -13,7 +13,6 @@ from ..tables import render_table
 from .ratios import LARGEST, Machine, ratio_of
 from .results import REPEATED, OfEngine, Phase, Place, Results, Row, Subject, Verdict, subjects
 from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
-from .statistics import row_name
 from .text import seconds_text
 
 NAMED = 3
@@ -115,9 +114,9 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
         differences=tuple(environment_differences(a, b)),
         machine=tuple(_machine_changes(machine)),
         rows=rows,
-        only_a=tuple(map(row_name, only_a)),
-        only_b=tuple(row_name(row) for key, row in after.items() if key not in before),
-        vanished=tuple(map(row_name, covered)),
+        only_a=tuple(row.name for row in only_a),
+        only_b=tuple(row.name for key, row in after.items() if key not in before),
+        vanished=tuple(row.name for row in covered),
     )
 
 

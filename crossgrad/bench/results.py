@@ -6,9 +6,10 @@ The published JSON Schema (``crossgrad/schemas/bench.schema.json``) is made from
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import escape
+from ..networks.errors import shortened
 from ..networks.problems import does_not_describe
 
 SCHEMA: Literal["crossgrad.bench/1"] = "crossgrad.bench/1"
@@ -99,6 +100,11 @@ class Row(OfEngine):
     def key(self) -> tuple[str, int, str, str, str, str, str]:
         """What the row is about; no two rows of a result have the same."""
         return (*self.subject, self.backend, self.variant, self.device, self.phase)
+
+    @property
+    def name(self) -> str:
+        """The same in words: ``torch:eager@cpu step of 784-100-10 (batch 32, float32)``."""
+        return f"{self.label} {self.phase} of {self.network} (batch {self.batch_size}, {self.dtype})"
 
 
 class Limit(Subject):
@@ -203,6 +209,16 @@ class Results(_Record):
     baseline: Annotated[OverBaseline | None, Field(description="If one was named.")] = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    @field_validator("rows")
+    @classmethod
+    def _unlike(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        known: set[tuple[str, int, str, str, str, str, str]] = set()
+        for number, row in enumerate(rows):
+            if row.key in known:
+                raise ValueError(f"row {number} is the second of {shortened(row.name)}, expected one of each")
+            known.add(row.key)
+        return rows
 
     def to_json(self) -> str:
         """The document, with names in it escaped."""

@@ -131,12 +131,7 @@ def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str
     worst, (_, what) = max(found, key=lambda entry: entry[1][0])
     more = len(found) - 1
     others = f"; the same, less so, of {more} other row{'s' * (more > 1)}" if more else ""
-    return [f"{row_name(worst)}: {what}{others}"]
-
-
-def row_name(row: Row) -> str:
-    """A row in words: ``torch:eager@cpu step of 784-100-10 (batch 32, float32)``."""
-    return f"{row.label} {row.phase} of {row.network} (batch {row.batch_size}, {row.dtype})"
+    return [f"{worst.name}: {what}{others}"]
 
 
 def _levelled(row: Row) -> list[float]:
