@@ -14,6 +14,7 @@ import pytest
 
 from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
+from crossgrad.bench.saved import HOME
 from crossgrad.bench.schemas import PLACE
 from crossgrad.cli.app import run
 
@@ -117,6 +118,18 @@ def test_bad_input_is_refused_before_anything_runs(
     message = capsys.readouterr().err
     assert said in message
     assert "Traceback" not in message
+
+
+def test_a_saved_name_and_an_output_that_are_one_file_are_refused_before_anything_runs(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    HOME.mkdir()
+    monkeypatch.setattr("crossgrad.bench.lanes.Lanes", None)  # calling it would raise
+    for output in (HOME / "night.json", tmp_path / HOME / "night.json"):
+        assert run(["bench", "3-2", "--save", "night", "-o", str(output)]) == 2
+        assert "--save night: --output is the same file" in capsys.readouterr().err
+    assert list(HOME.iterdir()) == []
 
 
 def test_the_command_line_from_measuring_to_comparing(

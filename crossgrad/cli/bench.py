@@ -357,6 +357,9 @@ def _require_writable(
         if output is not None and output.resolve() == plot.resolve():
             raise InvalidInput(f"--plot {plot}: --output is the same file, name another")
     if save is not None:
-        require_folder(require_free(save).parent, "--save")
+        place = require_free(save)
+        require_folder(place.parent, "--save")
+        if output is not None and output.resolve() == place.resolve():
+            raise InvalidInput(f"--save {save}: --output is the same file, {place}; one of them is enough")
     if compilation_cache is not None:
         require_folder(compilation_cache, "--compilation-cache")
