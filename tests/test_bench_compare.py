@@ -266,6 +266,29 @@ def test_rows_of_one_side_are_listed() -> None:
     assert "only in B: numpy:manual@cpu" in text
 
 
+def test_rows_of_one_side_are_a_line_an_engine_and_network() -> None:
+    """And one each where the rule covers them."""
+    phases = ("import", "compile", "forward", "step")
+    networks = ("1-1", "2-2")
+    gone = [
+        row([1.0] if phase in phases[:2] else about(1), network=network, phase=phase)
+        for network in networks
+        for phase in phases
+    ]
+    both = row(about(1), backend="jax")
+    found = compare(results(both, *gone), results(both), parse_rule("median>5%"))
+    lines = comparison_text(found).splitlines()
+    assert [line for line in lines if line.startswith("only in A: ")] == [
+        f"only in A: numpy:manual@cpu import, compile, forward, step of {network} (batch 32, float32)"
+        for network in networks
+    ]
+    assert [line for line in lines if line.startswith("the rule covers")] == [
+        f"the rule covers what B lacks: numpy:manual@cpu {phase} of {network} (batch 32, float32)"
+        for network in networks
+        for phase in ("forward", "step")
+    ]
+
+
 def test_environments_are_compared_key_by_key() -> None:
     a = results(environment={"cpu": "one", "backends": {"numpy": {"version": "2.0", "blas": "x"}}})
     b = results(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,10 +61,10 @@ class Comparison(_Record):
     differences: tuple[str, ...]
     machine: tuple[MachineChange, ...]
     rows: tuple[Change, ...]
-    only_a: tuple[str, ...]
+    only_a: Annotated[tuple[str, ...], Field(description="An engine's phases on one network each.")]
     only_b: tuple[str, ...]
     vanished: Annotated[
-        tuple[str, ...], Field(description="Those of only_a that the rule covers: it was not held to them.")
+        tuple[str, ...], Field(description="Rows of only_a that the rule covers: it was not held to them.")
     ] = ()
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
@@ -114,10 +114,19 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
         differences=tuple(environment_differences(a, b)),
         machine=tuple(_machine_changes(machine)),
         rows=rows,
-        only_a=tuple(row.name for row in only_a),
-        only_b=tuple(row.name for key, row in after.items() if key not in before),
+        only_a=tuple(_by_engine(only_a)),
+        only_b=tuple(_by_engine(row for key, row in after.items() if key not in before)),
         vanished=tuple(row.name for row in covered),
     )
+
+
+def _by_engine(rows: Iterable[Row]) -> Iterator[str]:
+    """The rows' names, those of an engine on one network as one, with all its phases."""
+    phases: dict[tuple[str, tuple[str, int, str]], list[Phase]] = {}
+    for row in rows:
+        phases.setdefault((row.label, row.subject), []).append(row.phase)
+    for (label, (network, batch, dtype)), there in phases.items():
+        yield f"{label} {', '.join(there)} of {network} (batch {batch}, {dtype})"
 
 
 def _change(a: Row, b: Row, machine: Machine, rule: Rule | None) -> Change:
@@ -223,6 +232,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         )
     for side, names in (("A", found.only_a), ("B", found.only_b)):
         yield from (f"only in {side}: {name}" for name in names)
+    yield from (f"the rule covers what B lacks: {name}" for name in found.vanished)
     yield closing_line(found)
 
 
