@@ -216,7 +216,7 @@ def _baseline_lines(results: Results, key: Key) -> list[str]:
         if results.baseline is None or not alone
         else [
             f"unsure over {results.baseline.engine}, as short calls had one process, and what stays with it "
-            f"does not show: {', '.join(alone)}; --processes {PROCESSES} decides"
+            f"does not show: {', '.join(alone)}; --processes {PROCESSES} tells more"
         ]
     )
     rule = _rule_line(results, key)
