@@ -6,5 +6,6 @@ of arrays (``trees.py``), which reach it as its framework's own
 float64 with a random error wherever the framework rounds (``runs.py``): what
 that moves is the rounding noise of correct arithmetic (``noise.py``). Leaves are
 matched by path (``matching.py``) and judged like any quantity (``judging.py``);
+what a narrow dtype's noise hides, float64 shows (``hidden.py``);
 who is wrong, the loss itself tells, by differences (``arbiter.py``).
 """

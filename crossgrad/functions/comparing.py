@@ -9,6 +9,7 @@ from ..networks.errors import InvalidInput
 from .arguments import Arguments, read_arguments
 from .blaming import find_wrong
 from .function import Function
+from .hidden import with_hidden
 from .judging import ITSELF, LeafComparison, judge_functions
 from .matching import Rename, Transpose
 from .measuring import Measured, measure, pooled
@@ -139,6 +140,7 @@ def _report(
     finding = find_wrong(found, comparisons, arguments)
     if finding.convention:
         comparisons = tuple(c.as_convention() for c in comparisons)
+    comparisons = with_hidden(found, comparisons, arguments)
     notes = [note for m in found for note in (m.runner.guessed, m.note) if note is not None]
     return FunctionReport(
         tuple(m.name for m in found),

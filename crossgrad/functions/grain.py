@@ -1,6 +1,6 @@
 """Whether what is in float64 moves in steps, as where part of it is rounded, or in a narrower dtype."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,9 @@ def grain(one: Measured, arguments: Arguments) -> float:
         return 0.0
 
 
-def is_stepwise(one: Measured, names: Collection[str], arguments: Arguments) -> bool:
+def is_stepwise(
+    one: Measured, names: Collection[str], arguments: Arguments, spacings: Sequence[float] = SPACINGS
+) -> bool:
     """Whether results in float64 move in steps; beside what moves smoothly wider spacings show them.
 
     The loss, in which kinks make no steps; or the gradient at some leaves, as soon as that moves at all.
@@ -76,9 +78,9 @@ def is_stepwise(one: Measured, names: Collection[str], arguments: Arguments) -> 
     if line is None:
         return False
     try:
-        if has_loss_in_float64(one) and any(_is_rough(_losses(one, line, s)) for s in (*SPACINGS, WIDEST)):
+        if has_loss_in_float64(one) and any(_is_rough(_losses(one, line, s)) for s in (*spacings, WIDEST)):
             return True
-        slopes = (_slopes(one, names, line, spacing) for spacing in SPACINGS)
+        slopes = (_slopes(one, names, line, spacing) for spacing in spacings)
         return next((_is_rough(found) for found in slopes if np.ptp(found) > _resolved(found)), False)
     except (FunctionFailed, InvalidInput):
         return False

@@ -19,7 +19,7 @@ SCHEMA = "crossgrad.functions/1"
 MOST_LINES = 8
 
 UNDECIDED = {
-    UNDECIDABLE: "noise is as large as what is compared: give a wider dtype, or allow_undecidable=True",
+    UNDECIDABLE: "what is undecidable shows nothing: give a wider dtype, or allow_undecidable=True",
     NONFINITE_AGREE: (
         "NaN and infinities show nothing, as any function may have them: give other arguments, or "
         "allow_nonfinite=True if they are meant to be"
