@@ -280,7 +280,7 @@ def test_two_that_differ_while_both_agree_with_the_rest_are_no_minority(names: s
     comparisons: Any = [SimpleNamespace(function="a", against="d", quantity="w", **vars(wrong))]
     nothing: Any = None
     dispute = Dispute(dict.fromkeys(names, nothing), groups(names, comparisons), comparisons, nothing)
-    found = _by_majority(dispute)
+    found = _by_majority({}, dispute)
     assert found.blames == ()
     assert found.remarks[0] in (
         "not called wrong: a differs from d alone",

@@ -81,3 +81,18 @@ RIGHT = {
 def test_what_is_right_in_the_dtype_still_agrees(name: str) -> None:
     report = compared(crossgrad.loss(RIGHT[name], "torch", "other"), "bfloat16")
     assert report.verdict == "agree", str(report)
+
+
+def test_losses_too_near_to_each_other_for_the_dtype_are_told_with_whose_gradients_these_are() -> None:
+    """Penalties on top of a constant: the gradients differ, and each is its own loss's."""
+
+    def on_a_hill(power: int) -> Callable[..., Any]:
+        return lambda w: 100 + (w.abs() ** power).sum()
+
+    pair = [crossgrad.loss(on_a_hill(n), "torch", name) for n, name in ((2, "squares"), (3, "cubes"))]
+    args = (np.array([0.25, -0.5, 0.75]),)
+    (remark,) = crossgrad.compare_gradients(*pair, args=args, dtype="bfloat16").remarks
+    assert "each gradient is the slope of its own loss" in remark
+    assert "differ in float64 (100.875 and 100.562), by less than bfloat16 shows" in remark
+    (remark,) = crossgrad.compare_gradients(*pair, args=args, dtype="float64").remarks
+    assert "they compute different losses" in remark

@@ -10,7 +10,7 @@ from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import is_consistent
 from .grain import grain
-from .judging import ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
+from .judging import FLOAT64, ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
@@ -131,8 +131,9 @@ def find_wrong(
     if _is_about_a_kink(dispute):
         beyond = _by_what_is_around(dispute)
         return Finding((*imprecise, *beyond), () if beyond else (KINK,), convention=not (beyond or imprecise))
-    blames = _by_slopes({name: _consistent(m, dispute) for name, m in by_name.items()}, dispute)
-    rest = Finding(tuple(blames)) if blames else _by_majority(dispute)
+    verdicts = {name: _consistent(m, dispute) for name, m in by_name.items()}
+    blames = _by_slopes(verdicts, dispute)
+    rest = Finding(tuple(blames)) if blames else _by_majority(verdicts, dispute)
     return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
 
 
@@ -248,7 +249,7 @@ def _is_coarse(one: Measured, step: float, dispute: Dispute) -> bool:
     return step > FEW * dispute.arguments.format.eps * abs(float(one.best[LOSS_NAME]))
 
 
-def _by_majority(dispute: Dispute) -> Finding:
+def _by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
     """Of functions that compute different losses the minority is wrong, if there is one.
 
     One that differs from all of the largest group: from a part of it two may differ that are each as
@@ -256,7 +257,7 @@ def _by_majority(dispute: Dispute) -> Finding:
     """
     largest, second = dispute.groups[:2]
     if len(largest) == len(second):
-        return _undecided(dispute)
+        return _undecided(verdicts, dispute)
     others = [name for group in dispute.groups[1:] for name in group]
     minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
     left = [name for name in others if name not in minority]
@@ -268,17 +269,28 @@ def _by_majority(dispute: Dispute) -> Finding:
     return Finding(blames, remarks, convention=convention)
 
 
-def _undecided(dispute: Dispute) -> Finding:
+def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
     """What the first is beside one of each other group."""
     one, *others = [group[0] for group in dispute.groups]
     looks = {other: dispute.looks_like(one, other) for other in others}
     what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
     if any(LOSS_NAME in dispute.apart(one, other) for other in others):
         text = "nobody is called wrong, as they compute different losses"
+    elif all(verdicts.values()):
+        text = f"nobody is called wrong, as each gradient is the slope of its own loss{_too_near(dispute)}"
     else:
         text = f"who is wrong is not known, as {_unfollowed(dispute)}"
     convention = all(map(_is_convention, looks.values()))
     return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
+
+
+def _too_near(dispute: Dispute) -> str:
+    """The losses, where these are nearer to each other than the dtype shows, in words."""
+    dtype = dispute.arguments.format.name
+    losses = [f"{float(dispute.functions[group[0]].best[LOSS_NAME]):.6g}" for group in dispute.groups]
+    if len(set(losses)) < len(losses) or dtype == FLOAT64.name:
+        return ""
+    return f"; the losses differ in float64 ({listed(losses)}), by less than {dtype} shows"
 
 
 def _unfollowed(dispute: Dispute) -> str:
