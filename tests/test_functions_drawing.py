@@ -124,6 +124,28 @@ def test_what_loses_precision_in_the_dtype_is_still_blamed() -> None:
     assert [blame.function for blame in both.blames] == ["lossy", "lossy too"]
 
 
+@pytest.mark.parametrize("beside", ["as lossy", "exact"])
+def test_a_constant_that_all_have_rounded_is_nobodys_fault(beside: str) -> None:
+    """1 - 0.999 in float32: 1e-5 off, which a function that computes it in float64 shows."""
+
+    def averaging(exact: bool) -> Any:
+        def gradient(w: Any, x: Any) -> Any:
+            decay = 0.999 if exact else w.dtype.type(0.999)
+            loss, found = by_hand(w, x)
+            return w.dtype.type(1 - decay) * loss, w.dtype.type(1 - decay) * found
+
+        return gradient
+
+    one = crossgrad.gradient(averaging(exact=False), "numpy", "lossy")
+    other = crossgrad.gradient(averaging(exact=beside == "exact"), "numpy", "other")
+    report = crossgrad.compare_gradients(one, other, args=ARGS)
+    if beside == "exact":
+        assert [blame.function for blame in report.blames] == ["lossy"], str(report)
+    else:
+        assert (report.verdict, report.blames) == ("undecidable", ()), str(report)
+        assert "all have lost the same precision here" in report.remarks[0]
+
+
 def test_a_factor_that_a_function_has_to_itself_is_no_convention() -> None:
     """In float64 another factor than in the dtype: no named loss makes a function that of itself."""
 

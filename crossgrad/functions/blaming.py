@@ -10,10 +10,11 @@ from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import is_consistent
 from .grain import grain
-from .judging import FLOAT64, ITSELF, TOGETHER, LeafComparison, disagreeing, groups, is_another_in_float64
+from .judging import FLOAT64, ITSELF, LeafComparison, disagreeing, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance
+from .together import REMARKS, is_another_in_float64
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
@@ -28,12 +29,6 @@ FEW = 16.0
 KINK = "nobody is called wrong: the loss has a kink here, and around it the gradients agree"
 
 BEYOND = "the loss has a kink here, and its gradient is none of those around, nor between them"
-
-ANOTHER = (
-    "the functions agree with each other, and so they do in float64, but what they compute there is far from "
-    "this: random numbers drawn in the arguments' dtype (draw them outside and pass them in), "
-    "a branch on the dtype, or an overflow"
-)
 
 
 @dataclass(frozen=True)
@@ -126,8 +121,8 @@ def find_wrong(
     by_name = {m.name: m for m in found if m.name not in lost}
     dispute = Dispute(by_name, groups(list(by_name), comparisons), comparisons, arguments)
     if len(dispute.groups) < 2:
-        together = any(c.judgement.reason == TOGETHER for c in comparisons)
-        return Finding(tuple(imprecise), (ANOTHER,) if together else ())
+        reasons = {c.judgement.reason for c in comparisons}
+        return Finding(tuple(imprecise), tuple(text for why, text in REMARKS.items() if why in reasons))
     if _is_about_a_kink(dispute):
         beyond = _by_what_is_around(dispute)
         return Finding((*imprecise, *beyond), () if beyond else (KINK,), convention=not (beyond or imprecise))

@@ -20,15 +20,11 @@ from ..verdict import (
 )
 from .measuring import Measured
 from .scatter import hypot
+from .together import shared_reason
 
 ITSELF = "itself in float64"
 
 FLOAT64 = find_dtype("float64")
-
-FAR = 0.1
-"""Of its norm that lost precision may take a result: overflow, or another function, takes it further."""
-
-TOGETHER = "the functions agree, all far from themselves in float64"
 
 
 @dataclass(frozen=True)
@@ -82,48 +78,9 @@ def judge_functions(
     for one in found:
         if one.reference is not None:
             compared += _judged_by_itself(one, found, sigma, dtype)
-    if _are_all_another_in_float64(found, sigma):
-        compared = [c.as_undecidable(TOGETHER) for c in compared]
-    return tuple(compared)
-
-
-def is_another_in_float64(one: Measured, found: Sequence[Measured]) -> bool:
-    """Whether a function's run in float64 shows nothing of its precision, as another function was run there.
-
-    It is then far from what it gives in the format, further than anything but an overflow takes it;
-    and no other function gives in the format what this one gives in float64, as a right one would.
-    """
-    if one.reference is None:
-        return False
-    given, wide = _wide(one.got.quantities), one.reference.quantities
-    with np.errstate(all="ignore"):
-        far = any(np.linalg.norm(given[k] - v) > FAR * np.linalg.norm(v) for k, v in wide.items())
-    others = [other for other in found if other is not one]
-    return far and not any(_agree(_wide(m.got.quantities), wide, one.sigma) for m in others)
-
-
-def _are_all_another_in_float64(found: Sequence[Measured], sigma: Mapping[str, Array]) -> bool:
-    """Whether that is so of all functions, while they agree with each other in either."""
-    if not all(is_another_in_float64(one, found) for one in found):
-        return False
-    first, *others = found
-    noise = {name: part * np.sqrt(2) for name, part in sigma.items()}
-    return all(
-        _agree(_wide(m.got.quantities), _wide(first.got.quantities), noise)
-        and _agree(m.best, first.best, noise)
-        for m in others
-    )
-
-
-def _wide(quantities: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: np.asarray(value, np.float64) for name, value in quantities.items()}
-
-
-def _agree(one: Mapping[str, Array], other: Mapping[str, Array], sigma: Mapping[str, Array]) -> bool:
-    """Whether two agree; anything does where reruns gave NaN, as of what rounding made negative."""
-    with np.errstate(all="ignore"):
-        pairs = [(one[k] - other[k], sigma[k]) for k in one if k in other and one[k].size]
-        return all(over_floor(error, np.where(np.isnan(noise), np.inf, noise)) <= 1 for error, noise in pairs)
+    imprecise = {c.function for c in compared if c.against == ITSELF and c.is_wrong}
+    reason = shared_reason(found, sigma, dtype, all(m.name in imprecise for m in found))
+    return tuple(compared if reason is None else [c.as_undecidable(reason) for c in compared])
 
 
 def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
