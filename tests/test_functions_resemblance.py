@@ -10,7 +10,7 @@ import crossgrad
 from .functions import hand_written
 from .test_functions import arguments, right
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-2, 0.5])
@@ -150,3 +150,40 @@ def test_what_decides_nothing_passes_if_it_is_let(verdict: str) -> None:
     for options in ({}, {k: not v for k, v in (mine | other).items()}):
         with pytest.raises(crossgrad.GradientsDisagree):
             found.raise_if_disagree(**options)
+
+
+def clipped(w: Any, x: Any) -> Any:
+    """To a length of one; a gradient that is shorter stays."""
+    loss = (torch.tanh(x @ w) ** 2).sum()
+    (dw,) = torch.autograd.grad(loss, w)
+    return loss, dw / dw.norm().clamp(min=1)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3], ids=["clipped", "short enough"])
+def test_a_clipped_gradient_is_asked_about(size: float) -> None:
+    rng = np.random.default_rng(0)
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(clipped, "torch", "clipped"),
+        crossgrad.loss(lambda w, x: (torch.tanh(x @ w) ** 2).sum(), "torch", "plain"),
+        args=(rng.normal(size=(4, 3)), size * rng.normal(size=(6, 4))),
+    )
+    assert [blame.function for blame in report.blames] == ["clipped"] * (size == 1.0), str(report)
+    assert ("times that: clipped or scaled, on purpose?" in str(report)) == (size == 1.0)
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["zero", "half"])
+def test_a_row_of_zeros_is_asked_about(frozen: bool) -> None:
+    """As an embedding's gradient at its padding; half of what it should be is no padding."""
+
+    def padded(w: Any, ids: Any) -> Any:
+        part = w.detach() if frozen else (w + w.detach()) / 2
+        return (torch.cat([part[:1], w[1:]])[ids] ** 2).sum()
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(padded, "torch", "padded"),
+        crossgrad.loss(lambda w, ids: (w[ids] ** 2).sum(), "torch", "plain"),
+        args=(np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 1, 0, 3, 4, 2])),
+    )
+    (blame,) = report.blames
+    assert blame.function == "padded"
+    assert ("row 0 of args[0] alone: padding_idx or stop_gradient, on purpose?" in str(report)) == frozen

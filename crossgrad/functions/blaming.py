@@ -8,12 +8,12 @@ import numpy as np
 from ..words import listed
 from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
-from .closer import is_consistent
+from .closer import factor_of_slope, is_consistent
 from .grain import grain
 from .judging import FLOAT64, ITSELF, LeafComparison, disagreeing, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
-from .resemblance import CONVENTION, Resemblance, resemblance
+from .resemblance import CONVENTION, Resemblance, resemblance, written
 from .together import REMARKS, is_another_in_float64
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
@@ -186,12 +186,24 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     infinite = [name for name in verdicts if right and _is_lost(name, right[0], dispute)]
     if right and (wrong or infinite):
         without = {name for name in wrong if dispute.functions[name].got.loss is None}
-        evidence = {name: WITHOUT.format(right[0]) if name in without else SLOPE for name in wrong}
+        evidence = {
+            name: WITHOUT.format(right[0]) if name in without else _no_slope(name, dispute) for name in wrong
+        }
         evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
         return dispute.blames(evidence, right[0])
     if wrong:
-        return [dispute.blame(name, _another(name, dispute, wrong), SLOPE) for name in wrong]
+        return [
+            dispute.blame(name, _another(name, dispute, wrong), _no_slope(name, dispute)) for name in wrong
+        ]
     return _by_a_closer_look(dispute)
+
+
+def _no_slope(name: str, dispute: Dispute) -> str:
+    """That a gradient is not the slope of its own loss; or is a part of that, as clipping leaves, no half."""
+    factor = factor_of_slope(dispute.functions[name], dispute.arguments)
+    if factor is None or not 0 < factor < 1 or "/" in written(factor):
+        return SLOPE
+    return f"{SLOPE}, but {written(factor)} times that: clipped or scaled, on purpose?"
 
 
 def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
@@ -206,7 +218,7 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
     right = [name for name, answer in answers.items() if answer]
     if not right or not dispute.agree(right):
         return []
-    evidence = {name: SLOPE for name, answer in answers.items() if answer is False}
+    evidence = {name: _no_slope(name, dispute) for name, answer in answers.items() if answer is False}
     beside = functions[right[0]]
     coarse = {
         name: size for name, size in grains.items() if size and _is_coarse(functions[name], size, dispute)

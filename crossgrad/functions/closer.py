@@ -14,7 +14,7 @@ import numpy as np
 
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
-from .arbiter import SURE, has_loss_in_float64, norm, slope_along
+from .arbiter import SURE, gradients_of, has_loss_in_float64, norm, slope_along
 from .arguments import Arguments, Key, Values
 from .measuring import Measured
 from .points import Point
@@ -54,6 +54,22 @@ def is_consistent(one: Measured, arguments: Arguments) -> bool | None:
         if gradients and None not in seen and _is_level(gradients):
             break  # nothing is too small here to be seen
     return True if True in seen else None
+
+
+def factor_of_slope(one: Measured, arguments: Arguments) -> float | None:
+    """What a function's gradient is times the slope of its own loss, if in all directions that were tried."""
+    gradients = gradients_of(one)
+    length = norm(gradients)
+    if not np.isfinite(length) or length == 0.0:
+        return None
+    along = {name: part / length for name, part in gradients.items()}
+    factors = []
+    for direction in (along, *_directions(gradients)):
+        slope = slope_along(one, direction, arguments, CLOSE * length)
+        if slope is None or slope.kink or slope.error > DECISIVE / SURE * abs(slope.value):
+            return None
+        factors.append(_along(gradients, direction) / slope.value)
+    return factors[0] if np.ptp(factors) <= DECISIVE * abs(factors[0]) else None
 
 
 def gradients_at(one: Measured, at: Values) -> dict[str, Array]:
@@ -96,11 +112,14 @@ def _meets(
     slope = slope_along(one, direction, arguments, CLOSE / SURE * length, at)
     if slope is None or slope.kink:
         return None
-    parts = {name: float(np.vdot(gradients[name], part)) for name, part in direction.items()}
-    off = abs(slope.value - sum(parts.values()))
+    off = abs(slope.value - _along(gradients, direction))
     if off > SURE * slope.error + CLOSE * length:
         return False
     return True if slope.error <= DECISIVE * length else None
+
+
+def _along(gradients: Mapping[str, Array], direction: Mapping[str, Array]) -> float:
+    return sum(float(np.vdot(gradients[name], part)) for name, part in direction.items())
 
 
 def _directions(gradients: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

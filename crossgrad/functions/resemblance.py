@@ -82,7 +82,7 @@ def _factor(
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
     if abs(factor + 1) <= CLOSE:
         return Resemblance("sign", f"has the other sign {where}")
-    if (number := _number(factor)) == "1":
+    if (number := written(factor)) == "1":
         return None  # they differ in the format alone
     text = f"is {number} times the other {where}"
     if (
@@ -108,6 +108,11 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     size, distance = float(np.linalg.norm(expected)), float(np.linalg.norm(error))
     if got.ndim == 2 and got.shape[0] == got.shape[1] and _is_close(got.T, expected, min(size, distance)):
         return Resemblance("transpose", f"is transposed in {name}")
+    if rows := _zero_rows(got, expected):
+        where = f"row {rows[0]}" if len(rows) == 1 else f"rows {listed(rows)}"
+        return Resemblance(
+            "rows", f"is zero in {where} of {name} alone: padding_idx or stop_gradient, on purpose?"
+        )
     apart = error > CLOSE * min(error.max(initial=0.0), np.abs(expected).max(initial=0.0))
     count = int(apart.sum())
     if 0 < count <= max(1.0, FEW * got.size) and got.size > 1:
@@ -119,6 +124,18 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     if moved and got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
         return Resemblance("permutation", f"has the elements of {name} in another order")
     return None
+
+
+def _zero_rows(got: Array, expected: Array) -> list[str]:
+    """The rows, half of them at most, that are zero where the other's are not, if the rest is the other's."""
+    if got.ndim < 2:
+        return []
+    moves, there = ((part != 0).reshape(len(part), -1).any(axis=1) for part in (got, expected))
+    rows = np.flatnonzero(~moves & there)
+    if not 0 < len(rows) <= len(got) / 2:
+        return []
+    left, others = np.delete(got, rows, axis=0), np.delete(expected, rows, axis=0)
+    return [str(row) for row in rows] if _is_close(left, others, float(np.linalg.norm(others))) else []
 
 
 def _narrower(
@@ -163,7 +180,7 @@ def _is_close(got: Array, expected: Array, size: float, share: float = CLOSE) ->
     return bool(np.linalg.norm(got - expected) <= share * size)
 
 
-def _number(factor: float) -> str:
+def written(factor: float) -> str:
     """A factor as people write it: 2, 1/32, 0.3."""
     for text, value in ((f"{factor:.0f}", factor), (f"1/{1 / factor:.0f}", 1 / factor)):
         if abs(value) >= 1.5 and abs(value - round(value)) <= WHOLE * abs(value):
