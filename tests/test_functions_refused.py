@@ -155,3 +155,21 @@ def test_what_a_function_returns_may_not_depend_on_the_numbers() -> None:
     report = crossgrad.compare_gradients(crossgrad.gradient(moody, "numpy", "moody"), partner, args=args)
     assert "no float64 reference: moody: what it returns depends on the numbers" in str(report)
     assert "first gradients of args[0] and a loss, then gradients of args[0]" in str(report)
+
+
+def test_buffers_of_a_module_are_named_and_may_be_passed() -> None:
+    """They stay in float32 when the parameters are float64, and PyTorch refuses both together."""
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)).eval()
+    params, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+
+    def mean_square(params: Any, x: Any, *buffers: Any) -> Any:
+        return torch.func.functional_call(module, (params, *buffers), (x,)).square().mean()
+
+    pair = [crossgrad.loss(mean_square, "torch", name) for name in ("one", "other")]
+    args = params, np.random.default_rng(0).normal(size=(6, 3)).astype("f4")
+    note, _ = crossgrad.compare_gradients(*pair, args=args).notes
+    assert "kept in the function? Convert them, by .to(x.dtype); pass a module's buffers" in note
+    assert crossgrad.compare_gradients(*pair, args=(*args, buffers)).notes == ()
+    with pytest.raises(crossgrad.InvalidInput, match=r"named_buffers\(\)\) as another argument"):
+        crossgrad.compare_gradients(*pair, args=(module, args[1]))

@@ -212,8 +212,8 @@ def _no_array(place: str, leaf: Any) -> InvalidInput:
     what = f"{place} is {shortened(repr(leaf))}, of type {type(leaf).__name__}"
     if hasattr(leaf, "named_parameters"):
         return InvalidInput(
-            f"{place} is a module, not its parameters: give dict(module.named_parameters()) and call it "
-            "with torch.func.functional_call"
+            f"{place} is a module, not its parameters: give dict(module.named_parameters()), and "
+            "dict(module.named_buffers()) as another argument, and call it with torch.func.functional_call"
         )
     return InvalidInput(
         f"{what}: expected an array of floats; move it to an argument that argnums leaves out, or keep it in "

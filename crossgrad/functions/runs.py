@@ -1,5 +1,6 @@
 """Functions made to run at a point: in their own structure and framework, answered in the comparison's."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,6 +28,15 @@ MOST_OPERATIONS = 1_000_000
 
 MORE = 10
 """Times as many operations as there are without errors, from which on a rerun is given up."""
+
+
+MIXED = (
+    "; are tensors of another dtype kept in the function? Convert them, by .to(x.dtype); pass a module's "
+    "buffers, dict(module.named_buffers()), as another argument"
+)
+
+TORCH_DTYPES = re.compile("double|bfloat16|float|half")
+"""As they stand in PyTorch's messages."""
 
 
 class FunctionFailed(RuntimeError):
@@ -144,7 +154,8 @@ class Runner:
                 f"{self._arguments.format.name}: does it iterate until something stands still?"
             ) from error
         except Exception as error:
-            raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}") from error
+            way_out = MIXED if self.function.framework == "torch" and _mixes_dtypes(error) else ""
+            raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}{way_out}") from error
         loss, gradients = self._read(raw)
         try:
             return self._placed(loss, gradients)
@@ -291,6 +302,11 @@ class Runner:
         if array.dtype.kind not in "fiub" and not is_float(array):
             raise InvalidInput(f"{self.name}: its loss is {array.dtype}: expected a real number")
         return np.asarray(array).reshape(())
+
+
+def _mixes_dtypes(error: Exception) -> bool:
+    """Whether PyTorch refused operands of different dtypes: expected scalar type Double but found Float."""
+    return isinstance(error, RuntimeError) and len(set(TORCH_DTYPES.findall(str(error).lower()))) > 1
 
 
 def _framework(name: str) -> Any:
