@@ -30,6 +30,17 @@ def test_products_of_bfloat16_in_numpy_are_named() -> None:
         crossgrad.compare_gradients(right("numpy"), right("torch"), args=arguments(dtype="bfloat16"))
 
 
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [(0.1, "as in x.dtype.type(0.1) * x"), (np.ones(3), "a constant of another dtype on the way?")],
+    ids=["float", "float64"],
+)
+def test_why_a_gradient_is_no_bfloat16_is_named(factor: Any, says: str) -> None:
+    pytest.importorskip("ml_dtypes")
+    args = np.ones(3), np.arange(3.0)
+    assert says in refused(lambda w, x: (0.0, factor * x), args=args, dtype="bfloat16")
+
+
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
 def test_writing_into_a_leaf_is_named(framework: str) -> None:
     pytest.importorskip(framework)

@@ -15,6 +15,11 @@ from .points import Nearby, Point
 from .runs import FunctionFailed, Outcome, Runner
 from .scatter import Scatter, hypot
 
+WIDENED = (
+    "NumPy's products (@, dot) of bfloat16 are float32, and so is a Python float times it. Convert products "
+    "with .astype(x.dtype), and floats before, as in x.dtype.type(0.1) * x"
+)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -150,8 +155,9 @@ def _require_dtypes(runner: Runner, got: Outcome, arguments: Arguments) -> None:
     for name, array in got.gradients.items():
         if array.dtype != expected[name]:
             why = "a constant of another dtype on the way? Convert it"
-            if expected[name].name == "bfloat16" and runner.function.framework == "numpy":
-                why = "NumPy's products (@, dot) of bfloat16 are float32. Convert each with .astype(x.dtype)"
+            widened = (expected[name].name, array.dtype.name) == ("bfloat16", "float32")
+            if widened and runner.function.framework == "numpy":
+                why = WIDENED
             raise InvalidInput(
                 f"{runner.name}: its gradient at {name} is {array.dtype}, the argument {expected[name]}: "
                 f"{why}, or give arguments in {array.dtype}"
