@@ -136,6 +136,28 @@ def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
     assert says in refused(function)
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda loss, x: (loss, {"x": x}),
+            "a tuple of 2, (loss, aux) as for has_aux? Return the loss alone, a scalar; (loss, gradients) "
+            "are for crossgrad.gradient",
+        ),
+        (lambda loss, x: [loss, x, x], "a list of 3: return the loss alone, a scalar"),
+        (lambda loss, x: {"loss": loss, "x": x}, "a dict of 'loss' and 'x': return the loss alone, a scalar"),
+    ],
+    ids=["aux", "list", "dict"],
+)
+def test_what_a_loss_returns_beside_itself_is_not_printed(make: Any, says: str, framework: str) -> None:
+    pytest.importorskip(framework)
+    one = crossgrad.loss(lambda w, x: make((w * x).sum(), x), framework, "one")
+    with pytest.raises(crossgrad.InvalidInput) as caught:
+        crossgrad.compare_gradients(one, crossgrad.gradient(simple, "numpy"), args=(np.ones(3), np.ones(3)))
+    assert str(caught.value) == f"one: it returned {says}"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

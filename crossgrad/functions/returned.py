@@ -1,13 +1,35 @@
-"""What a gradient function returned instead of gradients, or a pair of a loss and gradients."""
+"""What a function returned instead of a loss alone, or of gradients, or a pair of a loss and gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..networks.dtypes import Array
+from ..networks.errors import InvalidInput
+from ..words import listed
 
 EXPECTED = (
     "return (loss, gradients), or the gradients alone, in the structure of the arguments they belong to"
 )
+
+
+def require_one(raw: Any) -> None:
+    """See that a loss function returned one thing, be it a loss or not.
+
+    Raises
+    ------
+    InvalidInput
+        If it returned several in a container.
+    """
+    if isinstance(raw, Mapping):
+        what = f"a dict of {listed([repr(key) for key in raw])}" if raw else "an empty dict"
+    elif isinstance(raw, tuple | list):
+        what = f"a {type(raw).__name__} of {len(raw)}"
+    else:
+        return
+    is_pair = isinstance(raw, tuple) and len(raw) == 2
+    hint = ", (loss, aux) as for has_aux? Return" if is_pair else ": return"
+    other = "; (loss, gradients) are for crossgrad.gradient" if is_pair else ""
+    raise InvalidInput(f"it returned {what}{hint} the loss alone, a scalar{other}")
 
 
 def described(raw: Any, fits: bool, asked: int | None, to_numpy: Callable[[Any], Array | None]) -> str | None:

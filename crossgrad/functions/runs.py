@@ -16,7 +16,7 @@ from .function import LOSS, Function
 from .matching import AUTO, Rename, Transpose, match
 from .places import Place
 from .points import Point
-from .returned import described
+from .returned import described, require_one
 from .rounding import Counting, Rounding, TooMany
 from .trees import take_apart
 
@@ -194,7 +194,10 @@ class Runner:
         return 0 if own.differentiated == ((own.argnums[0], ""),) else None
 
     def _call(self, natives: Mapping[Key, Any]) -> Any:
-        return self.function.call(*self._own.built(natives))
+        returned = self.function.call(*self._own.built(natives))
+        if self.function.kind == LOSS:
+            require_one(returned)
+        return returned
 
     def _values(self, point: Point) -> Values:
         """The point in the function's own structure."""
