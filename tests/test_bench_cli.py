@@ -120,6 +120,19 @@ def test_bad_input_is_refused_before_anything_runs(
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--load", "mine.json"], ["--compare", "other.json", "mine.json"], ["mine.toml"]]
+)
+def test_an_output_is_not_written_over_what_is_read(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / arguments[-1]).write_text("mine")
+    assert run(["bench", *arguments, "-o", f"./{arguments[-1]}"]) == 2
+    assert f"{arguments[-1]} is what is read: name another one" in capsys.readouterr().err
+    assert (tmp_path / arguments[-1]).read_text() == "mine"
+
+
 def test_a_saved_name_and_an_output_that_are_one_file_are_refused_before_anything_runs(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -64,10 +64,15 @@ def load_results(name: str) -> Results:
     InvalidInput
         If there is no such file, it is too large, or it holds no results.
     """
-    path = Path(name) if name.endswith(SUFFIX) else _path(name)
+    path = file_of(name)
     if not name.endswith(SUFFIX) and not is_there(path):
         raise _missing(name)
     return read_results(read_whole(path, SIZE_LIMIT, "a benchmark's results"), str(path))
+
+
+def file_of(name: str) -> Path:
+    """The file that `load_results` reads for this name."""
+    return Path(name) if name.endswith(SUFFIX) else _path(name)
 
 
 def saved_names() -> list[str]:

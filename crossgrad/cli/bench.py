@@ -134,12 +134,14 @@ def bench(
     from ..bench.plan import make_plan
     from ..bench.results import Settings
     from ..bench.runner import require_rounds_within
+    from ..bench.saved import file_of
     from ..environment import usable_cores
     from ..networks.errors import InvalidInput
     from ..pythons import parse_pythons
-    from .inputs import limits_from, numbers_from
+    from .inputs import files_read, limits_from, numbers_from
 
-    require_output(output)
+    results = [name for name in (load, *(compare or ())) if name is not None]
+    require_output(output, [*files_read(networks or (), (), None), *map(file_of, results)])
     if compare is not None:
         _require_alone(ctx, "--compare", "fail_if")
         raise typer.Exit(_compare(*compare, fail_if, form, output, quiet))
