@@ -32,9 +32,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from .arithmetic import Arithmetic, Uncertain, row_blocks
-from .backends.numpy.activations import ACTIVATIONS, ActivationRule
-from .backends.numpy.losses import LOSSES
 from .computed import Computed
+from .mathematics import ACTIVATIONS, LOSSES, Activation
 from .networks.cases import Case
 from .networks.dtypes import Array
 
@@ -58,7 +57,7 @@ class Steps:
         self.x, self.y = (np.asarray(array, np.float64) for array in case.batch)
         self.rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self.loss_rule = LOSSES[case.loss]
-        self.slope = self.loss_rule.backward(np.ones_like(self.y), np.zeros_like(self.y))
+        self.slope = self.loss_rule.derivative(np.ones_like(self.y), np.zeros_like(self.y))
         """Second derivative of the loss by each output: da at a distance of 1."""
 
     @cached_property
@@ -85,12 +84,10 @@ class Steps:
         z = product + bias
         return Uncertain(z, variance + self.arithmetic.rounding(z))
 
-    def activate(self, z: Uncertain, rule: ActivationRule) -> Uncertain:
+    def activate(self, z: Uncertain, rule: Activation) -> Uncertain:
         """``a = f(z)``."""
-        a, spread = rule.forward(z.value), np.sqrt(z.variance)
-        shift = np.maximum(
-            np.abs(rule.forward(z.value + spread) - a), np.abs(rule.forward(z.value - spread) - a)
-        )
+        a, spread = rule.value(z.value), np.sqrt(z.variance)
+        shift = np.maximum(np.abs(rule.value(z.value + spread) - a), np.abs(rule.value(z.value - spread) - a))
         variance = np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2)
         # 1 / (1 + exp(-z)) is 0 where exp(-z) overflows: XLA's float16 sigmoid below z = -11.1.
         return Uncertain(a, variance + self.case.format.largest**-2.0)
@@ -98,7 +95,7 @@ class Steps:
     def loss(self, a: Uncertain) -> Uncertain:
         """The loss: each output's error by its sensitivity, to second order; a sum of terms of one sign."""
         value = np.asarray(self.loss_rule.value(a.value, self.y))
-        da = self.loss_rule.backward(a.value, self.y)
+        da = self.loss_rule.derivative(a.value, self.y)
         variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
         variance += np.square(np.sum(self.slope / 2 * a.variance))
         variance += self.arithmetic.noise(value, self.arithmetic.per_total(a.value.size))
@@ -106,17 +103,17 @@ class Steps:
 
     def loss_backward(self, a: Uncertain) -> Uncertain:
         """``da`` of the last layer."""
-        da = self.loss_rule.backward(a.value, self.y)
+        da = self.loss_rule.derivative(a.value, self.y)
         residual = a.variance + self.arithmetic.rounding(a.value - self.y)
         return Uncertain(da, np.square(self.slope) * residual + self.arithmetic.rounding(da, 2))
 
-    def through_activation(self, da: Uncertain, a: Uncertain, rule: ActivationRule) -> Uncertain:
+    def through_activation(self, da: Uncertain, a: Uncertain, rule: Activation) -> Uncertain:
         """``dz = da * f'``, with f' as a function of a."""
-        one, spread = np.ones_like(a.value), np.sqrt(a.variance)
-        slope = rule.backward(one, a.value)
+        spread = np.sqrt(a.variance)
+        slope = rule.slope(a.value)
         shift = np.maximum(
-            np.abs(rule.backward(one, a.value + spread) - slope),
-            np.abs(rule.backward(one, a.value - spread) - slope),
+            np.abs(rule.slope(a.value + spread) - slope),
+            np.abs(rule.slope(a.value - spread) - slope),
         )
         dz, of_slope = da.value * slope, np.square(shift) + self.arithmetic.rounding(slope, 3)
         variance = np.square(slope) * da.variance + (np.square(da.value) + da.variance) * of_slope
@@ -148,11 +145,11 @@ class Steps:
         variance += self.arithmetic.noise(da, self.arithmetic.per_total(len(W)))
         return Uncertain(da, variance)
 
-    def curvature(self, da: Uncertain, a: Uncertain, rule: ActivationRule, above: Array) -> Array:
+    def curvature(self, da: Uncertain, a: Uncertain, rule: Activation, above: Array) -> Array:
         """How the loss bends by each z, ``f'**2 above + |da f''|``, where it bends by a as `above`."""
-        one, step = np.ones_like(a.value), np.sqrt(a.variance)
-        slope = rule.backward(one, a.value)
-        bend = np.abs(rule.backward(one, a.value + step) - rule.backward(one, a.value - step)) / (2 * step)
+        step = np.sqrt(a.variance)
+        slope = rule.slope(a.value)
+        bend = np.abs(rule.slope(a.value + step) - rule.slope(a.value - step)) / (2 * step)
         found: Array = np.square(slope) * above + np.abs(da.value * bend * slope)
         return found
 
@@ -171,7 +168,7 @@ class Steps:
 
     def update(self, parameter: Array, gradient: Uncertain) -> Uncertain:
         """``p_new = p - lr * dp``; of a part of them too, as each element is by itself."""
-        rate = self.case.learning_rate
+        rate = np.float64(self.case.learning_rate)  # whose square may overflow
         new = parameter - rate * gradient.value
         variance = np.square(rate) * gradient.variance
         variance += self.arithmetic.rounding(gradient.value, 2 * rate**2)
@@ -191,9 +188,9 @@ class Steps:
                 spread[:, rows] = shared @ np.square(W.value).T + np.square(a) @ W.variance.T
             if b is not None:
                 z, spread = z + b.value, spread + b.variance
-            a = rule.forward(z)
-            shared = spread * np.square(rule.backward(np.ones_like(a), a))
-        value, da = np.asarray(self.loss_rule.value(a, self.y)), self.loss_rule.backward(a, self.y)
+            a = rule.value(z)
+            shared = spread * np.square(rule.slope(a))
+        value, da = np.asarray(self.loss_rule.value(a, self.y)), self.loss_rule.derivative(a, self.y)
         moved = np.sum(np.abs(da) * np.sqrt(shared) + self.slope / 2 * shared)
         grown = np.square(value / before.value) if before.value else 1.0
         variance = before.variance * np.maximum(grown, 1) + np.square(moved)

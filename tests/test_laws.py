@@ -295,8 +295,9 @@ def test_a_missing_rule_is_said_by_name(backend: str, monkeypatch: pytest.Monkey
 
 
 def test_a_new_activation_needs_only_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registries are open: a name, and a rule in each engine's words; nothing else changes."""
+    """The registries are open: a name, a rule in each engine's words and the judge's, and no more."""
     import crossgrad
+    from crossgrad import mathematics
     from crossgrad.backends.numpy import activations as numpy_rules
     from crossgrad.networks.rules import ACTIVATIONS, Activation
 
@@ -313,6 +314,10 @@ def test_a_new_activation_needs_only_its_rules(monkeypatch: pytest.MonkeyPatch) 
             return np.divide(da, np.multiply(2, a, spare), out)
 
     monkeypatch.setitem(ACTIVATIONS, "root", Activation("root", "a = sqrt(z)"))
+    judged = mathematics.Activation(
+        np.sqrt, lambda a: 1 / (2 * a), lambda lo, hi: (1 / (2 * hi), 1 / (2 * lo))
+    )
+    monkeypatch.setitem(mathematics.ACTIVATIONS, "root", judged)
     monkeypatch.setitem(numpy_rules.ACTIVATIONS, "root", numpy_rules.ActivationRule(SquareRoot))
     monkeypatch.setitem(torch_rules.ACTIVATIONS, "root", lambda z: z.sqrt())
     monkeypatch.setitem(jax_rules.ACTIVATIONS, "root", lambda z: z**0.5)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..backends.numpy.losses import LOSSES
+from ..mathematics import LOSSES
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from ..words import listed

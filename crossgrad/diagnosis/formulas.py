@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..backends.numpy.activations import ActivationRule
+from ..mathematics import Activation
 from ..networks.dtypes import Array
 from .explanation import Explanation
 from .record import (
@@ -70,7 +70,7 @@ def _less(one: float, q: Uncertain) -> Uncertain:
     return Uncertain(one - q.value, q.variance)
 
 
-def _rule(site: Site) -> ActivationRule:
+def _rule(site: Site) -> Activation:
     return site.steps.rules[site.layer - 1]
 
 
