@@ -354,3 +354,16 @@ def test_predicted_seconds_grow_with_the_case() -> None:
     assert 0 < seconds[0] < 0.1 < seconds[-1] < 60
     assert predicted_seconds(networks[-1], 10) < predicted_seconds(networks[-1], 200)
     assert np.isfinite(predicted_seconds(Network(10**12, (Dense(10**12),)), 10**12))
+
+
+def test_radii_whose_exponents_no_float_holds() -> None:
+    """In networks of the largest float64 numbers: two outputs of 1 cancel, and what they lack is left."""
+    largest = 1.797e308
+    params = [
+        ([[9e307]], [2e304]),
+        ([[4.6e152], [1.4e153]], [0.0, 1.6e307]),
+        ([[largest, -largest]], [8e153]),
+    ]
+    layers = [(np.array(W), np.array(b)) for W, b in params]
+    batch = (np.full((1, 1), largest), np.zeros((1, 1)))
+    assert certify(make_case("1-1-2-1", "float64", params=layers, batch=batch)).quantities["a.2"].mid.all()

@@ -111,3 +111,9 @@ def test_an_oracle_that_cannot_judge_is_refused_by_name() -> None:
         require_oracle("delphi", "float32")
     for name in ORACLES:
         require_oracle(name, "float32")
+
+
+def test_a_learning_rate_whose_square_overflows() -> None:
+    floor = rounding_floor(make_case("3-2", "float64", learning_rate=1e200))
+    assert np.isfinite(floor.value["W_new.1"]).all()
+    assert not np.isfinite(floor.sigma["W_new.1"]).any()

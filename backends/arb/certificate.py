@@ -124,7 +124,7 @@ def certify_problem(problem: Problem, *, max_seconds: float | None = None) -> Ce
                 f"the certificate would take about {foreseen:.3g} s, {max_seconds:.3g} s are allowed"
             )
         passes += 1
-        with ctx.workprec(bits):
+        with ctx.workprec(bits), np.errstate(all="ignore"):  # of what FLINT computes on the way
             step = Step(problem)
         if step.shortfall <= 0:
             found = {q.name: step.found[q.name].freeze() for q in problem.network.quantities(samples)}

@@ -114,6 +114,10 @@ def _shortfall(balls: list[arb], mid: Array, radius: Array, dtype: DType) -> flo
     return float(worst)
 
 
+VAST = 10**300
+"""Exponents beyond it, as of exp(-1e308), need not be told apart."""
+
+
 def _log2_radius(ball: arb) -> float:
     """An integer that is at least log2 of the radius; it may lie far outside the range of float64."""
     if ball.is_exact():
@@ -121,7 +125,8 @@ def _log2_radius(ball: arb) -> float:
     if not ball.is_finite():
         return inf
     mantissa, exponent = ball.rad().man_exp()
-    return float(int(mantissa).bit_length() + int(exponent))
+    bits = int(mantissa).bit_length() + int(exponent)
+    return float(max(bits, -VAST)) if bits < VAST else inf
 
 
 def _relative_bits(ball: arb) -> float:
