@@ -35,7 +35,7 @@ from crossgrad.floor import rounding_floor
 from crossgrad.mutants import MUTANTS, Mutant, random_case, run_mutant
 from crossgrad.networks.cases import Case
 from crossgrad.networks.dtypes import Array
-from crossgrad.oracle import Oracle, consult, with_overflow
+from crossgrad.oracle import Oracle, consult, with_outcomes
 from crossgrad.place import place_of_error
 from crossgrad.run import CANDIDATE_KINDS
 from crossgrad.verdict import WRONG, judge
@@ -104,7 +104,7 @@ def _outcomes(case: Case, oracle: Oracle, mutant: Mutant) -> Iterator[Outcome]:
 
 def _wrong(case: Case, oracle: Oracle, got: dict[str, Array]) -> list[str]:
     if not all(np.isfinite(array).all() for array in got.values()):
-        oracle = with_overflow(oracle, case)
+        oracle = with_outcomes(oracle, case)
     names = [quantity.name for quantity in case.quantities if quantity.name in got]
     return [n for n in names if judge(got[n], oracle.expectations[n], case.format).verdict in WRONG]
 

@@ -13,7 +13,7 @@ from .floor import rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.spec import Quantity
-from .oracle import Oracle, WiderFloors, with_overflow
+from .oracle import Oracle, WiderFloors, with_outcomes
 from .place import place_of_error, wrong_steps
 from .run import CANDIDATE_KINDS, OK, Run
 from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
@@ -58,7 +58,7 @@ def compare_runs(case: Case, runs: Sequence[Run], oracle: Oracle) -> tuple[Compa
     finished = [run for run in runs if run.status == OK]
     wider = WiderFloors(case)
     if not all(np.isfinite(array).all() for run in finished for array in _delivered(run).values()):
-        oracle = with_overflow(oracle, case)
+        oracle = with_outcomes(oracle, case)
     if oracle.name == "none":
         return tuple(
             comparison
@@ -129,7 +129,7 @@ def _judge_run(
             yield Comparison(quantity.name, run.engine, against, Judgement(DISAGREE, problem))
             continue
         found = judge(array, expectations[quantity.name], case.format)
-        if found.verdict == UNDECIDABLE:
+        if found.verdict == UNDECIDABLE and found.floor is not None:
             found = replace(found, decidable_in=wider.narrowest_deciding(quantity.name))
         yield Comparison(quantity.name, run.engine, against, found)
 
@@ -173,7 +173,9 @@ def _judge_pair(
     """Both sides make rounding errors: their difference has twice the variance of one."""
     theirs = _widened(other)
     expectations = {
-        name: Expectation(widened, np.asarray(expected.sigma) * np.sqrt(2), stored=widened)
+        name: Expectation(
+            widened, np.asarray(expected.sigma) * np.sqrt(2), stored=widened, outcomes=expected.outcomes
+        )
         for name, expected in oracle.expectations.items()
         if (widened := theirs.get(name)) is not None
     }

@@ -13,11 +13,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from .backends.base import Unsupported
-from .backends.registry import load
-from .floor import Floor, Steps, rounding_floor
+from .floor import Floor, rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import DTYPES, Array
 from .networks.errors import InvalidInput, unknown
+from .nonfinite import outcomes
 from .verdict import Expectation, over_floor
 
 ORACLES = ("auto", "arb", "wide", "float64", "none")
@@ -80,37 +80,20 @@ def require_oracle(wanted: str, dtype: str) -> None:
         raise InvalidInput("the oracle float64 cannot judge float64: use auto, arb, wide or none")
 
 
-def with_overflow(oracle: Oracle, case: Case) -> Oracle:
-    """The oracle, with what the dtype itself makes of the case: where its NaN and infinities are.
-
-    The sum of squares that the loss divides may overflow where the loss does not.
-    """
-    program = load("numpy").prepare(case, "manual", "cpu")
-    stored = program.trace(program.put(case.parameters, case.batch)).quantities
-    steps = Steps(case)
-    sums = {
-        name: 2 * np.asarray(oracle.expectations[name].value) / steps.slope.flat[0]
-        for name in ("loss", "loss_new")
-    }
-    return Oracle(
-        oracle.name,
-        {
-            name: replace(
-                expected,
-                stored=np.asarray(stored[name], np.float64),
-                may_overflow=bool(name in sums and sums[name] > case.format.largest),
-            )
-            for name, expected in oracle.expectations.items()
-        },
-    )
+def with_outcomes(oracle: Oracle, case: Case) -> Oracle:
+    """The oracle, with where the dtype may make NaN and infinities of the case."""
+    found = outcomes(case, oracle.expectations)
+    expected = {name: replace(e, outcomes=found[name]) for name, e in oracle.expectations.items()}
+    return replace(oracle, expectations=expected)
 
 
 class WiderFloors:
     """The case's floors in wider dtypes, each estimated when it is first asked for."""
 
     def __init__(self, case: Case) -> None:
-        wider = [d for d in DTYPES.values() if d.precision > case.format.precision and d.name != "tf32"]
-        self._names = [dtype.name for dtype in sorted(wider, key=lambda d: d.precision)]
+        own = case.format
+        wider = [d for d in DTYPES.values() if d.precision > own.precision and d.largest >= own.largest]
+        self._names = [d.name for d in sorted(wider, key=lambda d: d.precision) if d.name != "tf32"]
         self._case = case
         self._floors: dict[str, Floor] = {}
 

@@ -12,11 +12,8 @@ double holds every value of every dtype.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from textwrap import wrap
 from typing import Any
-
-import numpy as np
 
 from .candidates import CandidateFile
 from .engines import EngineId
@@ -25,7 +22,7 @@ from .floor import rounding_floor
 from .idioms import by_hand, call_by_hand, can_say, part_of
 from .networks.cases import Case
 from .networks.dtypes import Array
-from .oracle import Oracle, with_overflow
+from .nonfinite import outcomes
 from .run import CANDIDATE_KINDS
 from .smaller import arrays
 from .verdict import ELEMENT_LIMIT, TENSOR_LIMIT, WRONG, Expectation
@@ -70,20 +67,14 @@ def script(
 
 
 def _noise(case: Case) -> dict[str, Array]:
-    """Standard deviations of loss and gradients; what overflows in this dtype is left out."""
+    """Standard deviations of loss and gradients; what may overflow in this dtype is left out."""
     floor = rounding_floor(case)
-    stored = replace(case, dtype="float32") if case.dtype == "tf32" else case
     expected = {name: Expectation(value, floor.sigma[name]) for name, value in floor.value.items()}
-    judged = with_overflow(Oracle("float64", expected), stored).expectations
-    overflows = {
-        name
-        for name, expectation in judged.items()
-        if expectation.may_overflow or not np.isfinite(expectation.stored).all()  # type: ignore[arg-type]
-    }
+    possible = outcomes(case, expected)
     return {
         q.name: floor.sigma[q.name]
         for q in case.quantities
-        if q.kind in CANDIDATE_KINDS and q.name not in overflows
+        if q.kind in CANDIDATE_KINDS and possible[q.name].settled.all()
     }
 
 

@@ -11,6 +11,7 @@ each case, never declared; how many were swallowed whole is in the figures.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist
@@ -26,7 +27,7 @@ from .floor import Floor, rounding_floor
 from .mutants import MUTANTS, Mutant, random_case, run_hooked, run_mutant
 from .networks.cases import Case
 from .networks.dtypes import Array, find_dtype
-from .oracle import Oracle, consult, with_overflow
+from .oracle import Oracle, consult, with_outcomes
 from .report import plain_number
 from .run import OK, UNSUPPORTED, Run, run_engine
 from .verdict import UNDECIDABLE, WRONG, over_floor
@@ -87,6 +88,13 @@ class Ground:
     def of(cls, case: Case, oracle: Oracle | None = None) -> Self:
         right = run_hooked(case).quantities
         return cls(case, oracle or consult(case), right, rounding_floor(case.widened()), rounding_floor(case))
+
+    @cached_property
+    def undecidable(self) -> Mapping[str, Array]:
+        """Elements that right arithmetic may overflow or not, or that are made of such."""
+        expected = with_outcomes(self.oracle, self.case).expectations
+        possible = {name: e.outcomes for name, e in expected.items() if e.outcomes is not None}
+        return {name: p.several | ~p.known for name, p in possible.items()}
 
 
 @dataclass(frozen=True)
@@ -267,28 +275,24 @@ def _run_both(case: Case, mutant: Mutant) -> tuple[Mapping[str, Array], Trace]:
 
 
 def _shifts(ground: Ground, trace: Trace, moved: Mapping[str, Array]) -> tuple[float, float]:
-    judged = with_overflow(ground.oracle, ground.case).expectations if _overflows(trace) else {}
-    decided = [name for name in moved if name not in judged or not judged[name].may_overflow]
+    if not _all_finite(trace):
+        moved = {name: np.where(ground.undecidable[name], 0.0, part) for name, part in moved.items()}
     sigma = ground.narrow.sigma
-    exact = max((_over(moved[name], sigma[name]) for name in decided), default=0.0)
-    seen = max(
-        (_over(_visible(ground, trace, name, moved[name]), sigma[name]) for name in decided), default=0.0
-    )
-    return exact, seen
+    exact = max((_over(part, sigma[name]) for name, part in moved.items()), default=0.0)
+    seen = [_over(_visible(ground, trace, name, part), sigma[name]) for name, part in moved.items()]
+    return exact, max(seen, default=0.0)
 
 
 def _visible(ground: Ground, trace: Trace, name: str, moved: Array) -> Array:
     """How far the fault moves a quantity exactly, without the elements that it does not move in the dtype."""
+    got, right = (np.asarray(q[name], np.float64) for q in (trace.quantities, ground.right))
     with np.errstate(invalid="ignore"):
-        delivered = np.asarray(trace.quantities[name], np.float64) - np.asarray(
-            ground.right[name], np.float64
-        )
-        hidden = np.abs(delivered) < ground.narrow.sigma[name]
+        hidden = (got == right) | (np.abs(got - right) < ground.narrow.sigma[name])
     return np.where(hidden, 0.0, moved)
 
 
-def _overflows(trace: Trace) -> bool:
-    return not all(np.isfinite(np.asarray(a, np.float64)).all() for a in trace.quantities.values())
+def _all_finite(trace: Trace) -> bool:
+    return all(np.isfinite(np.asarray(a, np.float64)).all() for a in trace.quantities.values())
 
 
 def _over(error: np.ndarray, sigma: np.ndarray) -> float:

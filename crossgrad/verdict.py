@@ -28,6 +28,9 @@ SEVERITY = (AGREE, NONFINITE_AGREE, UNDECIDABLE, CONVENTION, NONFINITE_DISAGREE,
 WRONG = frozenset({CONVENTION, NONFINITE_DISAGREE, DISAGREE})
 """Verdicts with which gradients are not those that were asked for."""
 
+OVERFLOWS = "sums on the way to them overflow in one order, and in another not"
+"""Why NaN and infinities may be undecidable."""
+
 ELEMENT_LIMIT = 10.0
 """Standard deviations that one element may be off."""
 
@@ -36,6 +39,50 @@ BLOCK, LEAST_BLOCK = 1 << 15, 1 << 13
 
 TENSOR_LIMIT = 3.0
 """Standard deviations that a large tensor's elements may be off in root mean square."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What correct arithmetic may make of each element: ``nonfinite.py`` finds it.
+
+    Parameters
+    ----------
+    finite, plus, minus, nan
+        Whether it may be a number, +inf, -inf, NaN.
+    known
+        Whether it is the expected value, if it is a number: all that it is made of is finite for sure.
+    """
+
+    finite: Array
+    plus: Array
+    minus: Array
+    nan: Array
+    known: Array
+
+    def allow(self, got: Array) -> Array:
+        """Whether each element of `got` is of a kind that it may be."""
+        kinds = [np.isnan(got), np.isposinf(got), np.isneginf(got)]
+        return np.select(kinds, [self.nan, self.plus, self.minus], self.finite)
+
+    @property
+    def several(self) -> Array:
+        """Whether an element may be of one kind or another."""
+        several: Array = np.sum([self.finite, self.plus, self.minus, self.nan], axis=0) > 1
+        return several
+
+    def only(self, value: Array) -> Array:
+        """`value`; where but one kind is possible and that is no number, NaN or the infinity that it is."""
+        no_number = [self.nan, self.plus, self.minus]
+        only: Array = np.where(
+            self.several | self.finite, value, np.select(no_number, [np.nan, np.inf, -np.inf])
+        )
+        return only
+
+    @property
+    def settled(self) -> Array:
+        """Whether an element is the expected number for sure."""
+        settled: Array = self.finite & self.known & ~self.several
+        return settled
 
 
 @dataclass(frozen=True)
@@ -49,17 +96,16 @@ class Expectation:
     sigma
         Standard deviation of the rounding error of correct arithmetic in the dtype.
     stored
-        What the dtype itself makes of it, for its NaN and infinities, where the case has any.
-    may_overflow
-        Whether a sum on the way is beyond the dtype's range, though the result is not:
-        an engine that keeps it in the dtype rightly gets infinity.
+        What another run made of it: its NaN and infinities are expected in the same places.
+    outcomes
+        What the dtype may make of it, where NaN or infinities are among what was delivered.
     """
 
     value: Array | Computed
     sigma: Array | Computed
     low: Array | None = None
     stored: Array | None = None
-    may_overflow: bool = False
+    outcomes: Outcomes | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +159,10 @@ def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
     """Judge one quantity, in any real dtype, against what it should be; one without elements agrees."""
     if not got.size:
         return Judgement(AGREE, "it has no elements")
-    if not np.isfinite(got).all() or (expected.stored is not None and not np.isfinite(expected.stored).all()):
-        return _judge_nonfinite(np.asarray(got, np.float64), expected)
+    if not (_all_finite(got) and _all_finite(expected.stored) and _all_settled(expected.outcomes)):
+        special = _judge_nonfinite(np.asarray(got, np.float64), expected)
+        if special is not None:
+            return special
     with np.errstate(over="ignore", invalid="ignore"):
         found = _measure(got, expected, dtype)
     if not found.known:
@@ -208,31 +256,47 @@ def _drowned(found: _Measured, expected: Expectation) -> bool:
     return found.squares > squares / 4 and _over(float(np.max(shares)), squares, shares.size) <= 1
 
 
-def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement:
-    """Compare NaN and infinities element by element with what the dtype makes of the case."""
-    stored = np.asarray(expected.value) if expected.stored is None else expected.stored
-    sigma = np.asarray(expected.sigma)
-    differs = (np.isnan(got) != np.isnan(stored)) | (np.isinf(got) != np.isinf(stored))
-    differs |= np.isinf(got) & np.isinf(stored) & (np.sign(got) != np.sign(stored))
-    if expected.may_overflow:
-        differs &= ~np.isposinf(got)
-    finite = np.isfinite(got) & np.isfinite(stored)
+def _all_finite(array: Array | None) -> bool:
+    return array is None or bool(np.isfinite(array).all())
+
+
+def _all_settled(possible: Outcomes | None) -> bool:
+    return possible is None or bool(possible.settled.all())
+
+
+def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement | None:
+    """Compare element by element with what there may be; None if all are numbers, and as expected."""
+    wanted = np.asarray(expected.value if expected.stored is None else expected.stored, np.float64)
+    numbers = np.isfinite(got)
     with np.errstate(invalid="ignore"):
-        wrong = differs | (finite & ~(np.abs(got - stored) <= ELEMENT_LIMIT * sigma))
-    index = _index(np.argmax(wrong) if wrong.any() else np.argmin(np.isfinite(got)), got.shape)
-    if wrong.any():
-        verdict, reason = NONFINITE_DISAGREE, "elements differ where NaN or infinity occurs"
-    elif not (np.isfinite(got) == np.isfinite(stored)).all():
-        verdict, reason = UNDECIDABLE, "elements are infinite, as a sum on the way to them may be"
+        close = np.abs(got - wanted) <= ELEMENT_LIMIT * np.asarray(expected.sigma)
+    same = np.where(numbers, close, (got == wanted) | (np.isnan(got) & np.isnan(wanted)))
+    possible = expected.outcomes
+    if possible is None:
+        wrong, open_ = ~same, np.zeros_like(same)
     else:
-        verdict, reason = NONFINITE_AGREE, "elements are NaN or infinite where they are expected to be"
-    count = wrong if wrong.any() else ~np.isfinite(got)
+        if expected.stored is None:
+            wanted = possible.only(wanted)
+            same = np.where(numbers, close, ~possible.several)
+        free = ~possible.known | (possible.several & ~(numbers & np.isfinite(wanted)))
+        wrong = ~possible.allow(got) | ~(same | free)
+        open_ = ~wrong & ~same
+    if wrong.any():
+        verdict, which, reason = NONFINITE_DISAGREE, wrong, "elements differ where NaN or infinity occurs"
+    elif open_.any():
+        verdict, which, reason = UNDECIDABLE, open_, "elements may rightly be so or otherwise: " + OVERFLOWS
+    elif not numbers.all():
+        verdict, which = NONFINITE_AGREE, ~numbers
+        reason = "elements are NaN or infinite where they are expected to be"
+    else:
+        return None
+    index = _index(np.argmax(which), got.shape)
     return Judgement(
         verdict,
-        f"{int(count.sum())} of {got.size} {reason}",
+        f"{int(which.sum())} of {got.size} {reason}",
         index=index,
         got=float(got[index]),
-        expected=float(stored[index]),
+        expected=float(wanted[index]),
     )
 
 

@@ -17,6 +17,7 @@ from crossgrad.verdict import (
     TENSOR_LIMIT,
     UNDECIDABLE,
     Expectation,
+    Outcomes,
     judge,
     over_floor,
 )
@@ -129,12 +130,45 @@ def test_infinities_of_other_signs_differ() -> None:
     assert found.verdict == NONFINITE_DISAGREE
 
 
-def test_infinity_from_a_sum_beyond_the_range_tells_nothing() -> None:
-    value = np.array([1e4])
-    expected = expectation(value, stored=value, may_overflow=True)
-    assert judge(np.array([np.inf]), expected, FLOAT32).verdict == UNDECIDABLE
-    assert judge(np.array([-np.inf]), expected, FLOAT32).verdict == NONFINITE_DISAGREE
-    assert judge(np.array([np.nan]), expected, FLOAT32).verdict == NONFINITE_DISAGREE
+ELEMENTS = {"number": 3.0, "other": 4.0, "+inf": np.inf, "-inf": -np.inf, "nan": np.nan}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "known", "verdicts"),
+    [
+        # What may be, whether a number is the expected one, and the verdicts on the five of `ELEMENTS`.
+        ({"finite"}, True, [AGREE, DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE]),
+        ({"finite"}, False, [AGREE, UNDECIDABLE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE]),
+        (
+            {"finite", "plus"},
+            True,
+            [AGREE, NONFINITE_DISAGREE, UNDECIDABLE, NONFINITE_DISAGREE, NONFINITE_DISAGREE],
+        ),
+        ({"finite", "nan"}, False, [AGREE, UNDECIDABLE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, UNDECIDABLE]),
+        (
+            {"plus"},
+            True,
+            [NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_AGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE],
+        ),
+        (
+            {"nan"},
+            False,
+            [NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_AGREE],
+        ),
+        (
+            {"minus", "nan"},
+            False,
+            [NONFINITE_DISAGREE, NONFINITE_DISAGREE, NONFINITE_DISAGREE, UNDECIDABLE, UNDECIDABLE],
+        ),
+    ],
+)
+def test_what_is_not_finite_is_judged_by_what_may_be(
+    kinds: set[str], known: bool, verdicts: list[str]
+) -> None:
+    masks = [np.array([kind in kinds]) for kind in ("finite", "plus", "minus", "nan")]
+    expected = expectation(np.array([3.0]), outcomes=Outcomes(*masks, np.array([known])))
+    got = [judge(np.array([element]), expected, FLOAT32).verdict for element in ELEMENTS.values()]
+    assert got == verdicts
 
 
 def test_an_error_too_small_to_divide_by_the_scale() -> None:

@@ -52,7 +52,7 @@ def diagnose(
     if any(name in lacking for name in wrong):
         return (diagnose_shapes(case, shapes or {}, lacking, wrong),)
     if all(quantity.name in got for quantity in case.quantities):
-        found = diagnose_trace(case, got, enters_at)
+        found = diagnose_trace(case, got, wrong, enters_at)
     else:
         found = diagnose_gradients(case, got, wrong, enters_at, floor)
     best = {d.cause: d for d in sorted(found, key=lambda d: d.confidence)}

@@ -36,6 +36,7 @@ class TraceEvidence:
 
     case: Case
     got: Mapping[str, Array]
+    wrong: Sequence[str]
     enters_at: str
     _found: dict[str, list[Found]] = field(default_factory=dict)
 
@@ -53,8 +54,12 @@ class TraceEvidence:
 
     @cached_property
     def local(self) -> list[str]:
-        """Quantities that disagree with their replay, in data-flow order: where errors enter."""
-        names = [q.name for q in self.case.quantities]
+        """Quantities that disagree with their replay, in data-flow order: where errors enter.
+
+        Beside what is not finite a right one may, where it overflows in one order and in another not.
+        """
+        finite = all(np.isfinite(array).all() for array in self.got.values())
+        names = [q.name for q in self.case.quantities if finite or q.name in self.wrong]
         return [name for name in names if not strayed(self.got[name], self.right[name]) <= 1]
 
     @property
@@ -82,9 +87,11 @@ class TraceEvidence:
         return Uncertain(value, self.steps.arithmetic.rounding(value))
 
 
-def diagnose_trace(case: Case, got: Mapping[str, Array], enters_at: str) -> list[Diagnosis]:
+def diagnose_trace(
+    case: Case, got: Mapping[str, Array], wrong: Sequence[str], enters_at: str
+) -> list[Diagnosis]:
     """Explain the error of an engine that delivered every quantity."""
-    evidence = TraceEvidence(case, got, enters_at)
+    evidence = TraceEvidence(case, got, wrong, enters_at)
     found = [*_precision(evidence), *_convention(evidence)]
     if not np.isfinite(got[evidence.start]).all():
         return found + [d for d in _explanations(evidence) if d.cause == ELEMENTS]
