@@ -137,14 +137,15 @@ class Terms:
         any_x, any_y = np.ones(x.lo.shape), np.ones(y.lo.shape)
         nan = some(x.nan, any_y) | some(any_x, y.nan)
         nan |= some(x.may_be(0), y.may_be(np.inf)) | some(x.may_be(np.inf), y.may_be(0))
+        if times is np.multiply:
+            lost = x.lost | y.lost | x.must_be(0) & y.must_be(np.inf) | x.must_be(np.inf) & y.must_be(0)
+        else:  # libraries' products of matrices may leave out factors of zero, whatever they stand beside
+            lost = some(x.lost, ~y.may_be(0)) | some(~x.may_be(0), y.lost)
         return cls(
             _by_sign(x.most, y.most, times, np.inf),
             _by_sign(SCALE * x.least, y.least, times, BEYOND_ALL),
             nan,
-            some(x.lost, any_y)
-            | some(any_x, y.lost)
-            | some(x.must_be(0), y.must_be(np.inf))
-            | some(x.must_be(np.inf), y.must_be(0)),
+            lost,
             ~(some(~x.settled, any_y) | some(any_x, ~y.settled)),
             count,
         )

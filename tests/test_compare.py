@@ -130,3 +130,13 @@ def test_gradients_below_the_dtype_are_undecidable_in_it() -> None:
     found = {c.quantity: c for c in compare_runs(case, [run_of(trace)], consult(case))}
     assert found["dW.12"].verdict == AGREE
     assert (found["dW.1"].verdict, found["dW.1"].judgement.decidable_in) == (UNDECIDABLE, "float32")
+
+
+def test_the_dtype_that_would_decide_has_the_range_too() -> None:
+    """Float16 has more bits than bfloat16, and no number as large as these weights."""
+    rng = np.random.default_rng(5)
+    params = [(rng.standard_normal((3, 4)) * 1e5, np.zeros(3)), (rng.standard_normal((2, 3)), np.zeros(2))]
+    case = make_case("4-3-2", "bfloat16", params=params)
+    found = compare_runs(case, [run_of(run_trace(case, "numpy", "manual"))], consult(case))
+    assert UNDECIDABLE in {c.verdict for c in found}
+    assert "float16" not in {c.judgement.decidable_in for c in found}

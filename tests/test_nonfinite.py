@@ -101,6 +101,11 @@ STEPS = {
     "limit-below": ({"W": [-BIG], "x": [BIG], "y": 0.5}, {"z.1": "-", "a.1": "f", "dz.1": "f"}),
     # z may be anything: so may a be, in [0, 1], and all that is made of it; or NaN.
     "unsure": ({"W": [BIG, -BIG], "x": [BIG, BIG], "y": 0.5}, {"a.1": "fn", "loss": "fn", "dW.1": "fn"}),
+    # A product of matrices may leave out a factor of zero.
+    "zero": (
+        {"W": [1], "x": [1], "y": 3e38, "loss": "mse-sum", "above": [[0]]},
+        {"dz.2": "-", "da.1": "fn"},
+    ),
     # Two infinite dz come back through weights of both signs.
     "difference": (
         {"W": [1], "x": [1], "y": 3e38, "loss": "mse-sum", "above": [[1], [-1]]},
