@@ -266,27 +266,13 @@ def _all_settled(possible: Outcomes | None) -> bool:
 
 def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement | None:
     """Compare element by element with what there may be; None if all are numbers, and as expected."""
-    wanted = np.asarray(expected.value if expected.stored is None else expected.stored, np.float64)
-    numbers = np.isfinite(got)
-    with np.errstate(invalid="ignore"):
-        close = np.abs(got - wanted) <= ELEMENT_LIMIT * np.asarray(expected.sigma)
-    same = np.where(numbers, close, (got == wanted) | (np.isnan(got) & np.isnan(wanted)))
-    possible = expected.outcomes
-    if possible is None:
-        wrong, open_ = ~same, np.zeros_like(same)
-    else:
-        if expected.stored is None:
-            wanted = possible.only(wanted)
-            same = np.where(numbers, close, ~possible.several)
-        free = ~possible.known | (possible.several & ~(numbers & np.isfinite(wanted)))
-        wrong = ~possible.allow(got) | ~(same | free)
-        open_ = ~wrong & ~same
+    wanted, wrong, open_ = _by_element(got, expected)
     if wrong.any():
         verdict, which, reason = NONFINITE_DISAGREE, wrong, "elements differ where NaN or infinity occurs"
     elif open_.any():
         verdict, which, reason = UNDECIDABLE, open_, "elements may rightly be so or otherwise: " + OVERFLOWS
-    elif not numbers.all():
-        verdict, which = NONFINITE_AGREE, ~numbers
+    elif not _all_finite(got):
+        verdict, which = NONFINITE_AGREE, ~np.isfinite(got)
         reason = "elements are NaN or infinite where they are expected to be"
     else:
         return None
@@ -298,6 +284,23 @@ def _judge_nonfinite(got: Array, expected: Expectation) -> Judgement | None:
         got=float(got[index]),
         expected=float(wanted[index]),
     )
+
+
+def _by_element(got: Array, expected: Expectation) -> tuple[Array, Array, Array]:
+    """What is wanted of each element, whether it is wrong, and whether it may rightly be so or otherwise."""
+    wanted = np.asarray(expected.value if expected.stored is None else expected.stored, np.float64)
+    numbers, possible = np.isfinite(got), expected.outcomes
+    with np.errstate(invalid="ignore"):
+        close = np.abs(got - wanted) <= ELEMENT_LIMIT * np.asarray(expected.sigma)
+    same = np.where(numbers, close, (got == wanted) | (np.isnan(got) & np.isnan(wanted)))
+    if possible is None:
+        return wanted, ~same, np.zeros_like(same)
+    if expected.stored is None:
+        wanted = possible.only(wanted)
+        same = np.where(numbers, close, ~possible.several)
+    free = ~possible.known | (possible.several & ~(numbers & np.isfinite(wanted)))
+    wrong = ~possible.allow(got) | ~(same | free)
+    return wanted, wrong, ~(wrong | same)
 
 
 def _digits(error: float, scale: float) -> float | None:
