@@ -129,9 +129,12 @@ class Terms:
     @classmethod
     def of_products(cls, x: Range, y: Range, times: Times = np.multiply, count: int = 1) -> "Terms":
         """The products ``x * y``; or those that a product of matrices adds up, `count` for each sum."""
+        most = _by_sign(x.most, y.most, times, np.inf)
 
         def some(one: Array, other: Array) -> Array:
-            found: Array = times(one.astype(np.float64), other.astype(np.float64)) > 0
+            if not (one.any() and other.any()):
+                return np.zeros(most.shape[1:], bool)
+            found: Array = times(one.astype(np.float32), other.astype(np.float32)) > 0
             return found
 
         any_x, any_y = np.ones(x.lo.shape), np.ones(y.lo.shape)
@@ -142,7 +145,7 @@ class Terms:
         else:  # libraries' products of matrices may leave out factors of zero, whatever they stand beside
             lost = some(x.lost, ~y.may_be(0)) | some(~x.may_be(0), y.lost)
         return cls(
-            _by_sign(x.most, y.most, times, np.inf),
+            most,
             _by_sign(SCALE * x.least, y.least, times, BEYOND_ALL),
             nan,
             lost,
@@ -176,16 +179,16 @@ class Terms:
 def _by_sign(x: Array, y: Array, times: Times, largest: float) -> Array:
     """Sums of positive products, and of negative ones; infinite, or at most `largest` if no factor is."""
     finite_x, finite_y = (np.where(np.isinf(part), 0, part) for part in (x, y))
-    all_finite = np.isfinite(x).all() and np.isfinite(y).all()
-
-    def sums(*pairs: tuple[int, int]) -> Array:
-        found = np.minimum(sum(times(finite_x[i], finite_y[j]) for i, j in pairs), largest)
-        if all_finite:
-            return found
-        infinite = sum(
+    pairs = [[(0, 0), (1, 1)], [(0, 1), (1, 0)]]
+    found = [sum(times(finite_x[i], finite_y[j]) for i, j in of_sign) for of_sign in pairs]
+    sums: Array = np.minimum(np.array(found), largest)
+    if np.isfinite(x).all() and np.isfinite(y).all():
+        return sums
+    infinite = [
+        sum(
             times(np.isinf(x[i]) * 1.0, (y[j] > 0) * 1.0) + times((x[i] > 0) * 1.0, np.isinf(y[j]) * 1.0)
-            for i, j in pairs
+            for i, j in of_sign
         )
-        return np.where(infinite > 0, np.inf, found)
-
-    return np.array([sums((0, 0), (1, 1)), sums((0, 1), (1, 0))])
+        for of_sign in pairs
+    ]
+    return np.where(np.array(infinite) > 0, np.inf, sums)
