@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -291,13 +292,17 @@ def test_a_process_is_replaced_after_many_cases(marked: None, monkeypatch: pytes
     assert pids[3] != pids[0]
 
 
-def test_a_later_process_that_cannot_load_does_not_give_the_first_up(tmp_path: Path, marked: None) -> None:
+@pytest.mark.parametrize("seconds", [0, 1], ids=["told-first", "told-last"])
+def test_a_process_that_cannot_load_does_not_give_another_up(
+    seconds: int, tmp_path: Path, marked: None
+) -> None:
     """As where a device, or a file, is one process's alone."""
     file = tmp_path / "mine.py"
     file.write_text(
-        "import fcntl\n"
+        "import fcntl, time\n"
         f"lock = open({str(tmp_path / 'lock')!r}, 'w')\n"
-        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        f"time.sleep({seconds})\n\n"
         "def gradients(params, x, y):\n"
         "    return 0.0, [(0 * W, 0 * b) for W, b in params]\n"
     )
@@ -307,6 +312,16 @@ def test_a_later_process_that_cannot_load_does_not_give_the_first_up(tmp_path: P
         finished = [executor.start(case) for case in cases]
         runs = [run for finish in finished for run in finish(lambda engine: None)]
     assert {str(run.engine): run.status for run in runs if run.status != OK} == {}
+
+
+def test_processes_of_which_none_can_load_are_given_up(tmp_path: Path, marked: None) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("raise RuntimeError('not here')\n")
+    cases = [make_case("3-2", "float64", seed=seed) for seed in range(6)]
+    with Isolated(["numpy"], None, {"mine": CandidateFile("mine", file)}, LIMITS, jobs=2) as executor:
+        finished = [executor.start(case) for case in cases]
+        runs = [run for finish in finished for run in finish(lambda engine: None)]
+    assert Counter(run.status for run in runs) == {OK: 6, "failed": 6}
 
 
 def test_one_engine_named_twice_runs_once(marked: None) -> None:

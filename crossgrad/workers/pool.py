@@ -64,6 +64,14 @@ class Lane:
     last: Ending | None = None
     """What the process that ended last ended with."""
 
+    def has_others(self, place: _Place) -> bool:
+        """Whether there is a process beside this place's, loaded or on its way."""
+        return any(other.worker is not None for other in self.places if other is not place)
+
+    def may_try(self, place: _Place) -> bool:
+        """Whether to begin a process there: once more only after another of the lane could be loaded."""
+        return not place.failures or (self.description.done() and place.failures < LOADING_TRIES)
+
 
 class PoolClosed(RuntimeError):
     """The pool was closed, or its thread has ended: no process runs any more."""
@@ -208,7 +216,7 @@ class Pool:
         """Take an answer for what it is: a description after loading, a run after a case."""
         if answer["is"] == "loaded" and not place.loaded:
             found = description_of(answer)
-            if found.problem is not None and lane.description.done():  # others of its lane could be loaded
+            if found.problem is not None and (lane.description.done() or lane.has_others(place)):
                 self._let_go(place, worker)
                 self._failed_to_load(lane, place, Ending(found.status, found.problem), worker.tail)
                 return
@@ -260,7 +268,7 @@ class Pool:
         """Give the lane up if none of its places has a process, or ever will."""
         place.failures += 1
         usable = any(other.failures < LOADING_TRIES for other in lane.places)
-        if not any(other.worker for other in lane.places) and not (usable and lane.description.done()):
+        if not lane.has_others(place) and not (usable and lane.description.done()):
             self._give_up(lane, ending, stderr)
 
     def _give_up(self, lane: Lane, ending: Ending, stderr: str) -> None:
@@ -280,7 +288,7 @@ class Pool:
         for place in lane.places:
             if not lane.tasks:
                 return
-            if place.worker is None and place.failures < LOADING_TRIES:
+            if place.worker is None and lane.may_try(place):
                 self._start(lane, place)
             elif place.worker is None:
                 continue
