@@ -12,7 +12,7 @@ from crossgrad.networks.dtypes import find_dtype
 
 DRAW = np.random.default_rng(0)
 ARGS = DRAW.normal(size=5), DRAW.normal(size=5)
-AVERAGED, FADED = 200, 100
+AVERAGED, FADED = 100, 100
 """Turns."""
 
 
