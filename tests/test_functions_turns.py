@@ -161,6 +161,17 @@ def test_what_lasts_is_half_of_the_variance_of_a_loops_errors(
     np.testing.assert_allclose(found / anew, factor, rtol=0.15)
 
 
+def test_a_loop_that_settles_is_known_by_what_it_did_last() -> None:
+    """However many other numbers it had before."""
+
+    def settling(turn: int) -> Any:
+        return NUMBERS * 2.0 ** min(turn, 10)
+
+    anew = np.std([errors(lambda turn: None, settling, seed) for seed in range(50)])
+    found = np.std([errors(lambda turn: "here", settling, seed) for seed in range(50)])
+    assert found > 3 * anew
+
+
 def test_memory_of_earlier_turns_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossgrad.functions.rounding.REMEMBERED", 10)
     rounding = Rounding(find_dtype("float32"), 0)

@@ -174,8 +174,12 @@ class Rounding:
         known = self._turns.setdefault(site, [])
         shares = [turns.share(rows) for turns in known]
         if shares and max(shares) >= MOSTLY:
-            return known[shares.index(max(shares))]
-        if len(known) < ALIKE and rows.size <= self._room:
+            turns = known.pop(shares.index(max(shares)))
+            known.append(turns)
+            return turns
+        if len(known) == ALIKE:
+            self._room += known.pop(0).count  # the one that was met the longest time ago
+        if rows.size <= self._room:
             self._room -= rows.size
             lasting = float(self._draw(np.zeros(1), self._operations)[0])
             known.append(_Turns(lasting, np.abs(rows)))
@@ -222,6 +226,11 @@ class _Turns:
 
     def __init__(self, lasting: float, sizes: Array) -> None:
         self._lasting, self._sizes = lasting, sizes
+
+    @property
+    def count(self) -> int:
+        """Numbers that are kept."""
+        return self._sizes.size
 
     def share(self, rows: Array) -> float:
         """Of a result, as much as is nearly as large as the last one."""
