@@ -46,9 +46,12 @@ DEFAULTS = [("numpy", "manual"), ("torch", "eager"), ("jax", "jit")]
 DEVICES = ["cpu", "cuda"]
 NATIVE = ["float32", "float64"]
 HALF = ["float16", "bfloat16"]
-SLOW_TO_START = {"compile", "nojit", "forward"}
-SLOW_IN = {"float64", "float16"}
-"""These variants take seconds a case, and are slow tests in these dtypes: the other two show the like."""
+SLOW_IN = {
+    "compile": {"float64", "float16", "bfloat16"},
+    "nojit": {"float64", "float16"},
+    "forward": {"float64", "float16"},
+}
+"""These variants take seconds a case, and are slow tests in these dtypes: the others show the like."""
 
 
 # `python -m crossgrad` that heeds Ctrl-C: what a shell starts in the background, and all that this starts,
@@ -84,7 +87,7 @@ def engine_grid(
 
 def _marks(row: Sequence[str]) -> list[pytest.MarkDecorator]:
     _, variant, _, *more = row
-    return [pytest.mark.slow] if variant in SLOW_TO_START and SLOW_IN & {*more} else []
+    return [pytest.mark.slow] if SLOW_IN.get(variant, set()) & {*more} else []
 
 
 def table(rows: dict[str, tuple[Any, ...]]) -> Callable[..., Any]:

@@ -183,6 +183,7 @@ def test_running_sums(one: str, other: str, steps: str, dtype: str) -> None:
     assert report.verdict == "agree", str(report)
 
 
+@pytest.mark.slow
 def test_running_sums_of_exponentials() -> None:
     functions = (
         crossgrad.loss(lambda x: torch.logcumsumexp(x, 0).mean(), "torch", "torch"),
