@@ -8,6 +8,7 @@ import pytest
 
 import crossgrad
 from crossgrad.functions.rounding import Rounding
+from crossgrad.functions.turns import Loops
 from crossgrad.networks.dtypes import find_dtype
 
 DRAW = np.random.default_rng(0)
@@ -173,8 +174,9 @@ def test_a_loop_that_settles_is_known_by_what_it_did_last() -> None:
 
 
 def test_memory_of_earlier_turns_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossgrad.functions.rounding.REMEMBERED", 10)
-    rounding = Rounding(find_dtype("float32"), 0)
-    for turn in range(4):
-        rounding.of_result(np.ones(4) + turn, 1.0, turn % 3)
-    assert sum(map(len, rounding._turns.values())) == 2
+    monkeypatch.setattr("crossgrad.functions.turns.REMEMBERED", 10)
+    loops = Loops()
+    for site in ("first", "second", "third"):
+        assert loops.turns(site, np.ones((1, 4)), lambda: 0.5) is None
+    found = [loops.turns(site, np.ones((1, 4)), lambda: 0.5) for site in ("first", "second", "third")]
+    assert [turns is not None for turns in found] == [True, True, False]

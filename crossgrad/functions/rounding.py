@@ -9,11 +9,8 @@ are rounded alike, and their errors add up instead of cancelling. So an error
 is drawn for each number of the narrow format, by a hash of it, and not for each
 element.
 
-Nor is it in the loops of Python. What a loop adds up, or draws near to, changes little
-from turn to turn, and so do its errors; those of a constant that it multiplies by do not change
-at all. They do not cancel, they grow with the number of turns, and not with its root alone. So an
-operation at the same place of the code as one before (`sites`), with a result about as
-large, has half of its error, in variance, in common with it, as in JAX's loops (`TracedRounding`).
+Nor are constants of the code, which are rounded the same way wherever they occur, and what a
+loop of Python does again in each turn (``turns.py``).
 """
 
 import math
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..networks.dtypes import Array, DType
+from .turns import Loops
 
 UNIFORM = 12**-0.5
 """Standard deviation of what is uniform over a length of 1."""
@@ -35,18 +33,6 @@ STEP = 2.0**-8
 
 SAMPLED = 8
 """Numbers of an array that are looked at first; nearly always that is enough."""
-
-NEAR = 1 / 8
-"""By how much of itself a number may change from one turn of a loop to the next, and err the same way."""
-
-MOSTLY = 1 / 2
-"""Of a result, what must be near an earlier one's for both to be of one loop."""
-
-ALIKE = 4
-"""Operations of one place that are told apart: a derivative has several of them."""
-
-REMEMBERED = 1 << 23
-"""Numbers of earlier turns that are kept: 64 MiB."""
 
 INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
@@ -76,8 +62,7 @@ class Rounding:
 
     def __init__(self, dtype: DType, seed: int) -> None:
         self._dtype, self._seed, self._operations = dtype, seed, 0
-        self._turns: dict[Hashable, list[_Turns]] = {}
-        self._room = REMEMBERED
+        self._loops = Loops()
         self._constants: dict[float, float] = {}
 
     def again(self) -> "Rounding":
@@ -144,7 +129,7 @@ class Rounding:
             return array
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
         moved, count = np.empty(rows.shape), max(1, BLOCK // rows.shape[1])
-        turns = self._turns_at(site, rows)
+        turns = None if site is None else self._loops.turns(site, rows, self._lasting)
         for start in range(0, len(rows), count):
             block = slice(start, start + count)
             part = rows[block]
@@ -167,23 +152,9 @@ class Rounding:
         if self._operations > self.most:
             raise TooMany(f"more than {self.most:,} operations")
 
-    def _turns_at(self, site: Hashable, rows: Array) -> "_Turns | None":
-        """The turns that this result is one of; None, and it is remembered, if it is the first."""
-        if site is None:
-            return None
-        known = self._turns.setdefault(site, [])
-        shares = [turns.share(rows) for turns in known]
-        if shares and max(shares) >= MOSTLY:
-            turns = known.pop(shares.index(max(shares)))
-            known.append(turns)
-            return turns
-        if len(known) == ALIKE:
-            self._room += known.pop(0).count  # the one that was met the longest time ago
-        if rows.size <= self._room:
-            self._room -= rows.size
-            lasting = float(self._draw(np.zeros(1), self._operations)[0])
-            known.append(_Turns(lasting, np.abs(rows)))
-        return None
+    def _lasting(self) -> float:
+        """What the errors of an operation have in common from turn to turn, if a loop does it again."""
+        return float(self._draw(np.zeros(1), self._operations)[0])
 
     def _of_rows(self, array: Array, draw: Array, terms: float, crowded: bool) -> Array:
         size = np.abs(array)
@@ -211,45 +182,6 @@ class Rounding:
 
     def _salt(self, operation: int) -> np.uint64:
         return np.uint64((self._seed * 0x632BE59BD9B4E019 + operation * 0xD1342543DE82EF95) % 2**64)
-
-
-class _Turns:
-    """What an operation of a loop is remembered by.
-
-    Parameters
-    ----------
-    lasting
-        What its errors have in common from turn to turn, between -1 and 1.
-    sizes
-        The magnitudes of its last result.
-    """
-
-    def __init__(self, lasting: float, sizes: Array) -> None:
-        self._lasting, self._sizes = lasting, sizes
-
-    @property
-    def count(self) -> int:
-        """Numbers that are kept."""
-        return self._sizes.size
-
-    def share(self, rows: Array) -> float:
-        """Of a result, as much as is nearly as large as the last one."""
-        if rows.shape != self._sizes.shape:
-            return 0.0
-        return np.count_nonzero(_near(np.abs(rows), self._sizes)) / rows.size
-
-    def keep(self, draw: Array, rows: Array, block: slice) -> None:
-        """Let half of the draws' variance be what lasts, where rows are near the last ones."""
-        now, last = np.abs(rows), self._sizes[block]
-        # Rounding, and most functions, treat a number and its negative alike.
-        both = (draw + self._lasting * np.sign(rows)) * math.sqrt(1 / 2)
-        np.copyto(draw, both, where=_near(now, last))
-        last[...] = now
-
-
-def _near(now: Array, last: Array) -> Array:
-    near: Array = np.abs(now - last) <= NEAR * last
-    return near
 
 
 class Counting(Rounding):

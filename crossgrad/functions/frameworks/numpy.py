@@ -71,11 +71,7 @@ class _Noisy(np.ndarray[Any, Any]):
             self.rounding = source.rounding
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        plain = [_plain(value) for value in inputs]
-        if ufunc.__name__ in ARITHMETIC:
-            plain = [
-                _plain(value) if isinstance(value, _Noisy) else self._constant(value) for value in inputs
-            ]
+        plain = list(map(self._operand if ufunc.__name__ in ARITHMETIC else _plain, inputs))
         if method == "accumulate" and out is not None:
             plain[0] = plain[0].copy()  # which may be where the sums are written
         if out is not None:
@@ -96,8 +92,10 @@ class _Noisy(np.ndarray[Any, Any]):
             return tuple(_rounded(part, self.rounding, _of_terms(1.0)) for part in result)
         return _rounded(result, self.rounding, _round(ufunc, method, plain, options, result))
 
-    def _constant(self, value: Any) -> Any:
-        """What is no array that is watched, as a constant of the code is none."""
+    def _operand(self, value: Any) -> Any:
+        """What is no array that is watched is a constant of the code, and rounded if it is one number."""
+        if isinstance(value, _Noisy):
+            return _plain(value)
         if isinstance(value, float):  # np.float64 is one
             return type(value)(self.rounding.of_constant(value))
         if isinstance(value, np.ndarray) and value.dtype == np.float64 and not value.ndim:
