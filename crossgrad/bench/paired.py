@@ -55,10 +55,10 @@ def paired(row: Row, other: Row) -> Paired | None:
     middles = middles_of(ratios, row.processes)
     low, high = median_interval(middles)
     blocks = blocks_of([math.log(value) for value in ratios], row.processes)
-    return Paired(median(middles), low, high, *_surely(blocks, row.processes // ASTRAY))
+    return Paired(median(middles), low, high, *surely(blocks, row.processes // ASTRAY))
 
 
-def _surely(logs: Sequence[float], astray: int) -> tuple[float, float]:
+def surely(logs: Sequence[float], astray: int) -> tuple[float, float]:
     """An interval of the ratio from the logarithms' mean, without those that are astray.
 
     Of k of n logarithms kept, with W the variance of all n where those left out are drawn in to as far
