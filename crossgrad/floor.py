@@ -86,9 +86,9 @@ class Steps:
 
     def activate(self, z: Uncertain, rule: Activation) -> Uncertain:
         """``a = f(z)``."""
-        a, spread = rule.value(z.value), np.sqrt(z.variance)
-        shift = np.maximum(np.abs(rule.value(z.value + spread) - a), np.abs(rule.value(z.value - spread) - a))
-        variance = np.square(shift) + self.arithmetic.rounding(a, ACTIVATION_ULPS**2)
+        a = rule.value(z.value)
+        variance = _through(rule, z.value, a, z.variance)
+        variance += self.arithmetic.rounding(a, ACTIVATION_ULPS**2)
         # 1 / (1 + exp(-z)) is 0 where exp(-z) overflows: XLA's float16 sigmoid below z = -11.1.
         return Uncertain(a, variance + self.case.format.largest**-2.0)
 
@@ -189,7 +189,7 @@ class Steps:
             if b is not None:
                 z, spread = z + b.value, spread + b.variance
             a = rule.value(z)
-            shared = spread * np.square(rule.slope(a))
+            shared = _through(rule, z, a, spread)
         value, da = np.asarray(self.loss_rule.value(a, self.y)), self.loss_rule.derivative(a, self.y)
         moved = np.sum(np.abs(da) * np.sqrt(shared) + self.slope / 2 * shared)
         grown = np.square(value / before.value) if before.value else 1.0
@@ -262,6 +262,14 @@ class _ByName(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._floor._steps.case.quantities)
+
+
+def _through(rule: Activation, z: Array, a: Array, variance: Array) -> Array:
+    """What a variance of z is as one of ``a = f(z)``: the square of what a standard deviation changes."""
+    off = np.sqrt(variance)
+    shift = np.maximum(np.abs(rule.value(z + off) - a), np.abs(rule.value(z - off) - a))
+    spread: Array = np.square(shift)
+    return spread
 
 
 def rounding_floor(case: Case) -> Floor:

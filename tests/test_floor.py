@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import crossgrad
 from crossgrad.floor import Steps, Uncertain, rounding_floor
 from crossgrad.mutants import random_case
 from crossgrad.networks.dtypes import find_dtype
@@ -117,3 +118,15 @@ def test_a_learning_rate_whose_square_overflows() -> None:
     floor = rounding_floor(make_case("3-2", "float64", learning_rate=1e200))
     assert np.isfinite(floor.value["W_new.1"]).all()
     assert not np.isfinite(floor.sigma["W_new.1"]).any()
+
+
+@pytest.mark.parametrize("seed", [42, 73, 94])
+def test_the_loss_after_a_long_step_is_right_though_its_units_are_saturated(seed: int) -> None:
+    """The noise of the updated weights is larger than the range over which the activation bends."""
+    random = np.random.default_rng(seed)
+    parameters = [(random.normal(size=(1, 6)), random.normal(size=1))]
+    batch = 30 * random.normal(size=(5, 6)), random.normal(size=(5, 1))
+    report = crossgrad.check(
+        "6-1", params=parameters, batch=batch, learning_rate=1000, dtypes=["float16"], backends=["numpy"]
+    )
+    assert report.ok, str(report)
