@@ -243,6 +243,14 @@ def test_gradients_of_another_convention_with_the_right_loss_are_a_factor(view: 
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("dtype", NATIVE)
+@pytest.mark.parametrize("factor", [1.01, 0.9999])
+def test_a_factor_near_one_is_one_and_no_narrow_arithmetic(factor: float, dtype: str, view: str) -> None:
+    first = with_fault(case_for(dtype), view, **da_times(factor))[0]
+    assert (first.cause, first.value) == ("factor", pytest.approx(factor, abs=1e-6))
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_loss_that_is_halved_alone_is_a_factor(view: str) -> None:
     halved = {"loss_value": lambda rule, a, y: rule.value(a, y) * a.dtype.type(0.5)}
     found = with_fault(case_for("float32"), view, **halved)

@@ -35,6 +35,7 @@ from .record import (
     Diagnosis,
 )
 from .samples import Part, SampleFault, bias_alone, find_samples
+from .scale import Factor
 from .site import Site
 from .spoilt import changed_element, missed_element
 
@@ -153,8 +154,10 @@ def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     if all(part.site.kind == "db" for part in parts.values()):
         faults = [bias_alone(fault, evidence.part(f"dW.{evidence.layer}")) for fault in faults]
     each: dict[str, list[Found]] = {}
+    factor = _one_factor(list(parts.values()))
     for name, part in parts.items():
-        each[name] = explain(*part, [fault.explain(part.site) for fault in faults])
+        proposed = [fault.explain(part.site) for fault in faults]
+        each[name] = explain(*part, [*proposed, factor.explain(part.right)] if factor else proposed)
         if all(found.confidence < WORTH_NAMING for found in each[name]):
             return
     for e in [found.explanation for found in each[evidence.gradients[0]]]:
@@ -164,6 +167,16 @@ def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:
         if "loss" in evidence.wrong:
             sure *= _with_loss(evidence, e, faults)
         yield Diagnosis(e.cause, _said(evidence, e), _place(evidence, e), e.value, sure)
+
+
+def _one_factor(parts: Sequence[Part]) -> Factor | None:
+    """The factor of all gradients together: it says more than one fitted to the few elements of a db."""
+
+    def together(arrays: Iterator[Array]) -> Array:
+        return np.concatenate([array.ravel() for array in arrays])
+
+    value, variance = together(p.right.value for p in parts), together(p.right.variance for p in parts)
+    return Factor.of(parts[0].site, together(p.got for p in parts), Uncertain(value, variance))
 
 
 def _confidence_in(explanation: Explanation, found: Sequence[Found]) -> float:

@@ -1,6 +1,7 @@
 """Constant factors: everything zero, the sign turned, or a number times too large."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,8 +17,11 @@ FEW = 3
 """Of fewer elements than this, a factor without a name says nothing: it always fits."""
 
 
-NEARLY_ONE = 0.01
-"""A factor that is so little off is more often something else."""
+NEARLY_ONE, MANY = 0.01, 16
+"""A factor that is so little off is more often something else, unless so many derivatives have it in common.
+
+Not so many activations: where units are saturated, all of them are nearly the same number.
+"""
 
 
 OF_THE_LOSS = frozenset(("loss", "da", "dz", "dW", "db"))
@@ -31,21 +35,40 @@ def find_scale(site: Site, got: Array, right: Uncertain) -> Iterator[Explanation
         yield Explanation(DETACHED, f"is zero{_what_zero_means(site.kind)}", zeros, 0.0)
         return
     yield Explanation(SIGN, "has the wrong sign", scaled(right, -1.0), -1.0)
-    factor, uncertainty = fitted_factor(got, right)
-    if not np.isfinite(factor) or factor == 0:
-        return
-    magnitude = name_of(site.case, abs(factor), uncertainty)
-    value = np.copysign(magnitude.value, factor) if magnitude else factor
-    plain = magnitude is not None and (magnitude.complexity == 1 or magnitude.hint is not None)
-    sign = "-" if factor < 0 else ""
-    text = f"is {shown(value)} times what it should be"
-    if magnitude:
-        hint = f": {magnitude.hint}" if magnitude.hint and site.kind in OF_THE_LOSS else ""
-        text += f", {sign}{magnitude.text}{hint}" if magnitude.text != shown(value) else hint
-    certainty = 0.4 if magnitude is None and got.size < FEW else 1.0 if plain else 0.88
-    if abs(value - 1) < NEARLY_ONE:
-        certainty *= 0.5
-    yield Explanation(FACTOR, text, scaled(right, value), float(value), certainty, f"{value:.3g}")
+    factor = Factor.of(site, got, right)
+    if factor:
+        yield factor.explain(right)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A number that every element is too large by: as fitted, or the named one that it must be."""
+
+    value: float
+    text: str
+    certainty: float
+
+    @classmethod
+    def of(cls, site: Site, got: Array, right: Uncertain) -> "Factor | None":
+        fitted, uncertainty = fitted_factor(got, right)
+        if not np.isfinite(fitted) or fitted == 0:
+            return None
+        magnitude = name_of(site.case, abs(fitted), uncertainty)
+        value = float(np.copysign(magnitude.value, fitted)) if magnitude else fitted
+        plain = magnitude is not None and (magnitude.complexity == 1 or magnitude.hint is not None)
+        sign = "-" if fitted < 0 else ""
+        text = f"is {shown(value)} times what it should be"
+        if magnitude:
+            hint = f": {magnitude.hint}" if magnitude.hint and site.kind in OF_THE_LOSS else ""
+            text += f", {sign}{magnitude.text}{hint}" if magnitude.text != shown(value) else hint
+        certainty = 0.4 if magnitude is None and got.size < FEW else 1.0 if plain else 0.88
+        if abs(value - 1) <= NEARLY_ONE and not (got.size >= MANY and site.kind in OF_THE_LOSS):
+            certainty *= 0.5
+        return cls(value, text, certainty)
+
+    def explain(self, right: Uncertain) -> Explanation:
+        predicted = scaled(right, self.value)
+        return Explanation(FACTOR, self.text, predicted, self.value, self.certainty, f"{self.value:.3g}")
 
 
 def _what_zero_means(kind: str) -> str:
