@@ -1,6 +1,5 @@
 """What the tests of sweeps share: a run and its records, and the options of a quick one."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ def record(number: int, **fields: Any) -> Record:
 
 PLAN = ["--cases", "24", "--depth", "1..3", "--width", "1..8", "--batch", "1..4"]
 QUICK = ["sweep", "-b", "numpy", "--no-isolate", "-q"]
-SCHEMAS = files("crossgrad.schemas")
 
 Capture = pytest.CaptureFixture[str]
 

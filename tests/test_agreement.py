@@ -107,7 +107,7 @@ def networks(draw: st.DrawFn) -> Network:
     return Network(widths[0], tuple(Dense(units, bias=draw(st.booleans())) for units in widths[1:]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     network=networks(),
     loss=st.sampled_from(["mse", "mse-sum", "half-mse"]),
@@ -130,7 +130,7 @@ def test_numpy_and_torch_agree_on_random_networks(
     assert_agrees(report, compared=2 * 10)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(network=networks(), batch_size=st.integers(1, 9), seed=st.integers(0, 2**32))
 def test_all_engines_agree_on_random_networks(network: Network, batch_size: int, seed: int) -> None:
     for backend, _ in DEFAULTS:
@@ -139,7 +139,7 @@ def test_all_engines_agree_on_random_networks(network: Network, batch_size: int,
     assert_agrees(report, compared=10)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(network=networks(), loss=st.sampled_from(["mse", "mse-sum", "half-mse"]), seed=st.integers(0, 2**32))
 def test_finite_differences(network: Network, loss: str, seed: int) -> None:
     """The hand-derived float64 gradient against the definition of a derivative, along a random direction.

@@ -179,7 +179,7 @@ def test_a_computation_with_60_digits_is_enclosed(seed: int, loss: str) -> None:
 
 
 @pytest.mark.usefixtures("digits")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     scale=st.sampled_from([0.01, 1.0, 12.0, 100.0]),
@@ -260,7 +260,7 @@ def test_values_beyond_float64_are_infinite_with_infinite_radius() -> None:
     assert found["dz.1"].radius.max() <= 2.0**-1073
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     mantissa=st.integers(-(2**130), 2**130),
     exponent=st.integers(-1300, 1000),

@@ -334,14 +334,13 @@ def test_report_on_a_file_with_an_undecodable_name_is_written(tmp_path: Path) ->
 # Anything at all
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"[-0-9 ]{1,12}", fullmatch=True) | st.text().map("{}.toml".format))
 def test_any_text_is_a_network_or_refused(text: str) -> None:
     with contextlib.suppress(crossgrad.InvalidInput):
         assert isinstance(find_entry(text), Entry)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_on_the_command_line_ends_with_an_exit_code(text: str) -> None:
     out, err = io.StringIO(), io.StringIO()

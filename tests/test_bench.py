@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from crossgrad.bench.plan import DEFAULT_DEPTH, Item, make_plan
 from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, read_results
 from crossgrad.bench.rows import Timing, limit_seconds, repeated_row, roofline
 from crossgrad.bench.runner import require_rounds_within
-from crossgrad.bench.schemas import PLACE, published
+from crossgrad.bench.schemas import published
 from crossgrad.bench.session import Session
 from crossgrad.engines import select_engines
 from crossgrad.networks.catalogue import find_entry
@@ -381,8 +382,10 @@ def test_what_nobody_can_judge_is_not_timed() -> None:
     assert "nobody here can judge float64" in str(passed.wrong)
 
 
-def test_the_schema_is_that_of_the_models() -> None:
-    assert PLACE.read_text() == published()
+@pytest.mark.parametrize("name", published())
+def test_the_schema_is_that_of_the_models(name: str) -> None:
+    """If not: ``python -m crossgrad.bench.schemas`` writes it anew."""
+    assert files("crossgrad.schemas").joinpath(name).read_text(encoding="utf-8") == published()[name]
 
 
 def test_a_limit_of_another_machine_is_no_schema_matter() -> None:

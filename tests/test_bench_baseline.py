@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from crossgrad import InvalidInput
 from crossgrad.bench.baseline import Baseline, choose_baseline, over_baseline, taking_part
 from crossgrad.bench.results import Problem, Ratio, Results, Row, Settings, read_results
 from crossgrad.bench.rules import parse_rule
-from crossgrad.bench.schemas import PLACE
 from crossgrad.bench.text import results_markdown, results_text
 from crossgrad.cli.app import run
 from crossgrad.engines import EngineId
 
+from .published import hold
 from .test_bench import paced, paced_folder  # noqa: F401 - fixtures
 from .test_bench_compare import about, results, row
 
@@ -253,7 +252,7 @@ def test_the_command_line_as_a_gate(
     other_way = ["--baseline", "paced:slower-400", "--fail-if", "step:median>50%"]
     assert run(["bench", "--load", "kept", *other_way, "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    jsonschema.validate(document, json.loads(PLACE.read_text()), jsonschema.Draft202012Validator)
+    hold(document, "bench")
     assert document["baseline"]["engine"] == "paced:slower-400"
     verdicts = {ratio["phase"]: ratio["verdict"] for ratio in document["baseline"]["rows"]}
     assert verdicts["step"] == "faster"

@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
 from crossgrad.bench.saved import HOME
-from crossgrad.bench.schemas import PLACE
 from crossgrad.cli.app import run
 
 from .conftest import HEEDING
+from .published import hold
 from .test_bench import paced, paced_folder  # noqa: F401 - fixtures
 from .test_bench_compare import SECONDS
 
@@ -156,7 +155,7 @@ def test_the_command_line_from_measuring_to_comparing(
     assert "numpy:manual@cpu" in shown
     assert run(["bench", "--load", "before", "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    jsonschema.validate(document, json.loads(PLACE.read_text()), jsonschema.Draft202012Validator)
+    hold(document, "bench")
     assert read_results(json.dumps(document), "here").rows
     for form in ("csv", "markdown", "text"):
         assert run(["bench", "--load", "before", "--format", form]) == 0

@@ -14,6 +14,7 @@ import pytest
 from crossgrad.cli.app import run
 
 from .conftest import DEFAULTS, load_or_skip
+from .published import hold
 
 QUICK = ["check", "3-4-2", "-b", "numpy", "--dtype", "float32"]
 
@@ -251,6 +252,7 @@ def test_trace_json_has_full_precision(capsys) -> None:
 
     assert run(["trace", "3-4-2", "-b", "numpy", "--format", "json", "--seed", "5"]) == 0
     document = json.loads(capsys.readouterr().out)
+    hold(document, "trace")
     (engine,) = document["engines"]
     expected = run_trace(make_case("3-4-2", "float64", seed=5), "numpy", "manual").quantities
     assert list(engine["quantities"]) == [q.name for q in make_case("3-4-2").quantities]

@@ -74,7 +74,7 @@ def reports(draw: st.DrawFn) -> Report:
     return report_of(*cases, notes=tuple(draw(st.lists(NAMES, max_size=1))))
 
 
-ANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 # Well-formed and harmless under any name

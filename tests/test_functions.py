@@ -10,6 +10,7 @@ import crossgrad
 from crossgrad.networks.catalogue import build_case, find_entry
 
 from .functions import hand_written, jax_loss, torch_loss
+from .published import hold
 
 FRAMEWORKS = ["numpy", "torch", "jax"]
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
@@ -199,11 +200,8 @@ def test_the_report_is_plain_data() -> None:
 
     wrong = crossgrad.gradient(hand_written(FAULTS["sign"]), "numpy", "mine")
     document = json.loads(crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).to_json())
-    assert document["schema"] == "crossgrad.functions/1"
+    hold(document, "functions")
     assert document["blames"][0]["looks_like"]["cause"] == "sign"
-    assert {"quantity", "function", "against", "verdict", "over_floor", "index"} <= set(
-        document["comparisons"][0]
-    )
 
 
 @pytest.mark.filterwarnings("error")

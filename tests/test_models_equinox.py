@@ -106,7 +106,7 @@ def test_a_jitted_module_is_read() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(network=NETWORKS, seed=st.integers(0, 99))
 def test_every_bit_of_equinox_comes_back(dtype: str, network: Network, seed: int) -> None:
     parameters = parameters_of(network, dtype, seed)

@@ -22,7 +22,7 @@ except ImportError:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(network=NETWORKS, seed=st.integers(0, 99))
 def test_parameters_for_jax_have_every_bit(dtype: str, network: Network, seed: int) -> None:
     parameters = parameters_of(network, dtype, seed)

@@ -118,7 +118,7 @@ def test_kernels_are_turned() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(network=NETWORKS, seed=st.integers(0, 99))
 def test_every_bit_comes_back(dtype: str, network: Network, seed: int) -> None:
     parameters = parameters_of(network, dtype, seed)

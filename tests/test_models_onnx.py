@@ -103,7 +103,7 @@ def test_what_torch_exports_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("raw", [True, False], ids=["raw", "listed"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(network=NETWORKS, seed=st.integers(0, 99))
 def test_every_bit_comes_back(dtype: str, raw: bool, network: Network, seed: int) -> None:
     parameters = parameters_of(network, dtype, seed)

@@ -155,7 +155,7 @@ def test_every_activation_has_a_line() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(network=NETWORKS, seed=st.integers(0, 99))
 def test_every_bit_comes_back(dtype: str, network: Network, seed: int) -> None:
     parameters = parameters_of(network, dtype, seed)

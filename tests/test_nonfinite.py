@@ -161,7 +161,7 @@ def overflowing(draw: st.DrawFn) -> Case:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("oracle", ["auto", "none"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=overflowing())
 def test_right_engines_are_never_wrong(oracle: str, case: Case) -> None:
     load_or_skip("torch")

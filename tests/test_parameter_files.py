@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgrad import Dense, DenseParameters, InvalidInput, Network, load_parameters, save_parameters
@@ -325,13 +325,11 @@ def taken_or_refused(path: Path, content: bytes) -> None:
         assert np.isfinite(weights.astype(float)).all()
 
 
-@settings(deadline=None)
 @given(content=st.binary() | st.binary().map(lambda data: len(data).to_bytes(8, "little") + data))
 def test_any_bytes_are_parameters_or_refused(scratch: Path, content: bytes) -> None:
     taken_or_refused(scratch, content)
 
 
-@settings(deadline=None)
 @given(at=st.integers(0, len(GOOD) - 1), flipped=st.integers(1, 255))
 def test_any_changed_byte_is_taken_or_refused(scratch: Path, at: int, flipped: int) -> None:
     taken_or_refused(scratch, GOOD[:at] + bytes([GOOD[at] ^ flipped]) + GOOD[at + 1 :])
@@ -346,7 +344,6 @@ TENSORS = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(tensors=st.lists(TENSORS, max_size=3))
 def test_any_header_is_taken_or_refused(scratch: Path, tensors: list[Tensor]) -> None:
     taken_or_refused(scratch, packed(*tensors))

@@ -10,16 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 import crossgrad
-from crossgrad.bench.schemas import PLACE
 from crossgrad.cli.app import run
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.pythons import OLDEST, OLDEST_NUMPY, as_pythons, parse_pythons
 
 from .conftest import table
+from .published import hold
 from .test_plugins import add_distribution
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of engines need Linux or macOS")
@@ -108,7 +107,7 @@ def bench(name: str, python: Path, processes: int, capsys: pytest.CaptureFixture
     engines = ["--python", f"{name}={python}", "-b", "numpy", "-b", f"{name}/numpy", "-d", "cpu"]
     code = run(["bench", "6-5-4", *quick, *engines])
     found = json.loads(capsys.readouterr().out)
-    jsonschema.validate(found, json.loads(PLACE.read_text()))
+    hold(found, "bench")
     return code, found
 
 

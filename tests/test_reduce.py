@@ -136,7 +136,7 @@ def conditions(draw: st.DrawFn) -> Callable[[Case], bool]:
     return condition
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=cases(), condition=conditions())
 def test_what_is_left_is_wrong_and_smaller_and_the_same_each_time(
     case: Case, condition: Callable[[Case], bool]

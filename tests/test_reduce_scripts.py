@@ -93,7 +93,7 @@ def test_the_script_of_a_wrong_engine_exits_with_1(spoilt: str, tmp_path: Path) 
     assert done.stdout.splitlines()[-1] == "numpy:manual@cpu is wrong"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=cases(), scale=st.sampled_from([1e-40, 1e-6, 1.0, 1e4]), engine=st.sampled_from(["torch", "jax"]))
 def test_scripts_hold_the_exact_numbers(case: Case, scale: float, engine: str) -> None:
     x = np.asarray(case.batch.x, np.float64) * scale

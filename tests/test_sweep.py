@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -32,7 +31,8 @@ from crossgrad.sweep.summary import Summary, command, summarise
 from crossgrad.workers.pool import PoolClosed
 
 from .conftest import HEEDING
-from .sweeps import INFO, PLAN, QUICK, SCHEMAS, Capture, record, records_of
+from .published import hold
+from .sweeps import INFO, PLAN, QUICK, Capture, record, records_of
 
 
 @pytest.fixture
@@ -113,12 +113,10 @@ def test_wrong_and_broken_engines_are_found(wrong: None, tmp_path: Path, capsys:
 def test_json_summary_is_of_the_published_form(wrong: None, tmp_path: Path, capsys: Capture) -> None:
     assert run([*QUICK, *PLAN, "-o", str(tmp_path / "run"), "--format", "json"]) == 1
     document = json.loads(capsys.readouterr().out)
-    jsonschema.validate(document, json.loads(SCHEMAS.joinpath("summary.schema.json").read_text()))
+    hold(document, "summary")
     assert (document["planned"], document["done"]) == (24, 24)
     assert sum(document["verdicts"].values()) == 24
-    for name, schema in (("run.json", "run.schema.json"),):
-        content = json.loads((tmp_path / "run" / name).read_text())
-        jsonschema.validate(content, json.loads(SCHEMAS.joinpath(schema).read_text()))
+    hold(json.loads((tmp_path / "run" / "run.json").read_text()), "run")
 
 
 QUANTITIES = {

@@ -75,7 +75,7 @@ def test_network_too_deep_for_an_id_is_refused() -> None:
         CaseId((100,) * 80, 1, "float32", "mse", 1.0, 0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, LARGEST_SEED), dtype=st.sampled_from(["float16", "float32", "float64"]))
 def test_case_of_scale_one_is_the_drawn_case(seed: int, dtype: str) -> None:
     case = CaseId((3, 4, 2), 5, dtype, "half-mse", 1.0, seed).case()

@@ -211,7 +211,6 @@ def test_other_content_is_refused(write: Any, content: str | bytes) -> None:
         load_plan(write(content), {})
 
 
-@settings(deadline=None)
 @given(content=st.binary() | st.text("networks=[]\"3-2,\ncasd1.' ").map(str.encode))
 def test_any_bytes_are_a_plan_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"

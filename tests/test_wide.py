@@ -69,7 +69,7 @@ def test_random_networks(seed: int, scale: float, loss: str) -> None:
     assert_near_the_truth(random_case(seed, scale, loss))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), scale=st.sampled_from([0.01, 1.0, 12.0, 60.0]))
 def test_more_random_networks(seed: int, scale: float) -> None:
     assert_near_the_truth(random_case(seed, scale, widest=12))
@@ -168,7 +168,7 @@ def exactly(pair: Pair) -> Fraction:
     return Fraction(*pair.high.item().as_integer_ratio()) + Fraction(*pair.low.item().as_integer_ratio())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.sampled_from([DOUBLE, LONG]))
 def test_pairs_against_fractions(a: float, b: float, c: float, d: float, kind: np.dtype) -> None:
     x = Pair.exactly(np.array([a]), kind) + Pair.exactly(np.array([b * 1e-17]), kind)
@@ -183,7 +183,7 @@ def test_pairs_against_fractions(a: float, b: float, c: float, d: float, kind: n
             assert abs(exactly(x / y) - exact_x / exact_y) <= bound * abs(exact_x / exact_y)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(NUMBERS, min_size=1, max_size=40))
 def test_sums_of_pairs(values: list[float]) -> None:
     total = exactly(Pair.exactly(np.array(values).reshape(-1, 1), DOUBLE).sum()[0:1])
@@ -191,7 +191,7 @@ def test_sums_of_pairs(values: list[float]) -> None:
     assert abs(total - exact) <= Fraction(pairs.ROUNDING) * sum(abs(Fraction(value)) for value in values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-740, 0), st.floats(-1e-16, 1e-16))
 def test_exp_to_98_bits(high: float, low: float) -> None:
     x = Pair.exactly(np.array([high]), DOUBLE) + Pair.exactly(np.array([min(low, -high * 1e-16)]), DOUBLE)
@@ -232,7 +232,7 @@ def exact_product(left: Factor, right: Factor) -> list[list[Fraction]]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     n=st.integers(1, 40),

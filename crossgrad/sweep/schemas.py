@@ -5,14 +5,23 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from .plan import Plan
 from .records import Record
 from .store import RunInfo
 from .summary import Summary
+
+
+class Records(BaseModel):
+    """A run as one document, which ``tables.py`` writes a record at a time."""
+
+    schema_version: Literal["crossgrad.records/1"] = Field(alias="schema")
+    run: RunInfo
+    records: list[Record]
+
 
 TITLES = {
     "sweep": (Plan, "A sweep's TOML file: a random stream of cases, or, with the key networks, a grid"),
@@ -20,6 +29,10 @@ TITLES = {
     "record": (
         Record,
         "The key record of a line of records.jsonl; crc32 is that of its UTF-8 bytes as written",
+    ),
+    "records": (
+        Records,
+        "What crossgrad show --format json writes; what a record lacks has its default",
     ),
     "summary": (Summary, "What crossgrad sweep --format json writes"),
 }
