@@ -79,6 +79,25 @@ def test_a_fault_in_a_saturated_layer_is_found_where_it_is_not_saturated(with_lo
     assert [blame.function for blame in report.blames] == ["mine"]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_equal_losses_in_steps_none_is_wrong(dtype: str) -> None:
+    """One gradient goes straight through the rounding, the other is its derivative, zero."""
+    import torch
+
+    def through(w, x):
+        return ((x @ (w + (torch.round(8 * w) / 8 - w).detach())) ** 2).mean()
+
+    def stopped(w, x):
+        return ((x @ (torch.round(8 * w) / 8)) ** 2).mean()
+
+    rng = np.random.default_rng(0)
+    both = [crossgrad.loss(f, "torch") for f in (through, stopped)]
+    args = rng.normal(size=(5, 3)), rng.normal(size=(20, 5))
+    report = crossgrad.compare_gradients(*both, args=args, dtype=dtype)
+    assert (report.verdict, report.blames) == ("disagree", ())
+    assert "move in steps" in report.remarks[0]
+
+
 @pytest.mark.parametrize("store", ["float32", "float16"])
 def test_a_loss_that_moves_in_steps_is_found(store: str) -> None:
     report = compared(lambda *args: hand_written(*args, store=store), *arguments())

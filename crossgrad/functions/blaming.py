@@ -26,6 +26,14 @@ STEPS = "its loss in float64 moves in steps, as if part of it were rounded, or c
 FEW = 16.0
 """Steps that a loss moves in by which it may be off, and ulp of its dtype that a step has to exceed."""
 
+ALIKE = 2.0**-10
+"""Share of a step by which losses differ that are all rounded; one rounded alone seldom comes so near."""
+
+STAIRS = (
+    "nobody is called wrong: the losses are equal and move in steps, as where something is rounded; "
+    "whether a gradient is to go straight through that is for you to say"
+)
+
 KINK = "nobody is called wrong: the loss has a kink here, and around it the gradients agree"
 
 BEYOND = "the loss has a kink here, and its gradient is none of those around, nor between them"
@@ -213,7 +221,9 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
         return []
     if _is_convention(dispute.looks_like(largest[0], second[0])):
         return []
-    grains = {name: _grain(m, dispute.arguments) for name, m in functions.items()}
+    grains = _grains(dispute)
+    if _is_stepped_alike(dispute, grains):
+        return []
     answers = {name: is_consistent(m, dispute.arguments) for name, m in functions.items() if not grains[name]}
     right = [name for name, answer in answers.items() if answer]
     if not right or not dispute.agree(right):
@@ -228,6 +238,16 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
     evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
     evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
     return dispute.blames(evidence, right[0])
+
+
+def _grains(dispute: Dispute) -> dict[str, float]:
+    return {name: _grain(m, dispute.arguments) for name, m in dispute.functions.items()}
+
+
+def _is_stepped_alike(dispute: Dispute, grains: Mapping[str, float]) -> bool:
+    """Whether the losses differ by next to nothing of the steps that they move in: those of all, then."""
+    losses = [float(m.best[LOSS_NAME]) for m in dispute.functions.values() if m.got.loss is not None]
+    return len(losses) > 1 and bool(np.ptp(losses) < ALIKE * max(grains.values()))
 
 
 def _grain(one: Measured, arguments: Arguments) -> float:
@@ -283,6 +303,8 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
     what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
     if any(LOSS_NAME in dispute.apart(one, other) for other in others):
         text = "nobody is called wrong, as they compute different losses"
+    elif _is_stepped_alike(dispute, _grains(dispute)):
+        text = STAIRS
     elif all(verdicts.values()):
         text = f"nobody is called wrong, as each gradient is the slope of its own loss{_too_near(dispute)}"
     else:
