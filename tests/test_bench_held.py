@@ -5,13 +5,16 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from crossgrad.backends.base import Backend
+from crossgrad.backends.base import Backend, Trace
 from crossgrad.bench import held
+from crossgrad.bench.gate import hold_before
 from crossgrad.bench.held import PRODUCTS, Held
 from crossgrad.engines import EngineId
-from crossgrad.run import OK
+from crossgrad.oracle import consult
+from crossgrad.run import CANDIDATE_KINDS, OK, Run
 
 from .conftest import load_or_skip, make_case
 
@@ -94,3 +97,34 @@ def test_what_was_timed_is_to_the_last_bit_what_was_checked(name: str, variant: 
     for what in ("step", "forward", "update", "transfer", *PRODUCTS):
         holding.seconds(what, 3)
     assert holding.again() is None
+
+
+def judged_again(**changed: Any) -> str | None:
+    """What is said of a run of what was timed, of which some is no longer what it was."""
+    case = make_case("3-5-2", batch_size=4)
+    run, _ = hold(load_or_skip("numpy"), "manual").begin()
+    assert run.trace is not None
+    timed = (*CANDIDATE_KINDS, "W_new", "b_new")
+    found = {name: array for name, array in run.trace.quantities.items() if name.partition(".")[0] in timed}
+    again = Run(run.engine, OK, {}, Trace(found | changed), partial=True)
+    return hold_before(consult(case), case, again, None).wrong
+
+
+def test_an_update_that_went_wrong_while_it_was_timed_is_found() -> None:
+    assert judged_again() is None
+    assert (
+        judged_again(**{"W_new.1": np.ones((5, 3), np.float32)})
+        == "W_new.1 wrong, of gradients that are right"
+    )
+    assert (
+        judged_again(**{"b_new.2": np.ones((1, 2), np.float32)})
+        == "b_new.2 wrong, of gradients that are right"
+    )
+    assert judged_again(**{"W_new.2": np.full((2, 5), np.nan, np.float32)}) is not None
+
+
+def test_updated_parameters_are_not_in_the_way_of_a_diagnosis() -> None:
+    wrong = judged_again(**{"dW.1": np.arange(15, dtype=np.float32).reshape(5, 3)})
+    assert wrong is not None
+    assert wrong.startswith("dW.1 wrong")
+    assert "the diagnosis failed" not in wrong

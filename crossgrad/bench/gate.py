@@ -1,18 +1,21 @@
 """No timing for what was not checked: each engine's step, forward pass and update before the judge."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
+from ..backends.base import Trace
 from ..compare import blame, compare_runs, with_conventions
 from ..computed import Computed
 from ..floor import rounding_floor
 from ..networks.cases import Case
 from ..networks.cost import step_flops
-from ..oracle import Oracle, consult
-from ..run import Run
-from ..verdict import SEVERITY, WRONG, Expectation, judge
+from ..networks.dtypes import Array
+from ..oracle import Oracle, consult, with_outcomes
+from ..run import CANDIDATE_KINDS, Run
+from ..verdict import DISAGREE, SEVERITY, WRONG, Expectation, judge
 
 WORTH_THE_BEST_JUDGE = 10**9
 """Floating-point operations of a float64 step up to which it is held before a wider oracle, some seconds."""
@@ -42,7 +45,11 @@ def oracle_for(case: Case) -> Oracle:
 
 
 def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float | None) -> Passed:
-    """Judge a run that is to be timed, and the loss of its forward pass."""
+    """Judge a run that is to be timed, and the loss of its forward pass.
+
+    A partial run is one of what is timed alone: beside the loss and gradients it may have updated parameters.
+    """
+    run, updated = _apart(run)
     comparisons = compare_runs(case, [run], judge_of_case)
     if not comparisons:
         return Passed("failed", f"nobody here can judge {case.dtype}: pip install 'crossgrad[oracle]'")
@@ -54,6 +61,8 @@ def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float
         cause = blames[0].diagnoses[0].text if blames else comparisons[0].judgement.reason
         where = f"; the error enters at {blames[0].enters_at}" if blames else ""
         return Passed(max(verdicts, key=SEVERITY.index), f"{', '.join(wrong[:3])} wrong{where}: {cause}")
+    if wrong := list(_wrong_updates(judge_of_case, case, updated)):
+        return Passed(DISAGREE, f"{', '.join(wrong[:3])} wrong, of gradients that are right")
     if forward_loss is not None:
         expected = judge_of_case.expectations["loss"]
         found = judge(np.asarray(forward_loss), expected, case.format).verdict
@@ -61,6 +70,29 @@ def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float
             right = float(np.asarray(expected.value))
             return Passed(found, f"forward gives the loss {forward_loss:.9g}, not {right:.9g}")
     return Passed(max(verdicts, key=SEVERITY.index))
+
+
+def _apart(run: Run) -> tuple[Run, dict[str, Array]]:
+    """A partial run as a comparison takes it, and the quantities that it has besides."""
+    if not run.partial or run.trace is None:
+        return run, {}
+    told, besides = dict[str, Array](), dict[str, Array]()
+    for name, array in run.trace.quantities.items():
+        (told if name.partition(".")[0] in CANDIDATE_KINDS else besides)[name] = array
+    return replace(run, trace=Trace(told)), besides
+
+
+def _wrong_updates(oracle: Oracle, case: Case, updated: dict[str, Array]) -> Iterator[str]:
+    """Names of updated parameters that are wrong; none of an engine without an update."""
+    if not updated:
+        return
+    if not all(np.isfinite(array).all() for array in updated.values()):
+        oracle = with_outcomes(oracle, case)
+    for quantity in case.quantities:
+        if quantity.kind in ("W_new", "b_new"):
+            array, expected = updated.get(quantity.name, np.empty(0)), oracle.expectations[quantity.name]
+            if array.shape != quantity.shape or judge(array, expected, case.format).verdict in WRONG:
+                yield quantity.name
 
 
 def _doubted(expected: Expectation) -> Expectation:
