@@ -277,3 +277,24 @@ def test_a_rule_that_nothing_can_be_held_to_is_no_success(
     Path("lone.json").write_text(lone.to_json())
     assert run(["bench", "--load", "lone.json", "--baseline", "jax", "--fail-if", "median>5%"]) == 3
     assert "nothing that it could be held to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "said"),
+    [
+        ({}, 0, "no regression"),
+        ({"phase": "forward"}, 3, "not held to torch:eager@cpu, without such timings: no regression"),
+        ({"dtype": "float64"}, 3, "nothing that it could be held to"),
+    ],
+    ids=["held", "another-phase", "another-network"],
+)
+def test_a_rule_is_held_to_every_engine(
+    other: dict[str, str], code: int, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One that lacks the phase, beside one that has it, is no success."""
+    jax = row(about(1), backend="jax", variant="jit")
+    torch = row(about(1), backend="torch", variant="eager", **other)
+    (tmp_path / "run.json").write_text(results(row(about(1)), jax, torch).to_json())
+    gate = ["--baseline", "numpy", "--fail-if", "step:median>5%"]
+    assert run(["bench", "--load", str(tmp_path / "run.json"), *gate]) == code
+    assert said in " ".join(capsys.readouterr().out.split())

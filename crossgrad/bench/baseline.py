@@ -82,6 +82,16 @@ def over_baseline(results: Results, baseline: Baseline, rule: Rule | None = None
     return results.model_copy(update={"baseline": told})
 
 
+def not_held(results: Results, rule: Rule, subject: tuple[str, int, str]) -> list[str]:
+    """Engines timed there in no phase that the rule covers, or not beside the baseline."""
+    if results.baseline is None:
+        return []
+    base, ratios = results.baseline.engine, results.baseline.rows
+    held = {row.label for row in ratios if row.subject == subject and rule.covers(row.phase)}
+    timed = dict.fromkeys(row.label for row in results.rows if row.subject == subject)
+    return [label for label in timed if label not in held and base not in (label, label.partition("@")[0])]
+
+
 def _ratios(results: Results, baseline: Baseline, rule: Rule | None) -> Iterator[Ratio]:
     there = {row.key: row for row in results.rows if row.phase in REPEATED}
     for row in there.values():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from .. import escape
 from ..tables import render_table
 from .amount import PROCESSES
+from .baseline import not_held
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
 from .rules import parse_rule
@@ -199,13 +200,17 @@ def _rule_line(results: Results, key: Key) -> str | None:
     told = f"rule {results.baseline.rule} over {results.baseline.engine}"
     rule = parse_rule(results.baseline.rule)
     covered = [row for row in _ratios_of(results, key) if rule.covers(row.phase)]
+    if not covered:
+        return f"{told}: nothing that it could be held to"
+    if missed := not_held(results, rule, key):
+        told += f": not held to {', '.join(missed)}, without such timings"
     slower = [f"{row.label} {row.phase}" for row in covered if row.regression]
     unsure = [f"{row.label} {row.phase}" for row in covered if row.verdict == "unsure"]
     if slower:
         return f"{told}: REGRESSION: {', '.join(slower)}"
     if unsure:
         return f"{told}: no regression is certain, and none is excluded for {', '.join(unsure)}"
-    return f"{told}: {'no regression' if covered else 'nothing that it could be held to'}"
+    return f"{told}: no regression"
 
 
 def _baseline_lines(results: Results, key: Key) -> list[str]:

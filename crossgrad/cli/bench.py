@@ -279,6 +279,8 @@ def _code_of(found: "Results") -> int:
 
 
 def _code_of_rule(found: "Results") -> int:
+    from ..bench.baseline import not_held
+    from ..bench.results import subjects
     from ..bench.rules import parse_rule
 
     if found.baseline is None or found.baseline.rule is None:
@@ -287,7 +289,10 @@ def _code_of_rule(found: "Results") -> int:
     held = [row for row in found.baseline.rows if rule.covers(row.phase)]
     if any(row.regression for row in held):
         return exits.SLOWER
-    return exits.OK if held else exits.ENGINE_FAILED
+    wanted = subjects([*found.rows, *found.problems])
+    everywhere = set(wanted) <= {row.subject for row in held}
+    missed = any(not_held(found, rule, subject) for subject in wanted)
+    return exits.OK if everywhere and not missed else exits.ENGINE_FAILED
 
 
 def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path | None, quiet: bool) -> int:
