@@ -166,3 +166,12 @@ def test_ratios_of_one_run_are_taken_round_by_round() -> None:
     assert again.verdict() != "slower"
     assert paired(row([1.0]), row([1.0, 2.0])) is None
     assert fastest([slow, fast]) is fast
+
+
+def test_the_fastest_is_not_beaten_within_rounds() -> None:
+    """Rounds are told apart by the machine more than engines are: the least median may be another's."""
+    ours, theirs = row([1.0, 2.0, 10.0]), row([0.9, 4.0, 9.0])
+    assert ours.median < theirs.median
+    assert fastest([ours, theirs]) is theirs
+    thirds = [row([1, 2, 3]), row([2, 3, 1]), row([3, 1, 1.9])]  # each beaten by another
+    assert fastest(thirds) is thirds[2]
