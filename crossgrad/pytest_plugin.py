@@ -137,6 +137,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if path is not None and not hasattr(config, "workerinput"):
         if not path.absolute().parent.is_dir():
             raise pytest.UsageError(f"--crossgrad-report {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise pytest.UsageError(f"--crossgrad-report {path}: it is a folder")
         config.pluginmanager.register(_Reporter(path), "crossgrad-reporter")
 
 
@@ -231,7 +233,8 @@ def _seed_of(node: Any) -> int:
 
 
 def _refuse(node: Any, what: str) -> NoReturn:
-    pytest.fail(f"{node.nodeid}: marker gradients(dtypes=None, seed=None): {what}", pytrace=False)
+    text = f"{node.nodeid}: marker gradients(dtypes=None, seed=None): {what}"
+    raise pytest.fail.Exception(text, pytrace=False) from None  # or what it was told by is shown too
 
 
 def _seed(text: str) -> int:

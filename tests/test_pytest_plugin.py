@@ -131,10 +131,11 @@ def test_draws_of_a_test_differ_and_come_again(pytester: pytest.Pytester) -> Non
         ("", ["--crossgrad-dtype", "float31"], "*error: argument --crossgrad-dtype: *float31*float32*"),
         ("", ["--crossgrad-dtype", "tf32"], "*error: argument --crossgrad-dtype: *'tf32' is a way of*"),
         ("", ["--crossgrad-report", "nowhere/r.json"], "*--crossgrad-report nowhere*there is no folder*"),
+        ("", ["--crossgrad-report", "."], "*--crossgrad-report .: it is a folder*"),
     ],
     ids=[
         *("keyword", "dtype", "tf32", "dtype-number", "seed"),
-        *("seed-option", "dtype-option", "tf32-option", "report"),
+        *("seed-option", "dtype-option", "tf32-option", "report", "report-folder"),
     ],
 )
 def test_wrong_words_are_refused_before_a_test_runs(
@@ -153,6 +154,7 @@ def test_wrong_words_are_refused_before_a_test_runs(
     assert result.ret != 0
     assert "passed" not in result.stdout.str()
     assert "pytest_plugin.py" not in result.stdout.str() + result.stderr.str()  # no traceback of ours
+    assert "During handling" not in result.stdout.str()
     assert any(fnmatch(line, said) for line in [*result.outlines, *result.errlines])
 
 
