@@ -4,7 +4,7 @@
 #   benchmarks/run_cuda.sh [--wheels DIR] [--out DIR] [--python PYTHON] [--part NAME]... [--engine NAME]...
 #
 #   --wheels DIR     packages that this machine may lack; those it has are used as they are
-#   --out DIR        where results and logs go; default: benchmarks/results/cuda
+#   --out DIR        where results and logs go; default: benchmarks/results/cuda, a new folder of a rehearsal
 #   --python PYTHON  the Python that holds torch and jax; default: python3
 #   --part NAME      tests, check, bench, scaling, large or cores; repeatable; default: all, in this order
 #   --engine NAME    as crossgrad's --backend, in place of the parts' own; repeatable
@@ -21,11 +21,12 @@ set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 here=$root/benchmarks/cuda
 all_parts=(tests check bench scaling large cores)
-wheels='' out=$root/benchmarks/results/cuda python=python3 limit=530 rehearse='' parts=() engines=()
+wheels='' out='' python=python3 limit=530 rehearse='' parts=() engines=()
 
 main() {
     read_arguments "$@"
     require_device
+    [ "$out" ] || choose_out
     mkdir -p "$out" && out=$(cd "$out" && pwd) || refuse "cannot write to $out"
     make_overlay
     for part in "${parts[@]}"; do
@@ -169,6 +170,12 @@ make_overlay() {
     [[ " ${parts[*]} " == *" tests "* ]] && needed+=', hypothesis, jsonschema'
     problem=$("$python" -c "import $needed" 2>&1) ||
         refuse "${problem##*$'\n'}; what $python lacks comes from a folder of wheels: --wheels DIR"
+}
+
+# A rehearsal has no figures that could stand in place of a device's.
+choose_out() {
+    out=$root/benchmarks/results/cuda
+    [ -z "$rehearse" ] || out=$(mktemp -d) || refuse "cannot make a temporary folder"
 }
 
 require_device() {
