@@ -170,6 +170,13 @@ def test_the_largest_numbers_are_shown(folder: Path, capsys: pytest.CaptureFixtu
     assert str(MOST) in capsys.readouterr().out
 
 
+def test_a_dash_is_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "night.json").write_text(results(ROW).to_json())
+    assert run(["bench", "--load", "night.json", "--format", "csv", "-o", "-"]) == 0
+    assert capsys.readouterr().out.startswith("network,batch_size")
+    assert [file.name for file in folder.iterdir()] == ["night.json"]
+
+
 def test_two_rows_of_the_same_are_refused() -> None:
     """A comparison would take the last, and a table show it, without a word."""
     document = json.loads(results(ROW, ROW.model_copy(update={"phase": "update"})).to_json())

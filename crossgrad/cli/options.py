@@ -153,6 +153,16 @@ ReportFormatOption = Annotated[
         help="junit: XML for Jenkins and GitLab; github: annotations, and the step's summary in Markdown.",
     ),
 ]
+
+
+def _none_of_a_dash(file: Path | None) -> Path | None:
+    """``-`` is stdout, as everywhere."""
+    return None if file == Path("-") else file
+
+
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the result to this file.")
+    Path | None,
+    typer.Option(
+        *("-o", "--output"), metavar="FILE", callback=_none_of_a_dash, help="Write the result to this file."
+    ),
 ]
