@@ -305,6 +305,8 @@ def test_environments_are_compared_key_by_key() -> None:
         "cores: nothing in A, 2 in B",
     ]
     assert "not alike" in comparison_text(compare(a, b))
+    lone = results(environment={"cpu": "one", "backends": {}})
+    assert environment_differences(a, lone) == ["backends.numpy: there in A, nothing in B"]
 
 
 def test_hostile_names_are_harmless() -> None:

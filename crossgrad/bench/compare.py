@@ -154,26 +154,27 @@ def _machine_changes(machine: Machine) -> Iterator[MachineChange]:
 
 def environment_differences(a: Results, b: Results) -> list[str]:
     """What two benchmarks do not share of machine, versions and settings: dotted keys with both values."""
-    one, other = (
-        dict(_flat({**results.environment, "settings": results.settings.model_dump()})) for results in (a, b)
-    )
-    return [
-        f"{shortened(key)}: {_told(one, key)} in A, {_told(other, key)} in B"
-        for key in {**one, **other}
-        if key not in one or key not in other or one[key] != other[key]
-    ]
+    one, other = ({**results.environment, "settings": results.settings.model_dump()} for results in (a, b))
+    return list(_differences(one, other))
 
 
-def _flat(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
+LACKING = object()
 
 
-def _told(values: Mapping[str, Any], key: str) -> str:
-    return shortened(repr(values[key])) if key in values else "nothing"
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """What both have parts of, part by part; what only one has, as an engine that took no part, in a line."""
+    for key in {**one, **other}:
+        left, right = one.get(key, LACKING), other.get(key, LACKING)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            yield from _differences(left, right, f"{before}{key}.")
+        elif left != right:
+            yield f"{shortened(f'{before}{key}')}: {_told(left)} in A, {_told(right)} in B"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "there"
+    return "nothing" if value is LACKING else shortened(repr(value))
 
 
 def comparison_json(found: Comparison) -> str:
