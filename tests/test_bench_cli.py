@@ -15,6 +15,7 @@ from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
 from crossgrad.bench.saved import HOME
 from crossgrad.cli.app import run
+from crossgrad.cli.bench import Form, _finish
 
 from .conftest import HEEDING
 from .published import hold
@@ -191,6 +192,23 @@ def test_what_rows_do_not_say_is_said_beside_them(form: list[str], capsys: Captu
     gate = ["--baseline", "numpy", "--fail-if", "step:median>1%"]
     run(["bench", "3-2", "-b", "numpy,jax", *FAST, *gate, *form])
     assert "rule step:median>1% over numpy:manual: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [Form.text, Form.csv])
+def test_results_that_cannot_be_saved_in_the_end_are_written(
+    form: Form, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another process took the name meanwhile, or the disk is full: an hour of measuring is not lost."""
+    monkeypatch.chdir(tmp_path)
+    HOME.mkdir()
+    (HOME / "night.json").write_text("another's")
+    found = read_results(Path(SAVED).read_bytes(), SAVED)
+    code = _finish(found, interrupted=False, form=form, output=None, save="night", plot=None, quiet=True)
+    shown = capsys.readouterr()
+    assert code == 2
+    assert read_results(shown.out[shown.out.index("{") :], "stdout") == found
+    assert "night.json is there already" in shown.err
+    assert shown.err.endswith("; the results are above instead, as JSON\n")
 
 
 def test_json_on_the_screen_is_json_beside_a_saved_name(

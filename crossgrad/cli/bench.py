@@ -239,7 +239,6 @@ def _finish(
 ) -> int:
     """Write what was found wherever it is wanted; return the exit code."""
     from ..bench.plot import plot_results
-    from ..bench.saved import save_results
 
     if found is None:
         error("interrupted")
@@ -250,13 +249,29 @@ def _finish(
     if form is Form.csv or (quiet and form is Form.text and output is None):
         _tell_outcome(found)
     if anything and save is not None:
-        note(f"saved: {save_results(found, save)}")
+        code = _save(found, save, form) or code
     if plot is not None and found.rows:
         plot_results(found, plot)
     if interrupted:
         error(f"interrupted, {found.notes[-1]}" if found.notes else "interrupted")
         return exits.INTERRUPTED
     return code or _code_of(found)
+
+
+def _save(found: "Results", name: str, form: Form) -> int:
+    """Keep the results under a name; if that fails, write them as JSON, unless that was done."""
+    from ..bench.saved import save_results
+    from ..networks.errors import InvalidInput
+
+    try:
+        note(f"saved: {save_results(found, name)}")
+    except InvalidInput as problem:
+        if form is Form.json:
+            raise
+        write(_formatted(found, Form.json))
+        error(f"{problem}; the results are above instead, as JSON")
+        return exits.BAD_INPUT
+    return exits.OK
 
 
 def _tell_outcome(found: "Results") -> None:
