@@ -128,7 +128,9 @@ def _interpreter(name: str, path: Path) -> Path:
         )
     with suppress(RuntimeError):  # there may be no such user
         path = path.expanduser()
-    file = (path / "bin" / "python" if is_there(path, Path.is_dir) else path).absolute()
+    path = path.absolute()
+    files = [path / "bin" / "python", path / "bin" / "python3"] if is_there(path, Path.is_dir) else [path]
+    file = next((file for file in files if is_there(file, Path.is_file)), files[0])
     if not is_there(file, Path.is_file):
         raise InvalidInput(f"python {name}: there is no interpreter {file}")
     version, numpy = _probed(file)

@@ -168,6 +168,14 @@ def test_what_is_no_python_is_said(given: str, said: tuple[str]) -> None:
         parse_pythons([given])
 
 
+def test_a_folder_may_have_python3_alone(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    assert parse_pythons([f"old={tmp_path}"]) == {"old": python}
+
+
 def test_a_python_that_is_too_old_is_said(tmp_path: Path) -> None:
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho Python 3 9\n")
