@@ -76,8 +76,8 @@ class Report:
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        """What ``crossgrad check`` prints."""
+    def __repr__(self) -> str:
+        """What ``crossgrad check`` prints, at a prompt and in a notebook too."""
         from .text import closing_line, report_text  # heavy
 
         return report_text(self, to_file=True) + closing_line(self)

@@ -199,7 +199,9 @@ def test_the_report_is_plain_data() -> None:
     import json
 
     wrong = crossgrad.gradient(hand_written(FAULTS["sign"]), "numpy", "mine")
-    document = json.loads(crossgrad.compare_gradients(wrong, right("torch"), args=arguments()).to_json())
+    report = crossgrad.compare_gradients(wrong, right("torch"), args=arguments())
+    assert repr(report) == str(report)  # what a notebook shows
+    document = json.loads(report.to_json())
     hold(document, "functions")
     assert document["blames"][0]["looks_like"]["cause"] == "sign"
 

@@ -181,6 +181,7 @@ def test_a_report_prints_as_the_command_line_does() -> None:
 
     report = crossgrad.check("2-1", backends=["numpy"], candidates={"wrong": wrong, "crashing": crashing})
     last = str(report).splitlines()[-1]
+    assert repr(report) == str(report)  # what a notebook shows
     assert "crashing:candidate" in str(report)
     assert " DISAGREE, first " in last
     assert ", and crashing:candidate@cpu failed [" in last

@@ -81,7 +81,8 @@ class FunctionReport:
             ways = [text for verdict, text in UNDECIDED.items() if refused == {verdict}]
             raise GradientsDisagree("\n".join([str(self), *ways]))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """Who is wrong, and the worst of what is not in order: at a prompt and in a notebook too."""
         return "\n".join(terminal(line) for line in self._lines())
 
     def _lines(self) -> list[str]:
