@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import escape
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
-from .candidates import CandidateFunction, NotLoaded
+from .candidates import BACKENDS, CandidateFunction, NotLoaded
 from .engines import Engine, EngineId
 from .natives import Native, load_native
 from .networks.cases import Case
@@ -34,6 +36,12 @@ Announce = Callable[[str], None]
 
 CANDIDATE_KINDS = ("loss", "dW", "db")
 """What a candidate delivers; engines deliver every quantity."""
+
+TYPES = {"numpy": "ndarray", "torch": "Tensor", "jax": "ArrayImpl"}
+"""What exceptions call the arrays of each framework that a candidate may take."""
+
+NOT_MINE = ("must be Tensor, not", "call numpy() on Tensor", "as an abstract array")
+"""How torch says that what it got is no tensor, or not for NumPy; and JAX, that it is no array."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +140,16 @@ def _called(
 
 
 def _hint(error: BaseException, candidate: CandidateFunction) -> str:
-    """The way out where a function seems to expect another framework's arrays than NumPy's."""
-    said = str(error)
-    foreign = "ndarray" in said and (isinstance(error, AttributeError) or "Tensor" in said)
-    if candidate.backend != "numpy" or not foreign:
+    """The way out where a function seems to expect another framework's arrays than it got."""
+    got, said = candidate.backend, str(error)
+    if isinstance(error, AttributeError):
+        foreign = got == "numpy" or hasattr(np.ndarray, error.name or "")
+    else:
+        foreign = any(words in said for words in NOT_MINE)
+    if not foreign or TYPES[got] not in said:
         return ""
-    return "; it got NumPy's arrays: give it others by --candidate-backend torch or jax"
+    others = " or ".join(name for name in BACKENDS if name != got)
+    return f"; it got arrays of {got}: give it others by --candidate-backend {others}"
 
 
 def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Any]) -> Trace:
