@@ -95,10 +95,14 @@ def _place_and_causes(case: Case, run: Run, wrong: Sequence[str]) -> tuple[str, 
     place = place_of_error(case, fitting, wrong)
     shapes = {name: array.shape for name, array in given.items()}
     try:
-        return place, diagnose(case, fitting, wrong, place, rounding_floor(case), shapes, misfits)
+        causes = diagnose(case, fitting, wrong, place, rounding_floor(case), shapes, misfits)
     except Exception as error:
         text = f"not recognised, because the diagnosis failed: {type(error).__name__}: {error}"
         return place, (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
+    likeliest = causes[0]
+    if run.partial and likeliest.quantity == "loss" and likeliest.cause != UNRECOGNISED:
+        return "loss", causes  # the forward pass, which is not seen, was right
+    return place, causes
 
 
 def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame]) -> tuple[Comparison, ...]:

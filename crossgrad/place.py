@@ -93,7 +93,7 @@ def _inferred(case: Case, wrong: Sequence[str]) -> str:
     a wrong gradient is where the error enters: at dz if both dW and db are
     wrong there, at da if it is the last layer and every gradient is wrong,
     else at the one that is. A wrong loss with wrong gradients enters in the
-    forward pass; without them, in the loss alone.
+    forward pass, unless the diagnosis finds one factor in all; without them, in the loss alone.
     """
     depth = len(case.network.layers)
     gradients = [name for name in wrong if name.partition(".")[0] in ("dW", "db")]

@@ -1,4 +1,4 @@
-"""The commonest slips of a backprop by hand are named: what was returned is right, and in another place."""
+"""The commonest slips of a backprop by hand are named: right numbers, in another place or scaled."""
 
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +86,24 @@ def test_a_slip_is_named(slip: str, dtype: str) -> None:
     (blame,) = report.cases[0].blames
     assert (blame.diagnoses[0].cause, said in describe_blame(blame)) == (cause, True)
     assert blame.diagnoses[0].confidence > 0.9
+
+
+@pytest.mark.parametrize(("factor", "cause"), [(0.5, "factor"), (1 / 7.3, "factor"), (-1, "sign")])
+def test_a_factor_that_loss_and_gradients_share_is_the_losss(factor: float, cause: str) -> None:
+    """Not the forward pass's, where other faults enter that reach the loss and every gradient."""
+    correct = right("numpy")
+
+    def mine(params: Any, x: Any, y: Any) -> Any:
+        loss, pairs = correct(params, x, y)
+        return factor * loss, [(dW * dW.dtype.type(factor), db * db.dtype.type(factor)) for dW, db in pairs]
+
+    report = crossgrad.check("3-4-3", backends=["numpy"], dtypes=["float32"], candidates={"mine": mine})
+    (blame,) = report.cases[0].blames
+    found = blame.diagnoses[0]
+    assert (blame.enters_at, found.quantity, found.cause) == ("loss", "loss", cause)
+    assert found.value == pytest.approx(factor, rel=1e-4)
+    assert found.text.startswith("loss ")
+    assert found.text.endswith("; the same in dW.2, db.2, dW.1 and db.1")
 
 
 def test_layers_without_a_bias_have_no_gradient_of_one(tmp_path: Any) -> None:

@@ -49,6 +49,9 @@ SMALL = 0.02
 TINY = 2.0**-1000
 """No variance is zero: errors are measured in it."""
 
+INHERITED = (FACTOR, SIGN, DETACHED)
+"""Causes that all the gradients below a fault have from it."""
+
 GUESS = 0.35
 """Confidence in what only has the place in its favour: below what is put before `unrecognised`."""
 
@@ -80,6 +83,11 @@ class GradientEvidence:
     def gradients(self) -> list[str]:
         """Wrong gradients, from the last layer down."""
         return [n for n in self.wrong if n in self.got and n.partition(".")[0] in ("dW", "db")]
+
+    @property
+    def all_wrong(self) -> bool:
+        """Whether every gradient is."""
+        return {q.name for q in self.case.quantities if q.kind in ("dW", "db")} == set(self.gradients)
 
     @property
     def layer(self) -> int:
@@ -164,9 +172,12 @@ def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:
         sure = min(_confidence_in(e, found) for found in each.values())
         if e.cause == SAMPLE_DROPPED and _one_unit_down(evidence):
             sure *= 0.8
-        if "loss" in evidence.wrong:
-            sure *= _with_loss(evidence, e, faults)
-        yield Diagnosis(e.cause, _said(evidence, e), _place(evidence, e), e.value, sure)
+        names = evidence.gradients
+        if "loss" in evidence.wrong and not _explains_loss(evidence, e, faults):
+            sure *= 0.6
+        elif "loss" in evidence.wrong and evidence.all_wrong and e.cause in (FACTOR, SIGN):
+            names = ["loss", *names]
+        yield Diagnosis(e.cause, _said(names, e), _place(evidence, names, e), e.value, sure)
 
 
 def _one_factor(parts: Sequence[Part]) -> Factor | None:
@@ -191,21 +202,24 @@ def _one_unit_down(evidence: GradientEvidence) -> bool:
     return bool(below) and evidence.layer < len(widths) - 1 and widths[evidence.layer] == 1
 
 
-def _with_loss(evidence: GradientEvidence, explanation: Explanation, faults: Sequence[SampleFault]) -> float:
-    """How far an explanation of the gradients leaves a wrong loss unexplained."""
+def _explains_loss(
+    evidence: GradientEvidence, explanation: Explanation, faults: Sequence[SampleFault]
+) -> bool:
+    """Whether an explanation of the gradients is one of the wrong loss too."""
     part = evidence.part("loss")
     loss = explain(*part, [fault.explain(part.site) for fault in faults])
-    return 1.0 if _confidence_in(explanation, loss) >= SURE else 0.6
+    enough = WORTH_NAMING if explanation.cause == FACTOR else SURE  # one that is alike tells
+    return _confidence_in(explanation, loss) >= enough
 
 
-def _place(evidence: GradientEvidence, explanation: Explanation) -> str:
-    """A factor in all gradients from a layer down enters above them; other faults at the first gradient."""
-    inherited = explanation.cause in (FACTOR, SIGN, DETACHED)
-    return evidence.enters_at if inherited else evidence.gradients[0]
+def _place(evidence: GradientEvidence, names: Sequence[str], explanation: Explanation) -> str:
+    """A factor in all gradients from a layer down enters above them; other faults at the first of `names`."""
+    inherited = explanation.cause in INHERITED and names[0] != "loss"
+    return evidence.enters_at if inherited else names[0]
 
 
-def _said(evidence: GradientEvidence, explanation: Explanation) -> str:
-    first, *others = evidence.gradients
+def _said(names: Sequence[str], explanation: Explanation) -> str:
+    first, *others = names
     return f"{first} {explanation.text}{also(others)}"
 
 
@@ -250,9 +264,8 @@ def _overflown(evidence: GradientEvidence, predicted: Uncertain, name: str) -> b
 
 
 def _by_elimination(evidence: GradientEvidence) -> Iterator[Diagnosis]:
-    every = {q.name for q in evidence.case.quantities if q.kind in ("dW", "db")}
     finite = all(np.isfinite(evidence.got[name]).all() for name in evidence.gradients)
-    if finite and "loss" not in evidence.wrong and every == set(evidence.gradients):
+    if finite and "loss" not in evidence.wrong and evidence.all_wrong:
         text = "every gradient is wrong, the loss is right: perhaps accumulated from an earlier step"
         yield Diagnosis(STALE_GRADIENT, text, evidence.gradients[0], None, GUESS)
 
