@@ -239,7 +239,7 @@ def test_every_record_and_directory_is_synced(path: Path, monkeypatch: pytest.Mo
 
 def test_directory_in_use_is_refused(path: Path) -> None:
     written(path, 1)
-    with pytest.raises(InvalidInput, match="is a run already: go on with it by --resume"):
+    with pytest.raises(InvalidInput, match="is a run already: go on with it by sweep --resume"):
         RunWriter.create(path, INFO)
     assert read(path) == ([0], [])
     (path / RUN_FILE).rename(path / "other")

@@ -261,7 +261,7 @@ def require_new(path: Path) -> None:
     with _told(path, "make"):
         if (path / RUN_FILE).exists():
             raise InvalidInput(
-                f"{path} is a run already: go on with it by --resume {path}, or name another directory"
+                f"{path} is a run already: go on with it by sweep --resume {path}, or name another directory"
             )
         others = (RECORDS_FILE, f"{RUN_FILE}.new")
         if path.exists() and any(entry.name not in others for entry in path.iterdir()):
