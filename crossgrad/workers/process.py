@@ -275,7 +275,7 @@ class _CandidateWorker(_Worker):
             self._candidate = CandidateFunction(file.load(), self._message["arrays"])
         except BackendUnavailable as error:
             return {"status": "missing", "problem": str(error)}
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may end by leaving
             return {"status": "failed", "problem": summary_of(error) + place_in(file.file, error)}
         return {"variants": ("candidate",), "devices": ("cpu",)}
 
