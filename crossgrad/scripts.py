@@ -148,10 +148,9 @@ def _judged_by_crossgrad(
         for layer in case.network.layers
     ]
     pairs = [line for W, b in case.parameters for line in _pair(W, b)]
-    more = [] if candidate is None else ["from crossgrad.candidates import CandidateFile"]
     lines = [
         *heading,
-        *["", "import platform", "import sys", "", "import numpy as np", "", "import crossgrad", *more, ""],
+        *["", "import platform", "import sys", "", "import numpy as np", "", "import crossgrad", ""],
         *["layers = [", *dense, "]"],
         f"# Exact: each of these is a {case.dtype} number. A pair (W, b) a layer; then (x, y).",
         *["params = [", *_indented(pairs), "]"],
@@ -201,7 +200,7 @@ def _chosen(engine: EngineId, candidate: CandidateFile | None) -> str:
     if candidate is None:
         return f"backends=[{python_string(engine.label)}]"
     place = python_string(f"{candidate.name}={candidate.file}:{candidate.function}")
-    file = f"{{{python_string(candidate.name)}: CandidateFile.parse({place})}}"
+    file = f"{{{python_string(candidate.name)}: crossgrad.CandidateFile.parse({place})}}"
     return f'backends=["numpy"],\n    candidates={file},\n    candidate_backend="{candidate.backend}"'
 
 
