@@ -30,19 +30,6 @@ class Wide:
         """Room to be filled block by block with `fill`."""
         return cls(np.empty(shape), np.empty(shape), np.empty(shape))
 
-    @property
-    def mid(self) -> Array:
-        """The values as long doubles."""
-        return np.asarray(self.value + self.low.astype(np.longdouble))
-
-    @property
-    def relative_error(self) -> float:
-        """The largest estimated error of an element over the element itself; 0 for an exact zero."""
-        size = np.abs(self.value)
-        found = np.where(self.error > 0, np.inf, 0.0)
-        np.divide(self.error, size, out=found, where=size > 0)
-        return float(found.max())
-
     def estimated(self, kind: Any) -> Estimated:
         """The same as pairs of a kind."""
         return Estimated(Pair(self.value.astype(kind), self.low.astype(kind)), self.error)
