@@ -142,17 +142,6 @@ def test_an_engine_that_breaks_costs_its_own_row(valid_report, monkeypatch: pyte
     assert len(case["comparisons"]) == 10
 
 
-ENVIRONMENT = {
-    "crossgrad": None,
-    "python": "3",
-    "system": "",
-    "cpu": "",
-    "cores": None,
-    "thread_variables": {},
-    "backends": {},
-}
-
-
 def test_records_are_frozen() -> None:
     report = crossgrad.check("2-1", backends=["numpy"], dtypes=["float32"])
     with pytest.raises(FrozenInstanceError):

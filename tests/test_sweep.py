@@ -144,7 +144,7 @@ def test_state_is_what_most_quantities_are(counts: dict[str, int], state: str, e
     assert (engine.state, engine.quantities) == (state, counts)
 
 
-def test_command_holds_what_a_shell_would_take(tmp_path: Path) -> None:
+def test_command_holds_what_a_shell_would_take() -> None:
     engine = EngineRecord(engine="a;b:$(c)@cuda:1", state="mismatch")
     info = INFO.model_copy(update={"oracle": "wide"})
     words = shlex.split(command(info, "3-2_b1_float32_mse_w1_s0", engine))
@@ -190,7 +190,7 @@ def test_summary_does_not_depend_on_the_order(tmp_path: Path, wrong: None, execu
         assert again.model_copy(update={"seconds": {}}) == summary_of(tmp_path / "run")
 
 
-def test_resume_of_a_complete_run_runs_nothing(tmp_path: Path, capsys: Capture) -> None:
+def test_resume_of_a_complete_run_runs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "run"
     run([*QUICK, *PLAN, "-o", str(path)])
     before = (path / "records.jsonl").read_bytes()

@@ -331,7 +331,7 @@ def test_one_engine_named_twice_runs_once(marked: None) -> None:
     assert [str(run.engine) for run in runs] == ["rogue:well-behaved@cpu"]
 
 
-def test_an_unknown_variant_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variant_is_refused_before_anything_runs() -> None:
     with pytest.raises(InvalidInput, match="unknown variant of numpy 'nonsense'"):
         crossgrad.check("3-2", backends=["numpy:nonsense"], isolate=True)
 
