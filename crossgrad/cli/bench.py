@@ -246,8 +246,7 @@ def _finish(
     code, anything = exits.OK, bool(found.rows or found.problems) or not interrupted
     if anything and (form is not Form.text or output is not None):
         code = deliver(_formatted(found, form), output)
-    if form is Form.csv or (quiet and form is Form.text and output is None):
-        _tell_outcome(found)
+    _tell_outcome(found, form, output, quiet)
     if anything and save is not None:
         code = _save(found, save, form) or code
     if plot is not None and found.rows:
@@ -274,12 +273,13 @@ def _save(found: "Results", name: str, form: Form) -> int:
     return exits.OK
 
 
-def _tell_outcome(found: "Results") -> None:
-    """Say what has no place in what was written: who has no timing and why, and what became of the rule."""
+def _tell_outcome(found: "Results", form: Form, output: Path | None, quiet: bool) -> None:
+    """Say what has no place in what is written: who has no timing and why, and what became of the rule."""
     from ..bench.text import outcome_lines
 
-    for line in outcome_lines(found):
-        note(line)
+    if form is Form.csv or (quiet and form is Form.text and output is None):
+        for line in outcome_lines(found):
+            note(line)
 
 
 def _code_of(found: "Results") -> int:
@@ -320,8 +320,7 @@ def _load(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path
     code = exits.OK if found is saved else _code_of(found)
     if plot is not None:
         plot_results(found, plot)
-    if form is Form.csv or (quiet and form is Form.text and output is None):
-        _tell_outcome(found)
+    _tell_outcome(found, form, output, quiet)
     if form is Form.text and output is None and (quiet or plot is not None):
         return code
     return deliver(_formatted(found, form), output) or code
