@@ -63,6 +63,9 @@ def test_from_the_command_line(capsys) -> None:
     assert run(["selftest", "--cases", "1", "--dtype", "float32", "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["schema"], document["missed"]) == ("crossgrad.selftest/1", [])
+    assert document["dtypes"]["float32"]["correct_runs"] == 1  # NumPy's alone, as the help says
+    run(["selftest", "-h"])
+    assert "with commas. Default: numpy." in " ".join(capsys.readouterr().out.replace("│", "").split())
 
 
 def test_bad_input(capsys) -> None:

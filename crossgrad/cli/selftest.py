@@ -21,7 +21,15 @@ def selftest(
             help="Repeatable, or with commas. Default: float64 float32 bfloat16 float16.",
         ),
     ] = None,
-    backend: options.Backends = None,
+    backend: Annotated[
+        list[str] | None,
+        options.several(
+            "-b",
+            "--backend",
+            metavar="NAME[:VARIANT]",
+            help="Engine that must come out right; repeatable, or with commas. Default: numpy.",
+        ),
+    ] = None,
     large: Annotated[
         bool, typer.Option("--large", help="Networks up to width 1024 and depth 12, batches up to 512.")
     ] = False,
