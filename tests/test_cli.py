@@ -15,6 +15,7 @@ from crossgrad.cli.app import run
 
 from .conftest import DEFAULTS, load_or_skip
 from .published import hold
+from .test_plugins import add_distribution
 
 QUICK = ["check", "3-4-2", "-b", "numpy", "--dtype", "float32"]
 
@@ -271,6 +272,20 @@ def test_doctor_deep_runs_the_article(capsys, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("crossgrad.engines.installed_backends", lambda: ["numpy"])
     assert run(["doctor", "--deep"]) == 0
     assert "article · 1-1-1" in capsys.readouterr().out
+
+
+def test_doctor_deep_outlives_an_engine_that_crashes(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = f"import os\nif os.getpid() != {os.getpid()}:\n    os.abort()\n"
+    monkeypatch.syspath_prepend(
+        add_distribution(tmp_path / "there", "crash", {"crash": "crash:E"}, {"crash": crash})
+    )
+    monkeypatch.setattr("crossgrad.engines.installed_backends", lambda: ["numpy", "crash"])
+    assert run(["doctor", "--deep"]) == 3
+    shown = capsys.readouterr().out
+    assert "crash:default@cpu: signal 6 (SIGABRT) in load" in shown
+    assert re.search("numpy:manual .* agree", shown)
 
 
 @pytest.mark.parametrize(("encoding", "rule"), [("ascii", "-"), ("latin-1", "-"), ("utf-8", "─")])

@@ -1,4 +1,4 @@
-"""Exit codes, and the errors that end a command with one."""
+"""Exit codes, and which of them a verdict stands for."""
 
 OK = 0
 DISAGREE = 1
