@@ -15,7 +15,7 @@ from typing import Self
 from ..networks.cases import Case
 from ..networks.catalogue import build_case, find_entry
 from ..networks.dtypes import find_dtype
-from ..networks.errors import InvalidInput
+from ..networks.errors import InvalidInput, shortened
 from ..networks.parameters import DenseParameters, draw_parameters
 from ..networks.rules import LOSSES, require_rule
 from ..networks.spec import Network, require_count
@@ -89,7 +89,7 @@ class CaseId:
         """
         found = _FORM.fullmatch(text) if len(text) <= LONGEST_ID and text.isascii() else None
         if found is None:
-            raise InvalidInput(f"case {_shortened(text)}: expected an id such as {EXAMPLE}")
+            raise InvalidInput(f"case {shortened(repr(text))}: expected an id such as {EXAMPLE}")
         try:
             parsed = cls(
                 tuple(int(width) for width in found["widths"].split("-")),
@@ -100,11 +100,11 @@ class CaseId:
                 int(found["seed"]),
             )
         except InvalidInput as error:
-            raise InvalidInput(f"case {_shortened(text)}: {error}") from None
+            raise InvalidInput(f"case {shortened(repr(text))}: {error}") from None
         except ValueError:
-            raise InvalidInput(f"case {_shortened(text)}: expected an id such as {EXAMPLE}") from None
+            raise InvalidInput(f"case {shortened(repr(text))}: expected an id such as {EXAMPLE}") from None
         if str(parsed) != text:
-            raise InvalidInput(f"case {_shortened(text)}: written {parsed}, as a case has one id only")
+            raise InvalidInput(f"case {shortened(repr(text))}: written {parsed}, as a case has one id only")
         return parsed
 
     def __str__(self) -> str:
@@ -147,7 +147,3 @@ class CaseId:
             seed=self.seed,
             params=parameters,
         )
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:60]}...")
