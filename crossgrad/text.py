@@ -13,7 +13,7 @@ from .networks.cases import Case
 from .run import BROKEN, OK
 from .tables import console_to, print_table, render_table, shown
 from .verdict import AGREE, WRONG
-from .words import listed
+from .words import counted, listed
 
 if TYPE_CHECKING:
     from .report import CaseReport, Report
@@ -95,8 +95,8 @@ def closing_line(report: "Report") -> str:
             f", but {soft.count(verdict)} {verdict}" for verdict in dict.fromkeys(soft)
         )
     return terminal(
-        f"{_count(len(report.cases), 'case')}, {_count(len(engines), 'engine')} "
-        f"({', '.join(engines) or 'none ran'}), {_count(compared, 'comparison')}: {what} "
+        f"{counted(len(report.cases), 'case')}, {counted(len(engines), 'engine')} "
+        f"({', '.join(engines) or 'none ran'}), {counted(compared, 'comparison')}: {what} "
         f"[{report.seconds['total']:.1f} s]"
     )
 
@@ -124,7 +124,3 @@ def _first_problem(report: "Report") -> str:
 
 def _pair(comparison: Comparison) -> str:
     return f"{comparison.engine} against {comparison.against}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Lists of names in a sentence."""
+"""Lists of names, and numbers of things, in a sentence."""
 
 from collections.abc import Sequence
 
@@ -17,3 +17,8 @@ def listed(names: Sequence[str]) -> str:
 def also(names: Sequence[str]) -> str:
     """``; the same in dz.2 and dz.1``, or nothing."""
     return f"; the same in {listed(names)}" if names else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 case``, ``2,000 cases``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

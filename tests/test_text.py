@@ -11,6 +11,7 @@ from crossgrad import tables, text
 from crossgrad.checking import check
 from crossgrad.tables import render_table
 from crossgrad.text import report_text
+from crossgrad.words import counted
 
 WORDS = st.text("0123456789.e+-µ", min_size=1, max_size=14)
 
@@ -63,3 +64,7 @@ def test_a_report_has_its_figures_whole(width: int, terminal: Any) -> None:
     assert words <= set(shown.split())
     assert max(map(len, shown.splitlines())) <= width
     assert shown.count("numpy:manual") == {60: 3, 80: 2}.get(width, 1)
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "case") for number in (0, 1, 2000)] == ["0 cases", "1 case", "2,000 cases"]

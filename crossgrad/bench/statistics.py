@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
+from ..words import counted
 from .results import Row
 
 BLOCKS = 5
@@ -130,7 +131,7 @@ def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str
         return []
     worst, (_, what) = max(found, key=lambda entry: entry[1][0])
     more = len(found) - 1
-    others = f"; the same, less so, of {more} other row{'s' * (more > 1)}" if more else ""
+    others = f"; the same, less so, of {counted(more, 'other row')}" if more else ""
     return [f"{worst.name}: {what}{others}"]
 
 

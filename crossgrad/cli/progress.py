@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..words import counted
+
 if TYPE_CHECKING:
     from ..checking import Progress
     from ..sweep.runner import Progress as SweepProgress
@@ -85,7 +87,7 @@ class _Pace:
         began, first = self._began = self._began or (now, done)
         rate = (done - first) / (now - began) if now > began else 0.0
         left = f"{rate:.3g} a second, {_duration((planned - done) / rate)} left, " if rate else ""
-        return f"{left}{failures:,} failure{'' if failures == 1 else 's'}"
+        return f"{left}{counted(failures, 'failure')}"
 
 
 def _plain_lines() -> "SweepProgress":

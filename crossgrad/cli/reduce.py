@@ -11,6 +11,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
+from ..words import counted
 from . import exits, options
 from .command import given
 from .output import deliver, error, require_output, say
@@ -203,7 +204,7 @@ def _summary(case: "Case", engine: "EngineId", found: "Reduced", wrong: "Sequenc
     lines = [
         f"{engine} is wrong on {case.name} {case.dtype}",
         f"original: {_size(case)}",
-        f"reduced:  {_size(found.case)} ({found.tried} smaller cases tried)",
+        f"reduced:  {_size(found.case)} ({counted(found.tried, 'smaller case')} tried)",
         *steps,
         "still wrong:",
         *(f"    {_difference(comparison)}" for comparison in wrong),
@@ -214,7 +215,7 @@ def _summary(case: "Case", engine: "EngineId", found: "Reduced", wrong: "Sequenc
 
 def _size(case: "Case") -> str:
     count = case.network.parameter_count
-    return f"{case.network}, batch {case.batch_size}, {count:,} parameter{'s' * (count != 1)}"
+    return f"{case.network}, batch {case.batch_size}, {counted(count, 'parameter')}"
 
 
 def _difference(comparison: "Comparison") -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..words import counted
 from . import exits, options
 from .output import note
 from .progress import sweep_progress
@@ -155,7 +156,7 @@ def sweep(
         note(f"interrupted: what was finished is kept; {_way_on(path)}" if begun else "interrupted")
         raise typer.Exit(exits.INTERRUPTED) from None
     if outcome.stopped:
-        note(f"stopped at {_counted(outcome.failures, 'failure')}; {_way_on(path)}")
+        note(f"stopped at {counted(outcome.failures, 'failure')}; {_way_on(path)}")
     raise typer.Exit(show_summary(path, form, quiet))
 
 
@@ -165,9 +166,7 @@ def _run(run: "RunWriter", executor: "Executor", max_failures: int | None, quiet
 
     execute = partial(judge_all, executor=executor, oracle=run.info.oracle)
     if not quiet:
-        note(
-            f"{run.path}: {_counted(run.info.planned - len(run.done), 'case')} to run on {_listed(run.info)}"
-        )
+        note(f"{run.path}: {counted(run.info.planned - len(run.done), 'case')} to run on {_listed(run.info)}")
     with sweep_progress(quiet) as progress:
         return run_sweep(run, execute, len(run.info.engines), max_failures=max_failures, progress=progress)
 
@@ -178,7 +177,3 @@ def _way_on(path: Path) -> str:
 
 def _listed(info: "RunInfo") -> str:
     return ", ".join(info.engines) or "no engine"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..escape import terminal
 from ..run import PHASES
 from ..tables import render_table
+from ..words import counted
 from .listing import Listed
 from .records import STATES, Number, number
 from .store import RunInfo
@@ -57,11 +58,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
         if rows
         else ""
     )
-    lines = [
-        f"{run.path}: {run.damaged:,} damaged line{'s' * (run.damaged != 1)} passed over"
-        for run in runs
-        if run.damaged
-    ]
+    lines = [f"{run.path}: {counted(run.damaged, 'damaged line')} passed over" for run in runs if run.damaged]
     lines += [run.problem for run in runs if run.problem is not None]
     return table + "".join(terminal(line) + "\n" for line in lines)
 
@@ -85,12 +82,12 @@ def _shards(shards: Sequence[str]) -> str:
 def closing_line(path: Path, found: Summary) -> str:
     """One line that says everything."""
     runs = sum(found.states.values())
-    counted = _tally(found.states) or "nothing ran"
+    states = _tally(found.states) or "nothing ran"
     failed = found.verdicts.get("failed", 0)
-    problems = f"; {failed:,} case{'s' * (failed != 1)} FAILED" if failed else ""
+    problems = f"; {counted(failed, 'case')} FAILED" if failed else ""
     return (
-        f"{path}: {found.done:,} of {found.planned:,} cases, {runs:,} engine run{'s' * (runs != 1)}: "
-        f"{'DISAGREE: ' if found.mismatches else ''}{counted}{problems}"
+        f"{path}: {found.done:,} of {found.planned:,} cases, {counted(runs, 'engine run')}: "
+        f"{'DISAGREE: ' if found.mismatches else ''}{states}{problems}"
     )
 
 
