@@ -114,6 +114,7 @@ def raising(w: Any, x: Any) -> Any:
         pytest.param(lambda w, x: (3.0, (x,)), "a tuple of one, as torch.autograd.grad gives it", id="one"),
         pytest.param(lambda w, x: (3.0, (x, w)), "argnums asks for one: argnums=(0, 1)?", id="both"),
         pytest.param(lambda w, x: (None, x), "the first of what it returned is None", id="no-loss"),
+        pytest.param(lambda w, x: (3.0, [1.0, 2.0, 3.0]), "args[0] is a list of numbers", id="numbers"),
         pytest.param(lambda w, x: (3.0, x[:, None]), "in the argument's shape, .reshape(3,)", id="column"),
         pytest.param(
             counting,
@@ -134,6 +135,14 @@ def raising(w: Any, x: Any) -> Any:
 def test_what_functions_do_wrong_is_named(function: Any, says: str) -> None:
     STATE["calls"] = 0
     assert says in refused(function)
+
+
+def test_a_list_in_a_tree_is_told_from_a_tree() -> None:
+    args = {"w": np.ones((2, 1)), "b": np.ones(2)}, np.ones(2)
+    rows = {"w": [[1.0], [2.0]], "b": np.ones(2)}
+    assert "its gradient at w is a list of numbers: return an array" in refused(lambda p, x: rows, args=args)
+    halves = {"w": [np.ones(2), np.ones(2)], "b": np.ones(2)}
+    assert "list of numbers" not in refused(lambda p, x: halves, args=args)
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])

@@ -1,6 +1,7 @@
 """What a function returned instead of a loss alone, or of gradients, or a pair of a loss and gradients."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..networks.dtypes import Array
@@ -63,6 +64,18 @@ def described(raw: Any, fits: bool, asked: int | None, to_numpy: Callable[[Any],
         return f"if its first is the loss, that has shape {first.shape}, expected one number: {EXPECTED}"
     if len(raw) > 2 and numbers[0]:
         return f"it returned {len(raw)} things; if the first is the loss: {EXPECTED}"
+    return None
+
+
+def in_lists(
+    gradients: Mapping[str, Any], expected: Iterable[str], to_numpy: Callable[[Any], Array | None]
+) -> str | None:
+    """That a leaf was returned as a list of its numbers, if one was; a single array is named by its place."""
+    for name in expected:
+        before = rf"({re.escape(name)}/)?" if name.startswith("args[") else f"{re.escape(name)}/"
+        numbers = [g for path, g in gradients.items() if re.fullmatch(rf"{before}\d+(/\d+)*", path)]
+        if numbers and name not in gradients and all(_is_number(g, to_numpy) for g in numbers):
+            return f"its gradient at {name} is a list of numbers: return an array, in the argument's dtype"
     return None
 
 

@@ -16,7 +16,7 @@ from .function import LOSS, Function
 from .matching import AUTO, Rename, Transpose, match
 from .places import Place
 from .points import Point
-from .returned import described, require_one
+from .returned import described, in_lists, require_one
 from .rounding import Counting, Rounding, TooMany
 from .trees import take_apart
 
@@ -161,7 +161,8 @@ class Runner:
             return self._placed(loss, gradients)
         except InvalidInput as error:
             fits = set(gradients) == set(self._places)
-            found = described(raw, fits, self._asked, self._framework.to_numpy)
+            to_numpy = self._framework.to_numpy
+            found = described(raw, fits, self._asked, to_numpy) or in_lists(gradients, self._places, to_numpy)
             if self._gradient_places is not None or found is None:
                 raise
             raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
