@@ -9,7 +9,8 @@ import pytest
 
 from crossgrad.backends.base import Trace
 from crossgrad.backends.registry import load
-from crossgrad.mutants import CAUSES, MUTANTS, STAGES, Mutant, random_case, run_hooked, run_mutant
+from crossgrad.diagnosis import CAUSES
+from crossgrad.mutants import MUTANTS, STAGES, Mutant, random_case, run_hooked, run_mutant
 from crossgrad.mutants.cases import FULL, SMALL
 from crossgrad.mutants.mutant import in_one_layer
 from crossgrad.mutants.rounding import accumulated, rounded
@@ -53,7 +54,7 @@ def test_the_catalogue_is_in_order() -> None:
     assert len(MUTANTS) >= 45
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
     assert {mutant.stage for mutant in MUTANTS} == set(STAGES)
-    assert {mutant.cause for mutant in MUTANTS} == {*CAUSES, None}
+    assert {mutant.cause for mutant in MUTANTS} <= {*CAUSES, None}
     assert all(mutant.description for mutant in MUTANTS)
 
 

@@ -3,6 +3,6 @@
 from .cases import random_case
 from .catalogue import MUTANTS
 from .hooked import run_hooked
-from .mutant import CAUSES, STAGES, Mutant, run_mutant
+from .mutant import STAGES, Mutant, run_mutant
 
-__all__ = ["CAUSES", "MUTANTS", "STAGES", "Mutant", "random_case", "run_hooked", "run_mutant"]
+__all__ = ["MUTANTS", "STAGES", "Mutant", "random_case", "run_hooked", "run_mutant"]

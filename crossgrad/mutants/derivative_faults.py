@@ -1,17 +1,9 @@
 """Faults where dz is made of da: the activation's derivative missing, wrong, or taken at the wrong point."""
 
+from ..diagnosis.record import DERIVATIVE_AT_A, MISSING_DERIVATIVE, SIGN
 from ..networks.dtypes import Array
 from .hooks import Layer, Seen, derivative
-from .mutant import (
-    DERIVATIVE_AT_A,
-    MISSING_DERIVATIVE,
-    SIGN,
-    Mutant,
-    any_layer,
-    everywhere,
-    in_every_layer,
-    in_one_layer,
-)
+from .mutant import Mutant, any_layer, everywhere, in_every_layer, in_one_layer
 from .where import deeper_than, last, sigmoid
 
 BACKWARD = "backward"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..diagnosis.record import ELEMENTS
 from ..networks.dtypes import Array
 from ..networks.parameters import DenseParameters
 from .hooks import (
@@ -16,7 +17,7 @@ from .hooks import (
     update,
     weight_gradient,
 )
-from .mutant import ELEMENTS, Mutant, any_layer, everywhere, in_one_layer
+from .mutant import Mutant, any_layer, everywhere, in_one_layer
 from .where import above_first, both, inputs_over, outputs_over, with_bias
 
 ELEMENT = "element"

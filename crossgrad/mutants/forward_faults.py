@@ -4,21 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..diagnosis.record import APPROXIMATE_ACTIVATION, ELEMENTS, INPUT_CHANGED, SAMPLE_REPEATED, TRANSPOSE
 from ..networks.batches import Batch
 from ..networks.dtypes import Array
 from .hooks import Layer, activate, affine
-from .mutant import (
-    APPROXIMATE_ACTIVATION,
-    ELEMENTS,
-    INPUT_CHANGED,
-    SAMPLE_REPEATED,
-    TRANSPOSE,
-    Mutant,
-    any_layer,
-    everywhere,
-    in_every_layer,
-    in_one_layer,
-)
+from .mutant import Mutant, any_layer, everywhere, in_every_layer, in_one_layer
 from .rounding import BFLOAT16, FLOAT16, rounded
 from .where import inputs_over, outputs_over, samples_over, sigmoid, square, with_bias
 

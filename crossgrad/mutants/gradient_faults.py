@@ -4,19 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..diagnosis.record import BIAS_NOT_SUMMED, DETACHED, FACTOR, PERMUTATION, SIGN, TRANSPOSE
 from ..networks.dtypes import Array
 from .hooks import Layer, Seen, bias_gradient, weight_gradient
-from .mutant import (
-    BIAS_NOT_SUMMED,
-    DETACHED,
-    FACTOR,
-    PERMUTATION,
-    SIGN,
-    TRANSPOSE,
-    Mutant,
-    in_every_layer,
-    in_one_layer,
-)
+from .mutant import Mutant, in_every_layer, in_one_layer
 from .where import (
     above_first,
     batch_is_outputs,

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..diagnosis.record import INPUT_CHANGED
 from ..networks.dtypes import Array
-from .mutant import INPUT_CHANGED, Mutant, Where, in_one_layer
+from .mutant import Mutant, Where, in_one_layer
 from .where import both, first, inputs_over, many_samples
 
 BACKWARD = "backward"

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backends.numpy.losses import LossRule
+from ..diagnosis.record import FACTOR, PERMUTATION, SIGN
 from ..networks.batches import Batch
 from ..networks.dtypes import Array
 from .hooks import loss_backward, loss_value
-from .mutant import FACTOR, PERMUTATION, SIGN, Applies, Mutant, always, everywhere
+from .mutant import Applies, Mutant, always, everywhere
 from .where import last, outputs_over, samples_over, some_layer
 
 LOSS = "loss"

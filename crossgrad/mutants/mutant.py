@@ -20,33 +20,6 @@ from .hooks import HOOKS, Hooks, Layer
 
 STAGES = ("forward", "loss", "backward", "element", "update", "precision")
 
-FACTOR, SIGN, TRANSPOSE, PERMUTATION = "factor", "sign", "transpose", "permutation"
-MISSING_DERIVATIVE, DERIVATIVE_AT_A = "missing-derivative", "derivative-at-a"
-BIAS_NOT_SUMMED, SAMPLE_DROPPED, SAMPLE_REPEATED = "bias-not-summed", "sample-dropped", "sample-repeated"
-STALE_GRADIENT, UPDATED_WEIGHTS, DETACHED = "stale-gradient", "updated-weights", "detached"
-ELEMENTS, NARROW_ARITHMETIC = "elements", "narrow-arithmetic"
-APPROXIMATE_ACTIVATION, INPUT_CHANGED = "approximate-activation", "input-changed"
-
-CAUSES = (
-    FACTOR,
-    SIGN,
-    TRANSPOSE,
-    PERMUTATION,
-    MISSING_DERIVATIVE,
-    DERIVATIVE_AT_A,
-    BIAS_NOT_SUMMED,
-    SAMPLE_DROPPED,
-    SAMPLE_REPEATED,
-    STALE_GRADIENT,
-    UPDATED_WEIGHTS,
-    DETACHED,
-    ELEMENTS,
-    NARROW_ARITHMETIC,
-    APPROXIMATE_ACTIVATION,
-    INPUT_CHANGED,
-)
-"""Keys of the diagnoses that a mutant may ask for."""
-
 LAYER_HOOKS = frozenset(
     ("affine", "activate", "derivative", "weight_gradient", "bias_gradient", "pull_back", "update")
 )
@@ -70,7 +43,7 @@ class Mutant:
     description
         The fault in a few words.
     cause
-        The key of the diagnosis that ought to recognise it, one of `CAUSES`, or None if none can.
+        The key of the diagnosis that ought to recognise it, one of `diagnosis.CAUSES`, or None if none can.
     run
         The step: every quantity of a case to which the mutant applies, in its dtype.
     applies

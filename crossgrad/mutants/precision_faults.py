@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
+from ..diagnosis.record import NARROW_ARITHMETIC
 from ..networks.dtypes import Array
-from .mutant import NARROW_ARITHMETIC, Applies, Mutant, everywhere
+from .mutant import Applies, Mutant, everywhere
 from .rounding import BFLOAT16, FLOAT8, FLOAT16, FLOAT32, accumulated, as_float16, rounded
 
 PRECISION = "precision"

@@ -2,19 +2,10 @@
 
 import numpy as np
 
+from ..diagnosis.record import DETACHED, PERMUTATION, SIGN, TRANSPOSE, UPDATED_WEIGHTS
 from ..networks.dtypes import Array
 from .hooks import Layer, Seen, pull_back, weight_gradient
-from .mutant import (
-    DETACHED,
-    PERMUTATION,
-    SIGN,
-    TRANSPOSE,
-    UPDATED_WEIGHTS,
-    Mutant,
-    everywhere,
-    in_every_layer,
-    in_one_layer,
-)
+from .mutant import Mutant, everywhere, in_every_layer, in_one_layer
 from .where import above_first, both, deeper_than, inputs_over, oblong, square
 
 BACKWARD = "backward"

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.numpy.losses import LossRule
+from ..diagnosis.record import SAMPLE_DROPPED, SAMPLE_REPEATED
 from ..networks.dtypes import Array
 from .hooks import Layer, Seen, bias_gradient, loss_backward
-from .mutant import SAMPLE_DROPPED, SAMPLE_REPEATED, Mutant, everywhere, in_one_layer
+from .mutant import Mutant, everywhere, in_one_layer
 from .where import many_samples, samples_over
 
 BACKWARD = "backward"

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..diagnosis.record import STALE_GRADIENT
 from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from .hooked import run_hooked
 from .hooks import HOOKS, Hooks, Layer, bias_gradient, weight_gradient
-from .mutant import STALE_GRADIENT, Mutant, Where, any_layer, by_case
+from .mutant import Mutant, Where, any_layer, by_case
 from .where import first
 
 BACKWARD = "backward"

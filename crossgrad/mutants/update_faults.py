@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..diagnosis.record import FACTOR, SIGN, STALE_GRADIENT, TRANSPOSE
 from ..networks.cases import Case
 from ..networks.parameters import DenseParameters
 from .hooks import HOOKS, Gradient, Hooks, Layer, update
-from .mutant import FACTOR, SIGN, STALE_GRADIENT, TRANSPOSE, Mutant, by_case, everywhere, in_one_layer
+from .mutant import Mutant, by_case, everywhere, in_one_layer
 from .stale_faults import mix_with_earlier
 from .where import samples_over, shape, square, with_bias
 
