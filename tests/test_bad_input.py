@@ -61,7 +61,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
         "batch-negative": ("--batch-size -2", "the batch size is -2", "at least 1"),
         "batch-no-number": ("--batch-size many", "--batch-size 'many': expected a valid integer"),
         "twice": ("--loss mse --loss half-mse", "--loss is given 2 times: this command takes one"),
-        "format": ("--format xml", "--format 'xml' is not one of 'text', 'json'"),
+        "format": ("--format markdwn", "unknown format 'markdwn': did you mean markdown? known are text, "),
         "details": ("--details --format json", "--details goes with --format text"),
         "batch-endless": (f"--batch-size 1{400 * '0'}", "the batch size is 1000", "1,000,000,000,000"),
         "seed-negative": ("--seed -1", "seed is -1", "at least 0"),

@@ -153,7 +153,7 @@ def test_hostile_file_name_is_shown_harmless(
         (["trace", "2-1", "--params", "{}"], "safetensors"),
         (["check", "2-1", "--mnist", "{}"], "is no folder"),
         (["check", "\x1b[2J\nall agree"], "unknown network"),
-        (["check", "2-1", "--format", "\x1b[2J"], "--format"),
+        (["check", "2-1", "--format", "\x1b[2J"], "unknown format"),
         (["check", "2-1", "--seed", "\x1b[2J"], "--seed"),
         (["check", "2-1", "--\x1b[2J"], "no such option"),
         (["\x1b[2J\u202e"], "no such command"),

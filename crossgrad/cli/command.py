@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, shortened, unknown
 from . import exits
 from .output import error
 
@@ -135,10 +135,13 @@ def _several(value: Any) -> Sequence[Any]:
 
 
 def _told(problem: typer.BadParameter, value: object) -> str:
-    message = problem.message
+    message, param = problem.message, problem.param
+    choices = re.search(r" is not one of ('.*')", message)
+    if param is not None and choices is not None:
+        kind = param.opts[-1].removeprefix("--").replace("-", " ")
+        return str(unknown(kind, value, re.findall("'([^']*)'", choices[1])))
     for pattern, words in EXPECTED:
         message = re.sub(pattern, words, message)
-    param = problem.param
     named = f"{param.opts[-1]} " if param is not None and param.param_type_name == "option" else ""
     shown = shortened(repr(value))
     return named + (message if message.startswith(shown) else f"{shown}: {message}")
