@@ -8,7 +8,7 @@ Both functions round with `Rounding` or, in JAX's loops, `TracedRounding`, whose
 ``again(part)`` is the operation once more, of a part of its inputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class Rounds(Protocol):
     @property
     def dtype(self) -> DType: ...
 
-    def of_result(self, array: Any, terms: float) -> Any: ...
+    def of_result(self, array: Any, terms: float, site: Hashable = None) -> Any: ...
 
 
 @np.errstate(all="ignore")

@@ -19,6 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
+from ..complexes import of_complex, terms_of_transform
 from ..rounding import Rounding, is_exact
 from ..sums import Again, of_indexed_sums, of_running_sums
 from .jax_loops import LOOPS, TracedRounding, compiled
@@ -36,6 +37,7 @@ EXACT = {
     *("max", "min", "clamp", "reduce_max", "reduce_min", "cummax", "cummin", "sort", "select_n"),
     *("reduce_window_max", "reduce_window_min", "broadcast_in_dim", "reshape", "squeeze", "transpose"),
     *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
+    *("real", "imag", "complex", "conj"),
 }
 """Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
 
@@ -265,7 +267,7 @@ def _is_exact(results: Sequence[Any], inputs: Sequence[Any], rounding: Rounding 
 
 def _rounded(value: Any, rounding: Rounding | TracedRounding, rounds: Callable[..., Any]) -> Any:
     """A value, rounded by `rounds`, which takes the rounding, an array, and the library that it is of."""
-    if getattr(value, "dtype", None) != np.float64 or not value.size:
+    if getattr(value, "dtype", None) not in (np.float64, np.complex128) or not value.size:
         return value
     if isinstance(rounding, TracedRounding):
         return rounds(rounding, value, xp=jax.numpy)
@@ -299,13 +301,15 @@ def _round(
 ) -> Callable[..., Any]:
     """How an operation rounds, for `_rounded`; `bind` is the operation, `site` as `Rounding` takes it."""
     name, params = equation.primitive.name, equation.params
+    terms = _terms(equation, inputs, results)
+    if any(map(jax.numpy.iscomplexobj, results)):
+        return lambda rounding, array, xp: of_complex(rounding, array, name, terms, site, xp)
     if name in RUNNING:
         again = _again(inputs, bind)
         return partial(of_running_sums, again=again, axis=params["axis"], reverse=params["reverse"])
     if name == "scatter-add":
         scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
         return partial(of_indexed_sums, again=_again(inputs, scatter))
-    terms = _terms(equation, inputs, results)
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
 
 
@@ -331,6 +335,8 @@ def _terms(equation: Any, inputs: Sequence[Any], results: Sequence[Any]) -> floa
     if name == "dot_general":
         contracted = equation.params["dimension_numbers"][0][0]
         return float(np.prod([np.shape(inputs[0])[axis] for axis in contracted]))
+    if name == "fft":
+        return terms_of_transform(equation.params["fft_lengths"])
     if name == "conv_general_dilated":
         kernel = np.shape(inputs[1])
         out = kernel[equation.params["dimension_numbers"].rhs_spec[0]]

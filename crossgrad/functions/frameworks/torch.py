@@ -13,6 +13,7 @@ from ...natives.torch import NATIVE, on_host
 from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
+from ..complexes import of_complex, terms_of_transform
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
@@ -21,6 +22,7 @@ SELECTING = {
     *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
     *("clamp", "clamp_min", "clamp_max", "cummax", "cummin", "sort", "topk"),
     *("median", "nanmedian", "kthvalue", "mode", "abs", "neg", "gather", "index_select", "index"),
+    *("complex", "conj_physical", "_conj_physical"),
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
 
@@ -120,9 +122,13 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._rounding.of_constant(value) if isinstance(value, float) else value
 
     def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any, site: Hashable) -> None:
-        if not _is_wide(value) or not value.numel():
+        if not (_is_wide(value) or _is_complex(value)) or not value.numel():
             return
         exact, name = _host(value), _name(func).rstrip("_")
+        if _is_complex(value):
+            rounded = of_complex(self._rounding, exact, name, _terms(func, args, value), site)
+            value.copy_(torch.from_numpy(rounded))
+            return
         operands = None if name != _name(func) else _floats(args)  # in place: they are written over
         if operands is not None and is_exact(exact, operands, self._rounding.dtype):
             return
@@ -184,6 +190,10 @@ def _is_wide(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype is torch.float64
 
 
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype is torch.complex128
+
+
 def _floats(args: Any) -> list[Any]:
     """The floating-point numbers that an operation was given, those in lists too."""
     leaves = tree_leaves(args)
@@ -235,6 +245,8 @@ def _terms(func: Any, args: Any, result: torch.Tensor) -> float:
     name = _name(func)
     if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
         return float(tensors[-1].shape[-2] if tensors[-1].dim() > 1 else tensors[-1].shape[-1])
+    if name.startswith("_fft"):
+        return terms_of_transform(max(args[0].shape[axis], result.shape[axis]) for axis in args[1])
     if name.startswith("convolution") and len(tensors) > 1:
         return max(1.0, tensors[1].numel() / max(1, tensors[1].shape[0]))
     return max(1.0, max((t.numel() for t in tensors), default=1) / result.numel())
