@@ -52,6 +52,13 @@ SCATTERING = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode
 """What an operation that adds to where an index says is told."""
 
 
+AS_WRITTEN: dict[str, Any] = {"xla_allow_excess_precision": False}
+"""Casts to a narrower dtype that the code asks for are done; XLA leaves some out, and others in float64.
+
+What is in a narrow dtype from the beginning is computed as its user's, in wider numbers if XLA likes to.
+"""
+
+
 class Runnable:
     """A function of leaves, made to run.
 
@@ -145,7 +152,10 @@ class _Traced:
         _require_equal(self.program, again)
         self._structure = jax.tree_util.tree_structure(shape)
         self._loops: dict[int, Any] = {}
-        self._compiled = jax.jit(lambda *leaves: self._evaluated(leaves, None))
+        narrow = any(leaf.dtype in (jax.numpy.float16, jax.numpy.bfloat16) for leaf in given.values())
+        self._compiled = jax.jit(
+            lambda *leaves: self._evaluated(leaves, None), compiler_options=None if narrow else AS_WRITTEN
+        )
 
     def run(self, given: Mapping[Key, Any]) -> Any:
         return self._built(self._compiled(*given.values()))
