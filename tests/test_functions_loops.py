@@ -179,3 +179,24 @@ def test_what_iterates_until_it_stands_still_does_not_go_on_for_ever(
     report = crossgrad.compare_gradients(newton, root, args=(np.array([0.3, 0.5, 0.7], np.float32),))
     assert report.verdict == "agree"
     assert any("does it iterate until something stands still?" in note for note in report.notes)
+
+
+def test_writing_into_an_array_rounds_nothing_of_what_is_there() -> None:
+    """Noise of what a loop has written would grow with its turns, and hide what is wrong."""
+
+    def written(w: Any, x: Any) -> Any:
+        def turn(n: Any, found: Any) -> Any:
+            return found.at[n].set(jnp.tanh(w[n]))
+
+        return (lax.fori_loop(0, len(w), turn, 0 * w) ** 2).sum()
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(written, "jax", "jax"),
+        crossgrad.loss(lambda w, x: w.tanh().square().sum(), "torch", "torch"),
+        args=(np.random.default_rng(2).normal(size=TURNS), ARGS[1]),
+        dtype="float32",
+    )
+    floors = [
+        c.judgement.floor / abs(c.judgement.expected) for c in report.comparisons if c.quantity == "loss"
+    ]
+    assert (report.verdict, max(floors) < 5e-6) == ("agree", True), str(floors)

@@ -37,7 +37,7 @@ EXACT = {
     *("max", "min", "clamp", "reduce_max", "reduce_min", "cummax", "cummin", "sort", "select_n"),
     *("reduce_window_max", "reduce_window_min", "broadcast_in_dim", "reshape", "squeeze", "transpose"),
     *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
-    *("real", "imag", "complex", "conj"),
+    *("gather", "scatter", "dynamic_update_slice", "pad", "real", "imag", "complex", "conj"),
 }
 """Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
 
