@@ -18,12 +18,14 @@ from .conftest import load_or_skip, make_case
 
 @pytest.fixture
 def torch_settings() -> Iterator[list[Any]]:
-    """What governs float32 products, as it was before, afterwards."""
+    """What governs float32 products; that and how others are added up is afterwards as it was before."""
     load_or_skip("torch")
-    from crossgrad.backends.torch.precision import matmul_settings
+    from crossgrad.backends.torch.precision import REDUCTIONS, matmul_settings
 
     before = [settings.fp32_precision for settings in matmul_settings()]
     yield matmul_settings()
+    for switch in REDUCTIONS.values():
+        setattr(matmul_settings()[0], switch, True)
     matmul_settings()[0].allow_tf32 = False
     for settings, value in zip(matmul_settings(), before, strict=True):
         settings.fp32_precision = value
@@ -117,6 +119,24 @@ def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_s
     )
     for name, gradient in ours.items():
         np.testing.assert_array_equal(gradient, theirs[name])
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_products_on_cuda_are_added_up_in_float32(dtype: str) -> None:
+    """Whether they are is one of PyTorch's switches, which are there without a device."""
+    import torch
+
+    from crossgrad.backends.torch.precision import REDUCTIONS, InPrecision, settle_precision
+
+    def switched_on(_: None) -> bool:
+        return bool(getattr(torch.backends.cuda.matmul, REDUCTIONS[dtype]))
+
+    assert switched_on(None)
+    assert not InPrecision(dtype, torch.device("cuda"))(switched_on, None)
+    assert InPrecision(dtype, torch.device("cpu"))(switched_on, None)
+    settle_precision(dtype)
+    assert not switched_on(None)
 
 
 @pytest.mark.usefixtures("torch_settings")

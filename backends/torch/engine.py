@@ -89,15 +89,10 @@ class TorchBackend(Backend):
 
     def environment(self) -> dict[str, Any]:
         cuda, cpu = (settings.fp32_precision for settings in matmul_settings())
-        reduced = torch.backends.cuda.matmul
         return {
             "threads": torch.get_num_threads(),
             "fp32_precision": {"cuda": cuda, "cpu": cpu},
             "cuda": torch.version.cuda,
-            "reduced_precision_reduction": {
-                "float16": bool(reduced.allow_fp16_reduced_precision_reduction),
-                "bfloat16": bool(reduced.allow_bf16_reduced_precision_reduction),
-            },
             **_cuda_devices(len(self.devices()) - 1),
             **settings_in_variables("NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES"),
         }

@@ -1,4 +1,4 @@
-"""float32 means IEEE float32: the scope in which TF32 is off, or on where it was asked for."""
+"""What dtypes mean on CUDA: TF32 only where it was asked for, and sums of narrow dtypes in float32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +48,35 @@ def _older_switch() -> str | None:
         return None
 
 
+REDUCTIONS = {
+    "float16": "allow_fp16_reduced_precision_reduction",
+    "bfloat16": "allow_bf16_reduced_precision_reduction",
+}
+"""Switches, on by default, by which on CUDA parts of a product's sum are rounded before they meet.
+
+What that errs by is no rounding of the result where the parts cancel: the engine has them off.
+"""
+
+
+@contextmanager
+def sums_in_float32(dtype: str) -> Iterator[None]:
+    """Have CUDA add up all of a product of `dtype` in float32, then restore."""
+    settings, switch = torch.backends.cuda.matmul, REDUCTIONS[dtype]
+    if not getattr(settings, switch):
+        yield
+        return
+    in_parts = getattr(settings, f"{switch}_split_k")
+    setattr(settings, switch, (False, in_parts))
+    try:
+        yield
+    finally:
+        setattr(settings, switch, (True, in_parts))
+
+
 def settle_precision(dtype: str) -> None:
     """Set the precision that a dtype needs for all of this process."""
+    if dtype in REDUCTIONS:
+        setattr(torch.backends.cuda.matmul, REDUCTIONS[dtype], False)
     wanted = _wanted(dtype)
     for settings in matmul_settings():
         if not _means(settings.fp32_precision, wanted):
@@ -79,7 +106,7 @@ def plainly(function: Callable[[T], R], argument: T) -> R:
 
 
 class InPrecision:
-    """Calls functions in a precision, without `matmul_precision`'s cost where nothing is to be set.
+    """Calls functions in a dtype's precision, without `matmul_precision`'s cost where nothing is to be set.
 
     A user may change the setting between any two calls, so that each call looks; at the one
     setting that governs the device, and not at all where the dtype has no TF32.
@@ -92,8 +119,12 @@ class InPrecision:
         # Asked for directly: Python comes to __getattr__ only after a search that takes three times as long.
         self._read = getattr(settings, "__getattr__", partial(getattr, settings))
         self._matters = dtype in ("tf32", "float32")
+        self._adds_up = dtype if device.type == "cuda" and dtype in REDUCTIONS else None
 
     def __call__(self, function: Callable[[T], R], argument: T) -> R:
+        if self._adds_up is not None:
+            with sums_in_float32(self._adds_up):
+                return function(argument)
         if not self._matters or _means(self._read("fp32_precision"), self._wanted):
             return function(argument)
         with matmul_precision(self._wanted):
