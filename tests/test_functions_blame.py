@@ -1,6 +1,7 @@
 """Who is wrong of two: where the direction of their difference does not tell, a closer look does."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,43 @@ def test_a_fault_in_a_saturated_layer_is_found_where_it_is_not_saturated(with_lo
     W = np.full((4, 6), -20.0)
     report = compared(doubled, (W, b), np.abs(x), y)
     assert [blame.function for blame in report.blames] == ["mine"]
+
+
+def _with_a_target(way: str) -> crossgrad.Function:
+    """A loss whose target comes from the parameters, by a way that stops gradients; or that does not."""
+    import torch
+
+    def of_torch(w, x):
+        h = torch.tanh(x @ w)
+        if way == "detach":
+            return ((0.9 * h - (1.1 * h).detach()) ** 2).mean()
+        with torch.no_grad() if way == "no_grad" else nullcontext():
+            target = 1.1 * h
+        return ((0.9 * h - target) ** 2).mean()
+
+    def of_jax(w, x):
+        import jax
+
+        h = jax.numpy.tanh(x @ w)
+        return ((0.9 * h - jax.lax.stop_gradient(1.1 * h)) ** 2).mean()
+
+    if way != "stop_gradient":
+        return crossgrad.loss(of_torch, "torch", way)
+    pytest.importorskip("jax")
+    return crossgrad.loss(of_jax, "jax", way)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("way", ["detach", "no_grad", "stop_gradient"])
+def test_what_stops_gradients_is_asked_about(way: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    args = rng.normal(size=(5, 3)), rng.normal(size=(20, 5))
+    stopping, flowing = _with_a_target(way), _with_a_target("flowing")
+    (blame,) = crossgrad.compare_gradients(stopping, flowing, args=args, dtype=dtype).blames
+    assert (blame.function, "stops gradients" in blame.evidence) == (way, True)
+    another = _with_a_target("detach" if way == "no_grad" else "no_grad")
+    (blame,) = crossgrad.compare_gradients(stopping, another, flowing, args=args, dtype=dtype).blames
+    assert (blame.function, blame.evidence) == ("flowing", "2 of 3 functions agree on another")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

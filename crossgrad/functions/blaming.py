@@ -14,6 +14,7 @@ from .judging import FLOAT64, ITSELF, LeafComparison, disagreeing, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .measuring import Measured
 from .resemblance import CONVENTION, Resemblance, resemblance, written
+from .stops import stops_gradients
 from .together import REMARKS, is_another_in_float64
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
@@ -135,6 +136,7 @@ def find_wrong(
         beyond = _by_what_is_around(dispute)
         return Finding((*imprecise, *beyond), () if beyond else (KINK,), convention=not (beyond or imprecise))
     verdicts = {name: _consistent(m, dispute) for name, m in by_name.items()}
+    verdicts |= dict.fromkeys(_as_intended(verdicts, dispute))
     blames = _by_slopes(verdicts, dispute)
     rest = Finding(tuple(blames)) if blames else _by_majority(verdicts, dispute)
     return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
@@ -158,6 +160,15 @@ def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None
         towards = gradients_of(one)  # there is no direction to what is equal, nor to NaN
     answer = follows(one, towards, dispute.arguments)
     return None if answer is None or jumps(one, towards, dispute.arguments) else answer
+
+
+def _as_intended(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Sequence[str]:
+    """The largest group, if all in it stop gradients, so that they are not the slopes of their losses."""
+    largest, second = dispute.groups[:2]
+    if len(largest) == len(second) or any(verdicts[name] is not False for name in largest):
+        return ()
+    stopping = all(stops_gradients(dispute.functions[name], dispute.arguments) for name in largest)
+    return largest if stopping else ()
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
@@ -207,8 +218,13 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
 
 
 def _no_slope(name: str, dispute: Dispute) -> str:
-    """That a gradient is not the slope of its own loss; or is a part of that, as clipping leaves, no half."""
+    """That a gradient is not the slope of its own loss, and whether it may be meant not to be.
+
+    As where code stops gradients, or leaves a part of them, as clipping does, and no half.
+    """
     factor = factor_of_slope(dispute.functions[name], dispute.arguments)
+    if stops_gradients(dispute.functions[name], dispute.arguments):
+        return f"{SLOPE}, as it stops gradients (detach, no_grad, stop_gradient): on purpose?"
     if factor is None or not 0 < factor < 1 or "/" in written(factor):
         return SLOPE
     return f"{SLOPE}, but {written(factor)} times that: clipped or scaled, on purpose?"

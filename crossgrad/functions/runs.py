@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -129,6 +130,20 @@ class Runner:
     def is_seen(self) -> bool:
         """Whether all that it returned, when it was last rerun, had been rounded by its operations."""
         return bool(self._runnable.is_seen)
+
+    def unstopped(self) -> "Runner | None":
+        """The same, of which nothing stops the gradients; None if it gives them itself."""
+        unstopped = getattr(self._framework, "unstopped", None)
+        if unstopped is None or self.function.kind != LOSS:
+            return None
+        other = copy(self)
+
+        def call(natives: Mapping[Key, Any]) -> Any:
+            with unstopped():
+                return self._call(natives)
+
+        other._runnable = self._framework.Runnable(call, True, self._own.differentiated, self.function.device)
+        return other
 
     def run(self, point: Point) -> Outcome:
         """Call the function and read what it returned.

@@ -12,4 +12,6 @@ A framework is a module with
     The operation by which the function is known to draw random numbers; None if none was seen.
 ``to_numpy(value)``
     An array of the framework as NumPy's; None if it is none.
+``unstopped()``
+    A scope in which what a user calls to stop gradients does not; only where there is such a thing.
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -121,6 +122,13 @@ class Runnable:
 
 def to_numpy(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, jax.Array | np.ndarray | np.generic | float | int) else None
+
+
+@contextmanager
+def unstopped() -> Iterator[None]:
+    """jax.lax.stop_gradient does nothing; JAX's own functions find it elsewhere."""
+    with patch.object(jax.lax, "stop_gradient", lambda tree: tree):
+        yield
 
 
 def _differentiating(call: Call, wanted: Sequence[Key]) -> Call:

@@ -1,8 +1,9 @@
 """PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -89,6 +90,17 @@ def to_numpy(value: Any) -> Array | None:
         host = on_host(value)
         return host.astype(find_dtype("bfloat16").storage) if value.dtype is torch.bfloat16 else host
     return np.asarray(value) if isinstance(value, float | int) else None
+
+
+@contextmanager
+def unstopped() -> Iterator[None]:
+    """detach and no_grad do nothing."""
+    with (
+        patch.object(torch.Tensor, "detach", lambda tensor: tensor),
+        patch.object(torch.no_grad, "__enter__", lambda scope: None),
+        patch.object(torch.no_grad, "__exit__", lambda scope, *error: None),
+    ):
+        yield
 
 
 class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
