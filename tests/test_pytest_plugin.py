@@ -211,7 +211,7 @@ def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: i
 
 def test_a_report_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> None:
     full = "/dev/full"
-    if not os.path.exists(full):
+    if not Path(full).exists():
         pytest.skip(f"there is no {full}")
     result = run(pytester, "--crossgrad-report", full, "-k", "right")
     assert result.ret != 0
