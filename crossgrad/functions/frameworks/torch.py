@@ -1,12 +1,12 @@
 """PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -56,6 +56,10 @@ Written out, they would be rounded where they are seen.
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
 """Operations that write, but to the shape alone, not to what was rounded before."""
 
+DATA: Any = torch.Tensor.data
+STOPPING = {torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.detach_, DATA.__get__}
+"""What gives a tensor without its gradient."""
+
 
 class Runnable:
     """A function of leaves, made to run; see the package."""
@@ -92,15 +96,30 @@ def to_numpy(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, float | int) else None
 
 
-@contextmanager
-def unstopped() -> Iterator[None]:
-    """detach and no_grad do nothing."""
-    with (
-        patch.object(torch.Tensor, "detach", lambda tensor: tensor),
-        patch.object(torch.no_grad, "__enter__", lambda scope: None),
-        patch.object(torch.no_grad, "__exit__", lambda scope, *error: None),
-    ):
-        yield
+class Unstopped(TorchFunctionMode):
+    """Detaching, ``.data`` and switching gradients off do nothing, in this thread alone.
+
+    What is written into a tensor that has no gradient is stopped all the same: that may be the user's own,
+    as a moving average is, and would have a gradient from then on.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in STOPPING:
+            return args[0]
+        if func is torch._C._set_grad_enabled and not args[0]:
+            return None
+        to_the_users = _may_write(func) and args and not getattr(args[0], "requires_grad", True)
+        with torch.no_grad() if to_the_users else nullcontext():
+            return func(*args, **(kwargs or {}))
+
+
+unstopped = Unstopped
+
+
+def _may_write(func: Any) -> bool:
+    """Whether a function's name is like ``add_``, ``__iadd__``, or that of an assignment."""
+    name: str = func.__name__
+    return name.startswith(("__i", "__setitem__")) or (name.endswith("_") and not name.endswith("__"))
 
 
 class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
