@@ -83,6 +83,42 @@ def test_what_looks_for_its_result_among_its_operands_is_judged(name: str, dtype
     assert [blame.function for blame in found[1].blames] == ["times 1.5"]
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_jax_finds_the_largest_of_a_segment_among_the_segment(factor: float) -> None:
+    segments = jax.numpy.array([0, 1, 0, 2, 1])
+
+    def largest(w: Any) -> Any:
+        return (jax.ops.segment_max(jax.numpy.tanh(w), segments, 3) ** 2).sum()
+
+    def of_rows(w: Any) -> Any:
+        h = torch.tanh(w)
+        return (h.new_full((3, 4), -2).scatter_reduce(0, ROWS, h, "amax") ** 2).sum()
+
+    def gradient(w: Any) -> Any:
+        leaf = w.detach().requires_grad_()
+        loss = of_rows(leaf)
+        return loss.detach(), factor * torch.autograd.grad(loss, leaf)[0]
+
+    both = crossgrad.loss(largest, "jax", "jax"), crossgrad.gradient(gradient, "torch", "torch")
+    report = crossgrad.compare_gradients(*both, args=(WEIGHTS,), dtype="float32")
+    assert [blame.function for blame in report.blames] == ["torch"] * (factor != 1), str(report)
+    assert report.ok == (factor == 1)
+
+
+def test_what_jax_only_moves_is_not_rounded() -> None:
+    jnp = jax.numpy
+
+    def moved(w: Any) -> Any:
+        for _ in range(20):
+            w = jnp.stack(jnp.unstack(jnp.concatenate(jnp.split(jnp.tile(w, (1, 1)), [2]))))
+        return (w**2).sum()
+
+    both = crossgrad.loss(moved, "jax", "jax"), crossgrad.loss(lambda w: (w**2).sum(), "torch", "torch")
+    report = crossgrad.compare_gradients(*both, args=(WEIGHTS,), dtype="float32")
+    floors = [c.judgement.floor / c.judgement.scale for c in report.comparisons if c.quantity == "loss"]
+    assert (report.verdict, max(floors) < 5e-6) == ("agree", True), str(floors)
+
+
 def test_a_subgradient_at_a_tie_is_told_apart() -> None:
     tie = np.array([-1.0, 0.0, 2.0])
     report = crossgrad.compare_gradients(

@@ -40,6 +40,7 @@ EXACT = {
     *("reduce_window_max", "reduce_window_min", "broadcast_in_dim", "reshape", "squeeze", "transpose"),
     *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
     *("gather", "scatter", "dynamic_update_slice", "pad", "real", "imag", "complex", "conj"),
+    *("scatter-max", "scatter-min", "top_k", "stack", "unstack", "split", "tile", "device_put"),
 }
 """Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
 
