@@ -79,6 +79,10 @@ def test_option_is_refused(refusal: Any, given: str, said: tuple[str, ...]) -> N
         assert fragment in message
 
 
+def test_known_values_are_not_read_out_of_what_was_given(refusal: Any) -> None:
+    assert "known are text, json" in refusal("check", "2-3", "--format", "a' is not one of 'b'")
+
+
 def test_unknown_variant_of_torch_is_refused(refusal: Any) -> None:
     load_or_skip("torch")
     message = refusal("check", "2-3", "-b", "torch:egaer")

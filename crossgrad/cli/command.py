@@ -136,7 +136,7 @@ def _several(value: Any) -> Sequence[Any]:
 
 def _told(problem: typer.BadParameter, value: object) -> str:
     message, param = problem.message, problem.param
-    choices = re.search(r" is not one of ('.*')", message)
+    choices = re.search(r".* is not one of ('.*')", message)  # the last: values may say anything
     if param is not None and choices is not None:
         kind = param.opts[-1].removeprefix("--").replace("-", " ")
         return str(unknown(kind, value, re.findall("'([^']*)'", choices[1])))
