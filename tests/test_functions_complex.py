@@ -62,3 +62,19 @@ def test_complex_states_of_loops_are_rounded() -> None:
 
     report = compared(unrolled, scanned, draw.uniform(0.8, 1.1, size=5), draw.normal(size=(7, 5)))
     assert (report.verdict, report.blames) == ("agree", ()), str(report)
+
+
+ALONE: dict[str, Any] = {
+    "one number": lambda w, x: torch.vdot(torch.complex(w, x), torch.complex(w, x)).real,
+    "a conjugate's part": lambda w, x: -(torch.complex(w, x).conj().imag * x).sum() + (w * w).sum(),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_operations_are_seen(name: str) -> None:
+    real = crossgrad.loss(lambda w, x: (w * w + x * x).sum(), "torch", "real")
+    args = tuple(np.random.default_rng(0).normal(size=(2, 8)))
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(ALONE[name], "torch", "complex"), real, args=args, dtype="float32"
+    )
+    assert (report.verdict, report.notes) == ("agree", ()), str(report)

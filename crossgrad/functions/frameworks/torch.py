@@ -158,7 +158,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         exact, name = _host(value), _name(func).rstrip("_")
         if _is_complex(value):
             rounded = of_complex(self._rounding, exact, name, _terms(func, args, value), site)
-            value.copy_(torch.from_numpy(rounded))
+            value.copy_(torch.from_numpy(np.asarray(rounded)))
             return
         operands = None if name != _name(func) else _floats(args)  # in place: they are written over
         if operands is not None and is_exact(exact, operands, self._rounding.dtype):
@@ -236,7 +236,7 @@ def _floats(args: Any) -> list[Any]:
 
 
 def _host(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.detach().cpu().numpy()
+    array: Array = tensor.detach().resolve_conj().resolve_neg().cpu().numpy()
     return array
 
 
