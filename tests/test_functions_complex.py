@@ -78,3 +78,21 @@ def test_operations_are_seen(name: str) -> None:
         crossgrad.loss(ALONE[name], "torch", "complex"), real, args=args, dtype="float32"
     )
     assert (report.verdict, report.notes) == ("agree", ()), str(report)
+
+
+def test_sums_over_indices_err_as_their_parts_do() -> None:
+    """Of equal terms, each of which is rounded the same way."""
+    count = 4000
+
+    def of_torch(x: Any) -> Any:
+        z = torch.complex(x, x)
+        found = torch.zeros(3, dtype=z.dtype).index_add(0, torch.zeros(count, dtype=torch.int64), z)
+        return found.real.sum() + torch.cumsum(z, 0)[-1].imag
+
+    def of_jax(x: Any) -> Any:
+        z = x + 1j * x
+        found = jax.numpy.zeros(3, z.dtype).at[jax.numpy.zeros(count, int)].add(z)
+        return found.real.sum() + jax.numpy.cumsum(z)[-1].imag
+
+    report = compared(of_torch, of_jax, np.full(count, 0.1))
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)

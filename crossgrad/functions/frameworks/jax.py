@@ -337,7 +337,10 @@ def _round(
     """How an operation rounds, for `_rounded`; `bind` is the operation, `site` as `Rounding` takes it."""
     name, params = equation.primitive.name, equation.params
     terms = _terms(equation, inputs, results)
-    if any(map(jax.numpy.iscomplexobj, results)):
+    is_complex = any(map(jax.numpy.iscomplexobj, results))
+    if is_complex and name in ("cumsum", "scatter-add"):
+        return _round_parts(equation, inputs, results, bind, site)
+    if is_complex:
         return lambda rounding, array, xp: of_complex(rounding, array, name, terms, site, xp)
     if name in RUNNING:
         again = _again(inputs, bind)
@@ -346,6 +349,21 @@ def _round(
         scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
         return partial(of_indexed_sums, again=_again(inputs, scatter))
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
+
+
+def _round_parts(
+    equation: Any, inputs: Sequence[Any], results: Sequence[Any], bind: Callable[..., Any], site: Hashable
+) -> Callable[..., Any]:
+    """As `_round`, of an operation that adds real parts up, and imaginary ones."""
+
+    def of(part: Callable[[Any], Any]) -> Callable[..., Any]:
+        given, made = ([part(v) if jax.numpy.iscomplexobj(v) else v for v in vs] for vs in (inputs, results))
+        return _round(equation, given, made, bind, site)
+
+    real, imaginary = of(jax.numpy.real), of(jax.numpy.imag)
+    return lambda rounding, array, xp: (
+        real(rounding, array.real, xp=xp) + 1j * imaginary(rounding, array.imag, xp=xp)
+    )
 
 
 def _site(equation: Any) -> Hashable:

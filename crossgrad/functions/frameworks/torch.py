@@ -156,6 +156,11 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not (_is_wide(value) or _is_complex(value)) or not value.numel():
             return
         exact, name = _host(value), _name(func).rstrip("_")
+        if _is_complex(value) and (name == "cumsum" or _is_indexed_sum(name, args, kwargs)):
+            for part in (torch.real, torch.imag):  # of the result, a view
+                parts = [part(arg) if _is_complex(arg) else arg for arg in args]
+                self._disturb(part(value), func, parts, kwargs, site)
+            return
         if _is_complex(value):
             rounded = of_complex(self._rounding, exact, name, _terms(func, args, value), site)
             value.copy_(torch.from_numpy(np.asarray(rounded)))
