@@ -50,6 +50,18 @@ def test_one_framework_does_not_bring_the_other() -> None:
     assert "torch" not in imported_by(f"from crossgrad.cli.app import run; run({arguments})")
 
 
+def test_comparing_functions_of_torch_does_not_bring_its_compiler() -> None:
+    pytest.importorskip("torch")
+    program = (
+        "import sys, numpy as np, crossgrad\n"
+        "f = [crossgrad.loss(lambda w: (0.5 * w**2).sum(), 'torch', name) for name in 'ab']\n"
+        "print(crossgrad.compare_gradients(*f, args=(np.ones(3, 'f4'),), repeats=2).verdict)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["agree", "False"]
+
+
 def test_every_public_name_can_be_had() -> None:
     import crossgrad
 

@@ -1,5 +1,6 @@
 """PyTorch: tensors, autograd, and a mode in which every operation rounds at random."""
 
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -128,9 +129,20 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, rounding: Rounding) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._rounding, self._sites = rounding, _Sites()
+        self._uncompiled: Callable[..., Any] | None = None
         self.draws: str | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: PyTorch imports its compiler for that, which takes seconds. Where it is, it is kept out."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._uncompiled is None and "torch._dynamo" in sys.modules:
+            self._uncompiled = torch.compiler.disable(self._rounded)  # type: ignore[no-untyped-call]
+        return (self._uncompiled or self._rounded)(func, args, kwargs)
+
+    def _rounded(self, func: Any, args: Any, kwargs: Any) -> Any:
         if _name(func).rstrip("_") in ARITHMETIC:
             args, kwargs = tree_map(self._constant, (args, kwargs))
         given = _kept(func, args)
