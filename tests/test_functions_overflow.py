@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.rounding import Rounding
+from crossgrad.networks.dtypes import find_dtype
 
 torch = pytest.importorskip("torch")
 
@@ -53,3 +55,36 @@ def test_functions_are_run_as_their_caller_has_numpy_set() -> None:
         both = crossgrad.loss(loss, "torch", "one"), crossgrad.loss(squares, "torch", "other")
         crossgrad.compare_gradients(*both, args=(np.ones(3),))
     assert set(seen) == {"raise"}
+
+
+TINY = np.array([[1e-60, -1e-60, 1e-39, -1e-39]])
+"""Below the smallest normal number of float32."""
+
+
+def test_what_underflows_keeps_its_sign() -> None:
+    """Its logarithm is no NaN then, which noise would be."""
+    for seed in range(20):
+        rounded = Rounding(find_dtype("float32"), seed).of_result(TINY, 1.0)
+        assert np.array_equal(np.sign(rounded), np.sign(TINY))
+
+
+def test_what_underflows_in_a_loop_of_jax_keeps_its_sign() -> None:
+    jax = pytest.importorskip("jax")
+    from crossgrad.functions.frameworks.jax_loops import TracedRounding
+
+    with jax.enable_x64(True):
+        rounding = TracedRounding(find_dtype("float32"), jax.numpy.uint64(1))
+        for _ in range(20):
+            rounded = rounding.of_result(jax.numpy.asarray(TINY), 1.0)
+            assert np.array_equal(np.sign(rounded), np.sign(TINY))
+
+
+def test_a_logarithm_of_what_underflows_in_the_dtype() -> None:
+    """JAX takes the series for the tail from -10 on in float32, and from -20 on in float64."""
+    jax = pytest.importorskip("jax")
+    functions = (
+        crossgrad.loss(lambda x: torch.special.log_ndtr(x).sum(), "torch", "torch"),
+        crossgrad.loss(lambda x: jax.scipy.special.log_ndtr(x).sum(), "jax", "jax"),
+    )
+    numbers = np.array([-18.0, -16.6, -12.0, -3.0, 2.0], np.float32)
+    crossgrad.assert_gradients_agree(*functions, args=(numbers,))

@@ -170,7 +170,7 @@ class Rounding:
         with np.errstate(over="ignore", under="ignore"):
             draw *= sigma
             draw += array
-            return draw
+            return np.copysign(draw, array, out=draw) if terms == 1 else draw  # flushed to zero at most
 
     def _draw(self, array: Array, operation: int) -> Array:
         """Uniform between -1 and 1, a function of the operation and of the number in the format."""

@@ -65,7 +65,8 @@ class TracedRounding:
         draw = self._draw(array, self._next_salt() + self._turn)
         # Rounding, and most functions, treat a number and its negative alike.
         draw += self._draw(0.0, self._next_salt()) * jnp.sign(array)
-        return array + draw * np.sqrt(3 / 2) * sigma
+        found = array + draw * np.sqrt(3 / 2) * sigma
+        return jnp.copysign(found, array) if terms == 1 else found  # flushed to zero at most
 
     def _next_salt(self) -> Any:
         return self._salt + jnp.uint64(self._operations * 0xD1342543DE82EF95 % 2**64)
