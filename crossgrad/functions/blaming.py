@@ -318,7 +318,8 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
     looks = {other: dispute.looks_like(one, other) for other in others}
     what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
     if any(LOSS_NAME in dispute.apart(one, other) for other in others):
-        text = "nobody is called wrong, as they compute different losses"
+        losses = _losses(dispute)
+        text = f"nobody is called wrong, as they compute different losses{losses and f' ({losses})'}"
     elif _is_stepped_alike(dispute, _grains(dispute)):
         text = STAIRS
     elif all(verdicts.values()):
@@ -332,10 +333,17 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
 def _too_near(dispute: Dispute) -> str:
     """The losses, where these are nearer to each other than the dtype shows, in words."""
     dtype = dispute.arguments.format.name
-    losses = [f"{float(dispute.functions[group[0]].best[LOSS_NAME]):.6g}" for group in dispute.groups]
-    if len(set(losses)) < len(losses) or dtype == FLOAT64.name:
+    losses = _losses(dispute)
+    if not losses or dtype == FLOAT64.name:
         return ""
-    return f"; the losses differ in float64 ({listed(losses)}), by less than {dtype} shows"
+    return f"; the losses differ in float64 ({losses}), by less than {dtype} shows"
+
+
+def _losses(dispute: Dispute) -> str:
+    """One of each group, in six digits; nothing where these do not tell them apart."""
+    ones = [dispute.functions[group[0]] for group in dispute.groups]
+    losses = [f"{float(one.best[LOSS_NAME]):.6g}" for one in ones if LOSS_NAME in one.best]
+    return listed(losses) if len(set(losses)) == len(ones) else ""
 
 
 def _unfollowed(dispute: Dispute) -> str:
