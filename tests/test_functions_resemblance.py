@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.resemblance import _only
 
 from .functions import hand_written
 from .test_functions import arguments, right
@@ -187,3 +188,9 @@ def test_a_row_of_zeros_is_asked_about(frozen: bool) -> None:
     (blame,) = report.blames
     assert blame.function == "padded"
     assert ("row 0 of args[0] alone: padding_idx or stop_gradient, on purpose?" in str(report)) == frozen
+
+
+def test_the_few_that_are_right_are_named_where_most_are_wrong() -> None:
+    found = _only(["a", "b", "c"], ["a", "b", "c", "d"])
+    assert found is not None
+    assert found.text == "differs in all of 4 gradients but d"

@@ -167,8 +167,11 @@ def _narrower(
 
 def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None:
     """Where some leaves are wrong and others right, that alone says much."""
-    if len(names) == len(everything):
+    right = [name for name in everything if name not in names]
+    if not right:
         return None
+    if len(right) < len(names):
+        return Resemblance("some", f"differs in all of {len(everything)} gradients but {listed(right)}")
     return Resemblance("some", f"differs in {listed(names)} only, of {len(everything)} gradients")
 
 
