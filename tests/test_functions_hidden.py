@@ -96,3 +96,24 @@ def test_losses_too_near_to_each_other_for_the_dtype_are_told_with_whose_gradien
     assert "differ in float64 (100.875 and 100.562), by less than bfloat16 shows" in remark
     (remark,) = crossgrad.compare_gradients(*pair, args=args, dtype="float64").remarks
     assert "they compute different losses (100.875 and 100.562)" in remark
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_zero_is_said_to_be_perhaps(dtype: str) -> None:
+    """A bias before a normalization shifts nothing; its gradient is made of rounding errors."""
+
+    def normalized(p: Any, x: Any) -> Any:
+        z = x @ p["w"] + p["b"]
+        return ((z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()).pow(3).mean()
+
+    def by_torch(p: Any, x: Any) -> Any:
+        z = torch.nn.functional.linear(x, p["w"].T, p["b"])
+        return torch.nn.functional.batch_norm(z, None, None, training=True).pow(3).mean()
+
+    params = {"w": ARGS[0], "b": RNG.normal(size=12)}
+    both = crossgrad.loss(normalized, "torch"), crossgrad.loss(by_torch, "torch")
+    report = crossgrad.compare_gradients(*both, args=(params, ARGS[1]), dtype=dtype)
+    told = {c.quantity: c.judgement.reason for c in report.comparisons if c.verdict == "undecidable"}
+    assert "b" in told
+    assert "perhaps it is zero" in str(told["b"])
+    assert "w" not in told

@@ -24,6 +24,11 @@ from .together import shared_reason
 
 ITSELF = "itself in float64"
 
+ZERO = (
+    "rounding noise is as large as the quantity, in float64 too: perhaps it is zero, as the gradient of a "
+    "bias before a normalization is"
+)
+
 FLOAT64 = find_dtype("float64")
 
 
@@ -78,9 +83,22 @@ def judge_functions(
     for one in found:
         if one.reference is not None:
             compared += _judged_by_itself(one, found, sigma, dtype)
+    compared = [_with_zero_named(c, found, sigma, dtype) for c in compared]
     imprecise = {c.function for c in compared if c.against == ITSELF and c.is_wrong}
     reason = shared_reason(found, sigma, dtype, all(m.name in imprecise for m in found))
     return tuple(compared if reason is None else [c.as_undecidable(reason) for c in compared])
+
+
+def _with_zero_named(
+    compared: LeafComparison, found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
+) -> LeafComparison:
+    """The same, saying so where a quantity that is drowned in noise is nothing but noise in float64 too."""
+    name, judgement = compared.quantity, compared.judgement
+    both = [m for m in found if m.name in (compared.function, compared.against)]
+    is_zero = judgement.verdict == UNDECIDABLE and all(
+        m.reference is not None and _is_same(m.best[name], np.zeros(()), sigma[name], dtype) for m in both
+    )
+    return replace(compared, judgement=replace(judgement, reason=ZERO)) if is_zero else compared
 
 
 def _judged(one: Measured, other: Measured, sigma: Mapping[str, Array], dtype: DType) -> list[LeafComparison]:
