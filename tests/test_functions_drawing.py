@@ -42,7 +42,7 @@ def noise_in_torch(w: Any, x: Any) -> Any:
 
 
 DRAWING = [
-    pytest.param(mask_in_jax, "jax", "random_bits", id="jax-bernoulli"),
+    pytest.param(mask_in_jax, "jax", "random_bits", id="jax-bernoulli", marks=pytest.mark.slow),
     pytest.param(noise_in_jax, "jax", "random_bits", id="jax-normal"),
     pytest.param(noise_in_torch, "torch", "randn_like", id="torch-randn_like"),
 ]

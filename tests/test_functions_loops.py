@@ -54,7 +54,7 @@ def compared(f: Callable[..., Any], g: Callable[..., Any], dtype: str = "float32
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float16", marks=pytest.mark.slow), "float32"])
-@pytest.mark.parametrize("f", [scanned, indexed, nested, branching])
+@pytest.mark.parametrize("f", [scanned, indexed, nested, pytest.param(branching, marks=pytest.mark.slow)])
 def test_a_loop_is_right_beside_the_same_turns_in_python(f: Callable[..., Any], dtype: str) -> None:
     report = compared(f, unrolled, dtype)
     assert report.verdict == "agree", str(report)
@@ -89,7 +89,9 @@ def test_a_loop_until_changes_are_small_ends() -> None:
         assert report.verdict == "agree", str(report)
 
 
-@pytest.mark.parametrize("f", [scanned, indexed, nested, branching])
+@pytest.mark.parametrize(
+    "f", [pytest.param(f, marks=pytest.mark.slow) for f in (scanned, indexed, nested)] + [branching]
+)
 def test_a_loop_that_is_wrong_is_found_and_blamed(f: Callable[..., Any]) -> None:
     def wrong(w: Any, x: Any) -> Any:
         loss, gradient = jax.value_and_grad(f)(w, x)
@@ -112,7 +114,7 @@ def test_arithmetic_in_a_loop_that_is_narrower_than_claimed() -> None:
     ("dtype", "shape", "terms"),
     [
         ("float16", (), 1.0),
-        ("bfloat16", (50,), 1.0),
+        pytest.param("bfloat16", (50,), 1.0, marks=pytest.mark.slow),
         pytest.param("bfloat16", (4, 30), 8.0, marks=pytest.mark.slow),
         pytest.param("float32", (50,), 1.0, marks=pytest.mark.slow),
         ("float32", (4, 30), 8.0),

@@ -30,7 +30,7 @@ def test_one_element_that_is_a_little_wrong_is_no_other_order(size: float) -> No
 @pytest.mark.parametrize(
     ("narrow", "dtype"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
 )
-@pytest.mark.parametrize("size", [5, 300])
+@pytest.mark.parametrize("size", [5, pytest.param(300, marks=pytest.mark.slow)])
 def test_narrower_arithmetic_is_named(size: int, narrow: str, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     draw = np.random.default_rng(0)

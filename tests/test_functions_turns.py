@@ -76,7 +76,12 @@ def beside_its_closed_form(function: Any, case: str, dtype: str) -> Any:
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("case", "dtype"), [("averaging", "float32"), ("averaging", "float16"), ("fading", "float32")]
+    ("case", "dtype"),
+    [
+        ("averaging", "float32"),
+        pytest.param("averaging", "float16", marks=pytest.mark.slow),
+        ("fading", "float32"),
+    ],
 )
 def test_a_loop_is_right_beside_its_closed_form(case: str, dtype: str, framework: str) -> None:
     loop, _, by_hand = CASES[case]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -119,43 +120,49 @@ def test_draws_of_a_test_differ_and_come_again(pytester: pytest.Pytester) -> Non
     assert lines[0] == lines[1]
 
 
-@pytest.mark.parametrize(
-    ("marker", "options", "said"),
-    [
-        ('dtype="float32"', [], "*marker gradients(dtypes=None, seed=None): not dtype*"),
-        ('dtypes=["float31"]', [], "*test_nothing: marker gradients(*float31*did you mean float32*"),
-        ('dtypes=["tf32"]', [], "*test_nothing: marker gradients(*'tf32' is a way of multiplying*"),
-        ("dtypes=3", [], "*test_nothing: marker gradients(*dtype is 3: expected a name, one of float16*"),
-        ('seed="a"', [], "*test_nothing: marker gradients(*seed is 'a': expected a whole number*"),
-        ("", ["--crossgrad-seed", "-1"], "*'-1': expected a whole number of at least 0*"),
-        ("", ["--crossgrad-dtype", "float31"], "*error: argument --crossgrad-dtype: *float31*float32*"),
-        ("", ["--crossgrad-dtype", "tf32"], "*error: argument --crossgrad-dtype: *'tf32' is a way of*"),
-        ("", ["--crossgrad-report", "nowhere/r.json"], "*--crossgrad-report nowhere*there is no folder*"),
-        ("", ["--crossgrad-report", "."], "*--crossgrad-report .: it is a folder*"),
-    ],
-    ids=[
-        *("keyword", "dtype", "tf32", "dtype-number", "seed"),
-        *("seed-option", "dtype-option", "tf32-option", "report", "report-folder"),
-    ],
-)
-def test_wrong_words_are_refused_before_a_test_runs(
-    marker: str, options: list[str], said: str, pytester: pytest.Pytester
-) -> None:
-    pytester.makepyfile(
-        f"""
-        import pytest
+WRONG_MARKERS = {
+    'dtype="float32"': "*marker gradients(dtypes=None, seed=None): not dtype*",
+    'dtypes=["float31"]': "*test_1: marker gradients(*float31*did you mean float32*",
+    'dtypes=["tf32"]': "*test_2: marker gradients(*'tf32' is a way of multiplying*",
+    "dtypes=3": "*test_3: marker gradients(*dtype is 3: expected a name, one of float16*",
+    'seed="a"': "*test_4: marker gradients(*seed is 'a': expected a whole number*",
+}
 
-        @pytest.mark.gradients({marker})
-        def test_nothing(crossgrad):
-            pass
-        """
-    )
+
+def test_wrong_markers_are_refused_before_a_test_runs(pytester: pytest.Pytester) -> None:
+    """A file each: that a test cannot be collected is said of its file."""
+    for number, marker in enumerate(WRONG_MARKERS):
+        name, body = f"test_{number}", "(crossgrad):\n    pass\n"
+        pytester.makepyfile(**{name: f"import pytest\n\n@pytest.mark.gradients({marker})\ndef {name}{body}"})
+    refused(pytester, ["--continue-on-collection-errors"], WRONG_MARKERS.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--crossgrad-seed", "-1"], "*'-1': expected a whole number of at least 0*"),
+        (["--crossgrad-dtype", "float31"], "*error: argument --crossgrad-dtype: *float31*float32*"),
+        (["--crossgrad-dtype", "tf32"], "*error: argument --crossgrad-dtype: *'tf32' is a way of*"),
+        (["--crossgrad-report", "nowhere/r.json"], "*--crossgrad-report nowhere*there is no folder*"),
+        (["--crossgrad-report", "."], "*--crossgrad-report .: it is a folder*"),
+    ],
+    ids=["seed", "dtype", "tf32", "report", "report-folder"],
+)
+def test_wrong_options_are_refused_before_a_test_runs(
+    options: list[str], said: str, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile("def test_nothing(crossgrad):\n    pass\n")
+    refused(pytester, options, [said])
+
+
+def refused(pytester: pytest.Pytester, options: Sequence[str], said: Iterable[str]) -> None:
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
     assert result.ret != 0
     assert "passed" not in result.stdout.str()
     assert "pytest_plugin.py" not in result.stdout.str() + result.stderr.str()  # no traceback of ours
     assert "During handling" not in result.stdout.str()
-    assert any(fnmatch(line, said) for line in [*result.outlines, *result.errlines])
+    for line in said:
+        assert any(fnmatch(told, line) for told in [*result.outlines, *result.errlines])
 
 
 def test_dtypes_of_numpy_are_named(pytester: pytest.Pytester) -> None:

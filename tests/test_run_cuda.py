@@ -86,7 +86,7 @@ def test_wrong_usage(arguments: list[str], says: str) -> None:
     assert says in done.stderr
 
 
-@pytest.mark.parametrize(("part", "code"), [("tests", 2), ("check", 0)])
+@pytest.mark.parametrize(("part", "code"), [("tests", 2), pytest.param("check", 0, marks=pytest.mark.slow)])
 def test_what_a_part_needs_is_looked_for_before_it_begins(part: str, code: int, tmp_path: Path) -> None:
     (tmp_path / "jsonschema.py").write_text("raise ImportError('no jsonschema here')\n")
     done = run_cuda("--rehearse", "--part", part, "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
