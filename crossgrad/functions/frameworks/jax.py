@@ -9,9 +9,7 @@ its inputs alone.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from threading import RLock
 from typing import Any
-from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -25,6 +23,7 @@ from ..complexes import of_complex, terms_of_transform
 from ..rounding import Rounding, is_exact
 from ..sums import Again, of_indexed_sums, of_running_sums
 from .jax_loops import LOOPS, TracedRounding, compiled
+from .jax_stops import unstopped as unstopped
 
 INLINED = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
@@ -60,12 +59,6 @@ AS_WRITTEN: dict[str, Any] = {"xla_allow_excess_precision": False}
 
 What is in a narrow dtype from the beginning is computed as its user's, in wider numbers if XLA likes to.
 """
-
-UNSTOPPED: Any = jax.make_user_context(False)  # type: ignore[no-untyped-call]
-"""Whether nothing stops gradients, in this thread; JAX keeps apart what it traced with and without."""
-
-PATCHING = RLock()
-"""Two threads that left in the order in which they came would leave the first one's patch behind."""
 
 
 class Runnable:
@@ -130,22 +123,6 @@ class Runnable:
 
 def to_numpy(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, jax.Array | np.ndarray | np.generic | float | int) else None
-
-
-@contextmanager
-def unstopped() -> Iterator[None]:
-    """jax.lax.stop_gradient does nothing, in this thread alone; JAX's own functions find it elsewhere.
-
-    What jax.jit has traced before is traced anew, and what it traces now is not taken for it afterwards.
-    """
-    with PATCHING:
-        stop = jax.lax.stop_gradient
-
-        def unless_unstopped(tree: Any) -> Any:
-            return tree if UNSTOPPED.value else stop(tree)
-
-        with patch.object(jax.lax, "stop_gradient", unless_unstopped), UNSTOPPED(True):
-            yield
 
 
 def _differentiating(call: Call, wanted: Sequence[Key]) -> Call:

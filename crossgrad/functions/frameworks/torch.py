@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -19,6 +18,7 @@ from ..complexes import of_complex, terms_of_transform
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
+from .torch_stops import unstopped as unstopped
 
 SELECTING = {
     *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
@@ -57,10 +57,6 @@ Written out, they would be rounded where they are seen.
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
 """Operations that write, but to the shape alone, not to what was rounded before."""
 
-DATA: Any = torch.Tensor.data
-STOPPING = {torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.detach_, DATA.__get__}
-"""What gives a tensor without its gradient."""
-
 
 class Runnable:
     """A function of leaves, made to run; see the package."""
@@ -95,32 +91,6 @@ def to_numpy(value: Any) -> Array | None:
         host = on_host(value)
         return host.astype(find_dtype("bfloat16").storage) if value.dtype is torch.bfloat16 else host
     return np.asarray(value) if isinstance(value, float | int) else None
-
-
-class Unstopped(TorchFunctionMode):
-    """Detaching, ``.data`` and switching gradients off do nothing, in this thread alone.
-
-    What is written into a tensor that has no gradient is stopped all the same: that may be the user's own,
-    as a moving average is, and would have a gradient from then on.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in STOPPING:
-            return args[0]
-        if func is torch._C._set_grad_enabled and not args[0]:
-            return None
-        to_the_users = _may_write(func) and args and not getattr(args[0], "requires_grad", True)
-        with torch.no_grad() if to_the_users else nullcontext():
-            return func(*args, **(kwargs or {}))
-
-
-unstopped = Unstopped
-
-
-def _may_write(func: Any) -> bool:
-    """Whether a function's name is like ``add_``, ``__iadd__``, or that of an assignment."""
-    name: str = func.__name__
-    return name.startswith(("__i", "__setitem__")) or (name.endswith("_") and not name.endswith("__"))
 
 
 class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
