@@ -184,7 +184,9 @@ def paced_row(row: dict[str, Any], factor: float) -> dict[str, Any]:
     return row | times | {"samples": [seconds for _ in row["samples"]]}
 
 
-@pytest.mark.parametrize("form", [["--format", "csv"], ["-q"]], ids=["csv", "quiet"])
+@pytest.mark.parametrize(
+    "form", [pytest.param(["--format", "csv"], marks=pytest.mark.slow), ["-q"]], ids=["csv", "quiet"]
+)
 @pytest.mark.usefixtures("paced")
 def test_what_rows_do_not_say_is_said_beside_them(form: list[str], capsys: Captured) -> None:
     assert run(["bench", "3-2", "-b", "numpy,paced:wrong-step", *FAST, *form]) == 1

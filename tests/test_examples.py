@@ -26,8 +26,8 @@ SAYS = {
     "convolution": ["verdict: agree (torch, jax;"],
     "transformer": ["verdict: agree (torch, jax;"],
 }
-SLOW = {"convolution"}
-"""What `transformer` shows too: PyTorch and JAX agree on a model of several kinds of layers."""
+SLOW = {"convolution", "transformer"}
+"""What `port_a_model` shows too: PyTorch and JAX agree on a model."""
 
 NEEDS = {"find_a_bug": [], "custom_function": ["torch"], "port_a_model": ["torch", "jax", "flax"]}
 

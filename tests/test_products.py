@@ -56,7 +56,7 @@ class TestProducts:
         shapes = sorted(array.shape for array in arrays(products.step()))
         assert shapes == [(2, 3), (3, 4)]
 
-    @pytest.mark.parametrize("network", ["1-1-1", "64-100-10"])
+    @pytest.mark.parametrize("network", ["1-1-1", pytest.param("64-100-10", marks=pytest.mark.slow)])
     def test_what_is_copied_grows_with_the_case(self, backend: str, device: str, network: str) -> None:
         case = make_case(network, "float32", batch_size=32)
         products = products_or_skip(case, backend, device)
