@@ -19,7 +19,7 @@ from .run import CANDIDATE_KINDS, OK, Run
 from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
 
 CLOSE = 2 / 3
-"""Share of the floor from which a second look is taken; correct runs stayed below 0.63."""
+"""Share of the floor from which a second look is taken; correct runs stayed below 0.64."""
 
 
 @dataclass(frozen=True)
