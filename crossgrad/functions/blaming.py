@@ -222,9 +222,9 @@ def _no_slope(name: str, dispute: Dispute) -> str:
 
     As where code stops gradients, or leaves a part of them, as clipping does, and no half.
     """
-    factor = factor_of_slope(dispute.functions[name], dispute.arguments)
     if stops_gradients(dispute.functions[name], dispute.arguments):
         return f"{SLOPE}, as it stops gradients (detach, no_grad, stop_gradient): on purpose?"
+    factor = factor_of_slope(dispute.functions[name], dispute.arguments)
     if factor is None or not 0 < factor < 1 or "/" in written(factor):
         return SLOPE
     return f"{SLOPE}, but {written(factor)} times that: clipped or scaled, on purpose?"

@@ -3,12 +3,11 @@
 ``python -m crossgrad.sweep.schemas`` writes them anew; a test holds them against the models.
 """
 
-import json
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
+from ..schemas import texts, write
 from .plan import Plan
 from .records import Record
 from .store import RunInfo
@@ -40,15 +39,8 @@ TITLES = {
 
 def published() -> dict[str, str]:
     """The text of each schema, by the name of its file."""
-    return {f"{name}.schema.json": _text(model, title) for name, (model, title) in TITLES.items()}
-
-
-def _text(model: Any, title: str) -> str:
-    made = TypeAdapter(model).json_schema(by_alias=True)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": title}
-    return json.dumps(schema, indent=2) + "\n"
+    return texts(TITLES)
 
 
 if __name__ == "__main__":
-    for name, text in published().items():
-        (Path(__file__).parents[1] / "schemas" / name).write_text(text, encoding="utf-8")
+    write(published())
