@@ -119,7 +119,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         if _draws(func, args, kwargs or {}):
             self.draws = _name(func)
-        if _name(func) == "lift_fresh" and _is_wide(result):  # as torch.tensor does of numbers: the user's own
+        if _name(func) == "lift_fresh" and _is_wide(
+            result
+        ):  # as torch.tensor does of numbers: the user's own
             return torch.from_numpy(self._rounding.of_constants(_host(result)))
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):

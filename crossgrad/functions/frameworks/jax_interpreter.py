@@ -1,0 +1,111 @@
+"""An interpreter of JAX's programs, in which every operation rounds at random."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal
+
+from ..rounding import Rounding
+from .jax_by_numpy import by_numpy
+from .jax_loops import LOOPS, TracedRounding, compiled
+from .jax_programs import held
+from .jax_rounds import rounded, rounds_nothing, rounds_of, selects
+
+INLINED = {
+    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+}
+"""Operations that consist of the one program that they hold; loops and branches are those of `LOOPS`."""
+
+ARITHMETIC = {"add", "sub", "mul", "div", "pow"}
+"""Operations in which a constant of the code is a number like others, and rounded to their dtype."""
+
+
+class Interpreter:
+    """Evaluates a program operation by operation.
+
+    Parameters
+    ----------
+    loops
+        The program's loops as they are once compiled, by the equation's identity.
+    is_traced
+        Whether JAX traces what is evaluated, so that there are no numbers yet.
+    """
+
+    def __init__(
+        self, rounding: Rounding | TracedRounding | None, loops: dict[int, Any], is_traced: bool
+    ) -> None:
+        self._rounding, self._loops, self._is_traced = rounding, loops, is_traced
+
+    def evaluate(self, program: Any, args: Sequence[Any]) -> list[Any]:
+        program, consts = held(program)
+        known: dict[Any, Any] = dict(zip(program.constvars, map(self._constant, consts), strict=True))
+        known |= dict(zip(program.invars, args, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom.val if isinstance(atom, Literal) else known[atom]
+
+        for equation in program.eqns:
+            inputs = [read(atom) for atom in equation.invars]
+            if equation.primitive.name in ARITHMETIC:
+                inputs = [
+                    self._constant(value) if isinstance(atom, Literal) else value
+                    for atom, value in zip(equation.invars, inputs, strict=True)
+                ]
+            known |= dict(zip(equation.outvars, self._apply(equation, inputs), strict=True))
+        return [read(atom) for atom in program.outvars]
+
+    def _apply(self, equation: Any, inputs: list[Any]) -> list[Any]:
+        primitive = equation.primitive
+        if primitive.name in INLINED:
+            return self.evaluate(_inner(equation.params), inputs)
+        if primitive.name in LOOPS and self._rounding is not None:
+            return self._loop(equation, inputs, self._rounding)
+        bound = primitive.get_bind_params(equation.params)
+        functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
+        bind = partial(primitive.bind, *functions, **options)
+        done = None if self._is_traced else by_numpy(equation)
+        found = bind(*inputs) if done is None else done(*inputs)
+        results = list(found) if primitive.multiple_results else [found]
+        if self._rounding is None or selects(primitive.name, inputs):
+            return results
+        if rounds_nothing(results, inputs, self._rounding):
+            return results
+        rounds = rounds_of(equation, inputs, results, bind, _site(equation))
+        return [rounded(value, self._rounding, rounds) for value in results]
+
+    def _constant(self, value: Any) -> Any:
+        """What the program itself has; left alone in loops, where half of all errors lasts."""
+        if isinstance(self._rounding, Rounding) and getattr(value, "dtype", None) == np.float64:
+            return self._rounding.of_constants(np.asarray(value))
+        return value
+
+    def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
+        if isinstance(rounding, TracedRounding):  # a loop in a loop: compiled with it
+            return LOOPS[equation.primitive.name](equation, inputs, rounding, self._inside)
+        if id(equation) not in self._loops:
+            self._loops[id(equation)] = compiled(equation, rounding.dtype, self._inside)
+        found: list[Any] = self._loops[id(equation)](rounding.salt(), *inputs)
+        return found
+
+    def _inside(self, program: Any, args: Sequence[Any], rounding: TracedRounding | None) -> list[Any]:
+        results = Interpreter(rounding, self._loops, True).evaluate(program, args)
+        kinds: list[Any] = [getattr(atom.aval, "dtype", None) for atom in held(program)[0].outvars]
+        return [
+            value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)
+            for value, kind in zip(results, kinds, strict=True)
+        ]
+
+
+def _inner(params: Mapping[str, Any]) -> Any:
+    """The program that an operation such as jit consists of."""
+    return next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
+
+
+def _site(equation: Any) -> Hashable:
+    """Where in the code an operation was traced, or that which it is the derivative of."""
+    traced = equation.source_info.traceback
+    return None if traced is None else (hash(traced), equation.primitive.name)
