@@ -271,11 +271,9 @@ def test_rounds_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == ["numpy", "torch", "torch", "numpy", "torch", "numpy"]
 
 
-def test_the_yardstick_is_there_and_is_not_shown() -> None:
+def test_the_yardstick_is_there() -> None:
     with Lanes(["torch"], ["cpu"], LIMITS) as lanes:
         assert [(engine.id, engine.asked_for) for engine in lanes.engines][1:] == [(YARDSTICK, False)]
-    found = bench("torch")
-    assert {row.backend for row in found.rows} == {"torch"}
 
 
 @pytest.mark.parametrize("threads", [1, 2])

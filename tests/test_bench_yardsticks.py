@@ -28,6 +28,7 @@ NETWORKS = ["1-1-1", "784-100-10", "1024-1024-1024"]
 def test_the_machines_own_products_are_kept_round_by_round() -> None:
     """One yardstick a framework and device, also of who was not asked for: comparisons divide by them."""
     found = bench("paced:right", "torch", "torch:func", limits=Limits())
+    assert {row.backend for row in found.rows} == {"paced", "torch"}
     assert [kept.engine for kept in found.yardsticks] == ["torch:eager@cpu", "numpy:manual@cpu"]
     for kept in found.yardsticks:
         for rounds in (kept.forward, kept.step, kept.copied):

@@ -1,7 +1,6 @@
 """The pytest plugin, in test runs of its own."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -50,12 +49,23 @@ TESTS = """
 """
 
 
+@pytest.fixture(autouse=True)
+def other_plugins_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are installed here take seconds to import in each test run."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "crossgrad.pytest_plugin")
+
+
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     pytester.makepyfile(TESTS)
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
 
 
-def test_a_failure_says_who_is_wrong_and_how_to_see_it_again(pytester: pytest.Pytester) -> None:
+def test_a_failure_says_who_is_wrong_and_how_to_see_it_again(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS"):
+        monkeypatch.delenv(name)  # pytest finds what is installed
     result = run(pytester)
     result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(
@@ -194,9 +204,12 @@ def test_the_command_can_be_typed_where_pytest_was(
 
 
 @pytest.mark.parametrize("workers", [0, 2], ids=["one-process", "xdist"])
-def test_the_report_holds_every_comparison(pytester: pytest.Pytester, workers: int) -> None:
+def test_the_report_holds_every_comparison(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     if workers:
         pytest.importorskip("xdist")
+        monkeypatch.setenv("PYTEST_PLUGINS", "crossgrad.pytest_plugin,xdist.plugin")
     spread = ["-n", str(workers)] if workers else []
     run(pytester, "--crossgrad-report", "found.json", *spread)
     document: dict[str, Any] = json.loads((pytester.path / "found.json").read_text())
@@ -230,8 +243,6 @@ def test_runs_without_gradients_import_nothing(tmp_path: Path) -> None:
         "import sys\n\ndef test():\n    heavy = {'numpy', 'torch', 'jax', 'pydantic', 'rich', 'typer'}\n"
         "    assert 'crossgrad.pytest_plugin' in sys.modules\n    assert not heavy & set(sys.modules)\n"
     )
-    plugins = ["-p", "no:cacheprovider", "-p", "crossgrad.pytest_plugin"]  # others import what they like
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, str(tmp_path)]
-    environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environ)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
