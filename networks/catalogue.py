@@ -1,6 +1,7 @@
 """The networks that crossgrad knows by name, and what any other network gets by default."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,9 @@ def _find(network: str | Path | Network) -> Entry:
         return Entry(Path(text).stem, load_network(text), f"read from {text}")
     if text[:1].isdigit() or text[:1] == "-":
         return Entry(text, Network.from_widths(text), "widths, all sigmoid")
+    with suppress(OSError):  # a name too long for a file
+        if Path(f"{text}.toml").is_file():
+            raise InvalidInput(f"unknown network {text!r}: a file is given with its ending, {text}.toml")
     raise InvalidInput(
         f"{unknown('network', text, CATALOGUE)}; or give widths such as 784-100-10, or a .toml file"
     )

@@ -150,8 +150,10 @@ def test_the_command_line_from_measuring_to_comparing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("before", "after"):
-        assert run(["bench", "3-2", "-b", "numpy", "-d", "cpu", *FAST, "--save", name]) == 0
-    shown = capsys.readouterr().out
+        options = ["--save", name, "--compilation-cache", "compiled"]
+        assert run(["bench", "3-2", "-b", "numpy", "-d", "cpu", *FAST, *options]) == 0
+    shown, said = capsys.readouterr()
+    assert "--compilation-cache compiled: nothing was kept there, as jax did not run" in said
     assert "3-2 · batch 32 · float32" in shown
     assert "numpy:manual@cpu" in shown
     assert run(["bench", "--load", "before", "--format", "json"]) == 0

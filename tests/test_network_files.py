@@ -143,6 +143,12 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     assert "cannot read" in refusal(tmp_path / "missing.toml")
 
 
+def test_a_file_without_its_ending_is_told(write: Any) -> None:
+    path = write("inputs = 2\nlayers = [{units = 1}]\n")
+    with pytest.raises(InvalidInput, match=r"a file is given with its ending, .*network\.toml"):
+        find_entry(path.with_suffix(""))
+
+
 def test_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "folder.toml"
     folder.mkdir()

@@ -175,6 +175,8 @@ def bench(
     tables = form is Form.text and not quiet and output is None
     found, interrupted, lacks = _measure(plan, settings, engines, hold, tables)
     code = _finish(found, interrupted, form, output, save, plot, quiet)
+    if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
+        note(f"--compilation-cache {compilation_cache}: nothing was kept there, as jax did not run")
     raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
 
 
