@@ -152,7 +152,7 @@ def over_floor(error: Array, sigma: Array) -> float:
     """
     shares = np.abs(error).ravel() / sigma.ravel()
     with np.errstate(over="ignore"):
-        return _over(float(np.max(shares)), float(np.dot(shares, shares)), shares.size)
+        return _over(float(np.max(shares)), _squared(shares), shares.size)
 
 
 def judge(got: Array, expected: Expectation, dtype: DType) -> Judgement:
@@ -223,7 +223,7 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
             error -= part
         np.abs(error, out=error)
         shares = error / sigma
-        found.squares += float(np.dot(shares, shares))
+        found.squares += _squared(shares)
         at, largest = int(shares.argmax()), int(np.abs(value).argmax())
         if not shares[at] <= found.share:
             found.share, found.at = float(shares[at]), start + at
@@ -235,6 +235,11 @@ def _measure(got: Array, expected: Expectation, dtype: DType) -> _Measured:
         np.divide(error, dtype.ulp(value), out=error)
         found.ulp = max(found.ulp, float(error.max()))
     return found
+
+
+def _squared(shares: Array) -> float:
+    """The sum of squares; by np.dot BLAS would wait for a core that may be busy, a block after the other."""
+    return float(np.einsum("i,i", shares, shares))
 
 
 def _over(largest_share: float, squares: float, count: int) -> float:
@@ -252,7 +257,7 @@ def _drowned(found: _Measured, expected: Expectation) -> bool:
     if not (found.silent and found.scale):
         return False
     shares = np.abs(np.asarray(expected.value)).ravel() / np.asarray(expected.sigma).ravel()
-    squares = float(np.dot(shares, shares))
+    squares = _squared(shares)
     return found.squares > squares / 4 and _over(float(np.max(shares)), squares, shares.size) <= 1
 
 

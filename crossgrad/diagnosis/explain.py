@@ -1,6 +1,6 @@
 """All explanations of one wrong quantity, each measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -46,17 +46,20 @@ COSTLY = 1e7
 
 
 class Found(NamedTuple):
-    """An explanation, and how sure it is."""
+    """An explanation, measured; what it predicts, which is as large as the quantity, is not kept."""
 
-    explanation: Explanation
+    cause: str
+    text: str
+    value: float | None
+    detail: str
     confidence: float
 
     @property
     def rank(self) -> tuple[float, int, float]:
-        return rank(self.explanation.cause, self.confidence)
+        return rank(self.cause, self.confidence)
 
 
-def explain(site: Site, got: Array, right: Uncertain, more: Sequence[Explanation] = ()) -> list[Found]:
+def explain(site: Site, got: Array, right: Uncertain, more: Iterable[Explanation] = ()) -> list[Found]:
     """Explanations of a quantity that remove some of its error, the most convincing first.
 
     All of them, for a small tensor; of a large one, none after the first kind that explains everything.
@@ -73,9 +76,15 @@ def explain(site: Site, got: Array, right: Uncertain, more: Sequence[Explanation
 
 def measured(explanation: Explanation, got: Array, right: Uncertain) -> Found:
     sure = confidence([fit(got, right, explanation.predicted)])
-    return Found(explanation, sure * explanation.certainty)
+    return Found(
+        explanation.cause,
+        explanation.text,
+        explanation.value,
+        explanation.detail,
+        sure * explanation.certainty,
+    )
 
 
-def alike(one: Explanation, other: Explanation) -> bool:
+def alike(one: Found, other: Found) -> bool:
     """Whether two quantities are wrong for the same reason."""
     return (one.cause, one.detail) == (other.cause, other.detail)

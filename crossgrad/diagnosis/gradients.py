@@ -20,7 +20,6 @@ from ..networks.parameters import by_name
 from ..words import also, listed
 from .conventions import find_convention
 from .explain import Found, alike, explain
-from .explanation import Explanation
 from .measure import CONVINCING, SURE, WORTH_NAMING, confidence, fit
 from .passes import backward_hypotheses, forward_hypotheses, run
 from .precision import bits_from_errors, find_kept, said
@@ -115,11 +114,8 @@ def _of_loss(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     if "loss" not in evidence.wrong:
         return
     if not evidence.gradients:
-        for found in explain(*evidence.part("loss")):
-            e = found.explanation
-            yield Diagnosis(
-                e.cause, f"loss {e.text}; the gradients are right", "loss", e.value, found.confidence
-            )
+        for e in explain(*evidence.part("loss")):
+            yield Diagnosis(e.cause, f"loss {e.text}; the gradients are right", "loss", e.value, e.confidence)
         return
     names = ["loss", *(n for n in evidence.got if n.partition(".")[0] in ("dW", "db"))]
     yield from find_convention(evidence.case, [evidence.part(n)[1:] for n in names], names)
@@ -164,11 +160,11 @@ def _in_all(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     each: dict[str, list[Found]] = {}
     factor = _one_factor(list(parts.values()))
     for name, part in parts.items():
-        proposed = [fault.explain(part.site) for fault in faults]
-        each[name] = explain(*part, [*proposed, factor.explain(part.right)] if factor else proposed)
+        proposed = (fault.explain(part.site) for fault in faults)
+        each[name] = explain(*part, chain(proposed, [factor.explain(part.right)] if factor else ()))
         if all(found.confidence < WORTH_NAMING for found in each[name]):
             return
-    for e in [found.explanation for found in each[evidence.gradients[0]]]:
+    for e in each[evidence.gradients[0]]:
         sure = min(_confidence_in(e, found) for found in each.values())
         if e.cause == SAMPLE_DROPPED and _one_unit_down(evidence):
             sure *= 0.8
@@ -190,8 +186,8 @@ def _one_factor(parts: Sequence[Part]) -> Factor | None:
     return Factor.of(parts[0].site, together(p.got for p in parts), Uncertain(value, variance))
 
 
-def _confidence_in(explanation: Explanation, found: Sequence[Found]) -> float:
-    same = [f.confidence for f in found if alike(f.explanation, explanation)]
+def _confidence_in(explanation: Found, found: Sequence[Found]) -> float:
+    same = [f.confidence for f in found if alike(f, explanation)]
     return max(same, default=0.0)
 
 
@@ -202,23 +198,21 @@ def _one_unit_down(evidence: GradientEvidence) -> bool:
     return bool(below) and evidence.layer < len(widths) - 1 and widths[evidence.layer] == 1
 
 
-def _explains_loss(
-    evidence: GradientEvidence, explanation: Explanation, faults: Sequence[SampleFault]
-) -> bool:
+def _explains_loss(evidence: GradientEvidence, explanation: Found, faults: Sequence[SampleFault]) -> bool:
     """Whether an explanation of the gradients is one of the wrong loss too."""
     part = evidence.part("loss")
-    loss = explain(*part, [fault.explain(part.site) for fault in faults])
+    loss = explain(*part, (fault.explain(part.site) for fault in faults))
     enough = WORTH_NAMING if explanation.cause == FACTOR else SURE  # one that is alike tells
     return _confidence_in(explanation, loss) >= enough
 
 
-def _place(evidence: GradientEvidence, names: Sequence[str], explanation: Explanation) -> str:
+def _place(evidence: GradientEvidence, names: Sequence[str], explanation: Found) -> str:
     """A factor in all gradients from a layer down enters above them; other faults at the first of `names`."""
     inherited = explanation.cause in INHERITED and names[0] != "loss"
     return evidence.enters_at if inherited else names[0]
 
 
-def _said(names: Sequence[str], explanation: Explanation) -> str:
+def _said(names: Sequence[str], explanation: Found) -> str:
     first, *others = names
     return f"{first} {explanation.text}{also(others)}"
 

@@ -102,7 +102,7 @@ def _explanations(evidence: TraceEvidence) -> list[Diagnosis]:
     found = []
     for name in _places(evidence):
         for here in evidence.explained(name):
-            found.append(_diagnosis(name, here, here.explanation.text + _elsewhere(evidence, name, here)))
+            found.append(_diagnosis(name, here, here.text + _elsewhere(evidence, name, here)))
     return found
 
 
@@ -143,7 +143,7 @@ def _stale(evidence: TraceEvidence, part: Part) -> Iterator[Explanation]:
 
 def _doubted(evidence: TraceEvidence, part: Part, found: Found) -> Found:
     """Less sure of what other quantities speak against."""
-    cause, sure = found.explanation.cause, found.confidence
+    cause, sure = found.cause, found.confidence
     if cause == APPROXIMATE_ACTIVATION and any(
         not n.startswith("a.") and n != "loss_new" for n in evidence.local
     ):
@@ -153,7 +153,7 @@ def _doubted(evidence: TraceEvidence, part: Part, found: Found) -> Found:
         sure *= 0.6
     if cause == BIAS_NOT_SUMMED and partner in evidence.local:
         sure *= 0.8
-    return Found(found.explanation, sure)
+    return found._replace(confidence=sure)
 
 
 def _elsewhere(evidence: TraceEvidence, start: str, here: Found) -> str:
@@ -162,18 +162,17 @@ def _elsewhere(evidence: TraceEvidence, start: str, here: Found) -> str:
     others = [n for n in evidence.local if n != start and n.partition(".")[0] == kind]
     if here.confidence < SURE:
         return ""
-    return also([n for n in others if _holds(here.explanation, evidence.explained(n))])
+    return also([n for n in others if _holds(here, evidence.explained(n))])
 
 
-def _holds(explanation: Explanation, found: Sequence[Found]) -> bool:
-    return any(f.confidence >= SURE and alike(f.explanation, explanation) for f in found)
+def _holds(explanation: Found, found: Sequence[Found]) -> bool:
+    return any(f.confidence >= SURE and alike(f, explanation) for f in found)
 
 
 def _diagnosis(name: str, found: Found, text: str) -> Diagnosis:
     kind, _, layer = name.partition(".")
     subject = f"the step from {kind[0]}.{layer} to {name}" if kind in STEPS else name
-    e = found.explanation
-    return Diagnosis(e.cause, f"{subject} {text}", name, e.value, found.confidence)
+    return Diagnosis(found.cause, f"{subject} {text}", name, found.value, found.confidence)
 
 
 def _precision(evidence: TraceEvidence) -> Iterator[Diagnosis]:
