@@ -182,10 +182,13 @@ class _Reporter:
             self._tests.append({"test": report.nodeid, "outcome": report.outcome, "reports": found})
 
     def pytest_sessionfinish(self) -> None:
+        from .networks.files import written_whole
+
         tests = sorted(self._tests, key=lambda entry: entry["test"])
         text = json.dumps({"schema": SCHEMA, "tests": tests}, indent=1) + "\n"
         try:
-            self._path.write_text(text, encoding="utf-8")
+            with written_whole(self._path) as file:
+                file.write_text(text, encoding="utf-8")
         except OSError as error:
             raise pytest.UsageError(f"--crossgrad-report {self._path}: {error.strerror}") from None
 

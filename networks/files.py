@@ -1,8 +1,10 @@
-"""Files that a user named: read whole or not at all, and refused early where none can be written."""
+"""Files that a user named: read and written whole or not at all, and refused early where none can be."""
 
 import os
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InvalidInput
@@ -42,6 +44,28 @@ def require_writable(path: str | Path) -> None:
         raise InvalidInput(f"cannot write {path}: it is a folder")
     if not os.access(path if is_there(path) else path.parent, os.W_OK):
         raise InvalidInput(f"cannot write {path}: permission denied")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to be at `path`: a file beside it, which takes its place in the end.
+
+    If writing raises, as on a full disk, what was there stays. A device or a link is written itself, and
+    so is a file in a folder that takes no others.
+    """
+    is_plain = not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode)
+    if not is_plain or not os.access(path.parent, os.W_OK):
+        yield path
+        return
+    new = path.with_name(f".crossgrad.{os.getpid()}.new")
+    try:
+        yield new
+        if path.exists():
+            shutil.copymode(path, new)
+        new.replace(path)
+    finally:
+        with suppress(OSError):
+            new.unlink()
 
 
 def require_folder(path: Path, option: str) -> None:

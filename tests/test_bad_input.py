@@ -41,12 +41,12 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
     {
         "engine": ("-b torhc", "unknown backend 'torhc'", "did you mean torch?", "numpy, torch, jax"),
         "engine-empty": ("-b :manual", "unknown backend ''", "numpy, torch, jax"),
-        "memory-none": ("--memory-limit 0", "--memory-limit 0.0: expected a number of GiB, at least 0.0625"),
+        "memory-none": ("--memory-limit 0", "--memory-limit 0.0: expected GiB from 0.0625 to 1,073,741,824"),
         "memory-little": (
             "--memory-limit 0.0624",
-            "--memory-limit 0.0624: expected a number of GiB, at least",
+            "--memory-limit 0.0624: expected GiB from 0.0625",
         ),
-        "memory-nan": ("--memory-limit nan", "--memory-limit nan: expected a number of GiB"),
+        "memory-nan": ("--memory-limit nan", "--memory-limit nan: expected GiB from"),
         "engine-none": ("--backend=", "--backend '' has an empty name in it: expected names"),
         "engine-comma": ("-b numpy,,torch", "--backend 'numpy,,torch' has an empty name in it"),
         "dtype-comma": ("--dtype float32,", "--dtype 'float32,' has an empty name in it"),

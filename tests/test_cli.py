@@ -184,6 +184,14 @@ def test_a_full_disk_is_no_failed_engine(command: list[str]) -> None:
     )
 
 
+def test_where_nothing_can_be_said_the_exit_code_says_it() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    command = shlex.join([sys.executable, "-m", "crossgrad", "--version"])
+    done = subprocess.run(["sh", "-c", f"{command} > /dev/full 2>&1"], check=False)
+    assert done.returncode == 2
+
+
 def test_results_go_to_a_file_where_stdout_is_closed(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     command = shlex.join([sys.executable, "-m", "crossgrad", *QUICK, "--format", "json", "-o", str(file)])

@@ -28,6 +28,34 @@ def test_one_element_that_is_a_little_wrong_is_no_other_order(size: float) -> No
 
 
 @pytest.mark.parametrize(
+    ("where", "factor", "said"),
+    [
+        (np.s_[13], 1.01, "differs in row 13 of args[0], first at [13, 0]"),
+        (np.s_[:, 7], 1.01, "differs in column 7 of args[0], first at [0, 7]"),
+        (np.s_[13], 0.0, "is zero in row 13 of args[0] alone: "),
+        (np.s_[:, [0, 3]], 0.0, "is zero in columns 0 and 3 of args[0] alone: "),
+    ],
+    ids=["row", "column", "zero-row", "zero-columns"],
+)
+def test_a_row_or_a_column_is_named(where: Any, factor: float, said: str) -> None:
+    def wrong(w: Any, x: Any) -> Any:
+        loss, gradient = ((x @ w) ** 2).sum(), 2 * x.T @ (x @ w)
+        gradient[where] = gradient[where] * factor
+        return loss, gradient
+
+    draw = np.random.default_rng(0)
+    args = draw.normal(size=(20, 15)), draw.normal(size=(9, 20))
+    functions = crossgrad.gradient(wrong, "numpy", "wrong"), right_of_squares()
+    (blame,) = crossgrad.compare_gradients(*functions, args=args, dtype="float64").blames
+    assert blame.looks_like is not None
+    assert blame.looks_like.text.startswith(said)
+
+
+def right_of_squares() -> Any:
+    return crossgrad.loss(lambda w, x: (x @ w).square().sum(), "torch", "right")
+
+
+@pytest.mark.parametrize(
     ("narrow", "dtype"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
 )
 @pytest.mark.parametrize("size", [5, pytest.param(300, marks=pytest.mark.slow)])

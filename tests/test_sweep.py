@@ -1,6 +1,8 @@
 """Sweeps from end to end: what is run, stopped, gone on with and joined."""
 
+import errno
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -327,6 +330,20 @@ def test_missing_shard_can_be_run_in_the_merged_run(tmp_path: Path) -> None:
     assert summary_of(tmp_path / "merged").done == 16
     assert run(["sweep", "--resume", str(tmp_path / "merged"), "--no-isolate", "-q"]) == 0
     assert summary_of(tmp_path / "merged").done == 24
+
+
+def test_a_merged_run_that_finds_no_room_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert run([*QUICK, *PLAN, "-o", str(tmp_path / "part")]) == 0
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    merged = tmp_path / "merged"
+    with monkeypatch.context() as patch:
+        patch.setattr("crossgrad.sweep.store.os.write", Mock(side_effect=full))
+        assert run(["merge", str(tmp_path / "part"), "-o", str(merged)]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot write {merged}: No space left on device; nothing of it is left: merge anew" in said
+    assert not merged.exists()
 
 
 def test_other_plans_are_not_merged(tmp_path: Path, capsys: Capture) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
-from ..networks.files import require_writable
+from ..networks.files import require_writable, written_whole
 from .curves import Curve, Curves, curves_of
 from .results import Results
 
@@ -90,7 +90,8 @@ def plot_results(results: Results, path: str | Path) -> None:
     path = Path(path)
     content = _rendered(results, curves_of(results), path.suffix.lower())
     try:
-        path.write_bytes(content)
+        with written_whole(path) as file:
+            file.write_bytes(content)
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
         raise InvalidInput(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -101,7 +101,7 @@ def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
     """The limits of the engines' processes that a command's options stand for."""
     least = LEAST_MEMORY / 2**30
     if memory_gib is not None and not least <= memory_gib < 2**30:
-        raise InvalidInput(f"--memory-limit {memory_gib!r}: expected a number of GiB, at least {least}")
+        raise InvalidInput(f"--memory-limit {memory_gib!r}: expected GiB from {least} to {2**30:,}")
     if memory_gib is not None:
         size = int(memory_gib * 2**30)
         return Limits(memory=size, device_memory=size).with_timeout(timeout)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def new_candidate(
             f"{file} is there already, and is left as it is: name another file, or remove this one"
         ) from None
     except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            file.unlink()  # half written
         raise InvalidInput(f"cannot write {file}: {getattr(error, 'strerror', None) or error}") from None
     say(f"{file} is written: a function {DEFAULT_FUNCTION}(params, x, y). Check it by\n\n")
     say(f"  {_command(file, candidate_backend)}\n")

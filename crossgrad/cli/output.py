@@ -6,14 +6,14 @@ what is rendered (tables, JSON, scripts) was escaped where it was made.
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from ..networks.files import is_there, require_writable
+from ..networks.files import is_there, require_writable, written_whole
 from . import exits
 
 
@@ -21,12 +21,18 @@ def error(message: str) -> None:
     """Say on stderr what went wrong; lines after the first are indented, so that no name forges one."""
     first, *rest = terminal(message, keep="\n").split("\n")
     lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in rest)]
-    typer.echo("error: " + "\n".join(lines), err=True)
+    _tell("error: " + "\n".join(lines))
 
 
 def note(sentence: str) -> None:
     """Say on stderr what is no result and no error."""
-    typer.echo(terminal(sentence), err=True)
+    _tell(terminal(sentence))
+
+
+def _tell(lines: str) -> None:
+    """Write to stderr; where that takes nothing, as on a full disk, the exit code still tells."""
+    with suppress(OSError):
+        typer.echo(lines, err=True)
 
 
 def say(text: str) -> None:
@@ -99,7 +105,8 @@ def deliver(text: str, output: Path | None) -> int:
         return exits.OK
     try:
         # A name that came from the file system may hold bytes that are no UTF-8.
-        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+        with written_whole(output) as file:
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as problem:
         write(text)
         reason = getattr(problem, "strerror", None) or problem

@@ -11,6 +11,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
+from ..networks.files import written_whole
 from . import options
 from .output import deliver, note, to_stdout
 
@@ -47,12 +48,13 @@ def show(
         if form is Form.parquet and output is not None:
             from ..sweep.tables import write_parquet
 
-            write_parquet(output, records)
+            with written_whole(output) as place:
+                write_parquet(place, records)
         elif output is None:
             with to_stdout():
                 _write(sys.stdout, form, run, records)
         else:
-            with open(output, "w", encoding="utf-8", newline="") as file:
+            with written_whole(output) as place, open(place, "w", encoding="utf-8", newline="") as file:
                 _write(file, form, run, records)
     except (OSError, ValueError) as error:
         if isinstance(error, InvalidInput):

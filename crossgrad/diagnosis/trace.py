@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class TraceEvidence:
         """All explanations of one quantity, with those that look at several quantities."""
         if name not in self._found:
             part = self.part(name)
-            more = [*_samples(self, part), *_stale(self, part)]
+            more = chain(_samples(self, part), _stale(self, part))
             found = explain(*(as_step(*part) if part.site.kind in STEPS else part), more)
             self._found[name] = [_doubted(self, part, f) for f in found]
         return self._found[name]

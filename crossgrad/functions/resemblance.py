@@ -108,8 +108,7 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     size, distance = float(np.linalg.norm(expected)), float(np.linalg.norm(error))
     if got.ndim == 2 and got.shape[0] == got.shape[1] and _is_close(got.T, expected, min(size, distance)):
         return Resemblance("transpose", f"is transposed in {name}")
-    if rows := _zero_rows(got, expected):
-        where = f"row {rows[0]}" if len(rows) == 1 else f"rows {listed(rows)}"
+    if where := next((found for axis in range(got.ndim) if (found := _zero_lines(got, expected, axis))), ""):
         return Resemblance(
             "rows", f"is zero in {where} of {name} alone: padding_idx or stop_gradient, on purpose?"
         )
@@ -118,7 +117,8 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     if 0 < count <= max(1.0, FEW * got.size) and got.size > 1:
         index = tuple(int(i) for i in np.argwhere(apart)[0])
         what = "one element" if count == 1 else f"{count} elements"
-        return Resemblance("elements", f"differs in {what} of {name}, first at {list(index)}")
+        text = f"differs in {_one_line(apart) or what} of {name}, first at {list(index)}"
+        return Resemblance("elements", text)
     # Sorted, numbers that are a little off are closer than they were: only what is far off was moved.
     moved = distance > FEW * size
     if moved and got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
@@ -126,16 +126,34 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     return None
 
 
-def _zero_rows(got: Array, expected: Array) -> list[str]:
-    """The rows, half of them at most, that are zero where the other's are not, if the rest is the other's."""
+def _zero_lines(got: Array, expected: Array, axis: int) -> str:
+    """The rows, half of them at most, that are zero where the other's are not, if the rest is the other's.
+
+    Or the columns, or what an array has along another axis.
+    """
     if got.ndim < 2:
-        return []
-    moves, there = ((part != 0).reshape(len(part), -1).any(axis=1) for part in (got, expected))
-    rows = np.flatnonzero(~moves & there)
-    if not 0 < len(rows) <= len(got) / 2:
-        return []
-    left, others = np.delete(got, rows, axis=0), np.delete(expected, rows, axis=0)
-    return [str(row) for row in rows] if _is_close(left, others, float(np.linalg.norm(others))) else []
+        return ""
+    across = tuple(n for n in range(got.ndim) if n != axis)
+    moves, there = ((part != 0).any(axis=across) for part in (got, expected))
+    lines = np.flatnonzero(~moves & there)
+    if not 0 < len(lines) <= len(moves) / 2:
+        return ""
+    left, others = np.delete(got, lines, axis), np.delete(expected, lines, axis)
+    return _lines(lines, axis, got.ndim) if _is_close(left, others, float(np.linalg.norm(others))) else ""
+
+
+def _one_line(apart: Array) -> str:
+    """The row, or column, that all of some elements are in, and more than half of it."""
+    for axis in range(apart.ndim if apart.ndim > 1 else 0):
+        lines = np.flatnonzero(apart.any(axis=tuple(n for n in range(apart.ndim) if n != axis)))
+        if len(lines) == 1 and 1 < apart.sum() > apart.size / apart.shape[axis] / 2:
+            return _lines(lines, axis, apart.ndim)
+    return ""
+
+
+def _lines(indices: Array, axis: int, axes: int) -> str:
+    what = "row" if axis == 0 else "column" if (axis, axes) == (1, 2) else f"axis {axis}'s place"
+    return f"{what} {indices[0]}" if len(indices) == 1 else f"{what}s {listed([str(i) for i in indices])}"
 
 
 def _narrower(

@@ -1,6 +1,9 @@
 """The shards of one plan, in one run."""
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..findings import ORDER
@@ -26,11 +29,27 @@ def merge(paths: Sequence[Path], out: Path, warn: Warn) -> None:
     kept, joined = _worst_of_each(paths, warn), _joined(infos)
     if joined.mixture is not None:
         warn(f"{out}: {joined.mixture}")
-    with RunWriter.create(out, joined) as run:
+    with _nothing_left_if_it_fails(out), RunWriter.create(out, joined) as run:
         for index, path in enumerate(paths):
             for record in read_records(path, lambda sentence: None):
                 if kept.get(record.id) == index:
                     run.append(record)
+
+
+@contextmanager
+def _nothing_left_if_it_fails(out: Path) -> Iterator[None]:
+    """A merged run that could not be written is removed again: its records are in the runs that it is of."""
+    was_there = os.path.lexists(out)
+    try:
+        yield
+    except InvalidInput as error:
+        reason = error.__context__
+        if was_there or not isinstance(reason, OSError):
+            raise
+        shutil.rmtree(out, ignore_errors=True)
+        raise InvalidInput(
+            f"cannot write {out}: {reason.strerror or reason}; nothing of it is left: merge anew"
+        ) from None
 
 
 def _worst_of_each(paths: Sequence[Path], warn: Warn) -> dict[str, int]:

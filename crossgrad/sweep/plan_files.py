@@ -55,6 +55,8 @@ def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
         document = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
     except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
         raise InvalidInput(f"{path} is no TOML file: {error}") from None
+    if not document:
+        raise InvalidInput(f"{path} is empty: leave it out for a plan of defaults")
     source = f"{path} with the command line's {' and '.join(f'--{key}' for key in options)}"
     return read_plan({**document, **options}, source if options else str(path))
 
