@@ -148,6 +148,11 @@ def _most(reruns: int) -> float:
 
 def _storing(value: Array, dtype: DType) -> Array:
     """What rounding the result itself adds, which every run in the format does."""
-    size = np.abs(value)
-    rounding = np.maximum(size * (dtype.unit_roundoff / np.sqrt(3)), dtype.smallest_subnormal)
-    return np.asarray(np.maximum(rounding, underflow(size, dtype)))
+    found, sizes = np.empty(value.size), np.abs(value.ravel())
+    for start in range(0, found.size, BLOCK):
+        size, part = sizes[start : start + BLOCK], found[start : start + BLOCK]
+        np.multiply(size, dtype.unit_roundoff / math.sqrt(3), out=part)
+        np.maximum(part, dtype.smallest_subnormal, out=part)
+        if not size.min() >= 2.0**dtype.min_exponent:  # NaN is not
+            np.maximum(part, underflow(size, dtype), out=part)
+    return found.reshape(value.shape)
