@@ -76,10 +76,72 @@ def test_jax_takes_them_in_each_dtype_as_they_are(which: Any, compiled: bool) ->
         assert (report.verdict, report.notes) == ("agree", ()), f"{dtype}: {report}"
 
 
-def test_what_jax_compiled_before_is_not_taken_for_it() -> None:
+def test_what_jax_made_before_is_not_taken_for_it() -> None:
+    """As where a derivative of a notebook's is alive, or code was compiled."""
     jax = pytest.importorskip("jax")
     function = jax.jit(jax.value_and_grad(weighted(jax)))
-    function(jax.numpy.asarray(W, np.float32))
+    narrow = jax.numpy.asarray(W, np.float32)
+    function(narrow)
+    _, pulled_back = jax.vjp(weighted(jax), narrow)
     functions = crossgrad.gradient(function, "jax", "jax"), crossgrad.gradient(by_hand, "numpy", "numpy")
     report = crossgrad.compare_gradients(*functions, args=(W,), dtype="float64")
+    assert report.verdict == "agree", str(report)
+    assert len(pulled_back(jax.numpy.float32(1))) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_users_code_runs_after_a_comparison_as_before(dtype: str) -> None:
+    jax = pytest.importorskip("jax")
+    scale = DRAW.normal(size=(9, 8))
+    function = jax.jit(lambda w: jax.numpy.tanh((DATA @ w) * scale).mean())
+    before = jax.jit(lambda w: jax.numpy.tanh((DATA @ w) * scale).mean())(W.astype(np.float32))
+    other = crossgrad.loss(lambda w: function(w) * 1.0, "jax", "other")
+    crossgrad.compare_gradients(crossgrad.loss(function, "jax", "jax"), other, args=(W,), dtype=dtype)
+    assert function(W.astype(np.float32)) == before
+
+
+def test_jax_takes_an_array_without_axes_as_it_is() -> None:
+    jax = pytest.importorskip("jax")
+    bound = np.array(0.37)
+
+    def bounded(w: Any) -> Any:
+        a = jax.numpy.tanh(DATA @ w)
+        return (jax.numpy.where(a > 0, a, bound) * bound).mean()
+
+    functions = (
+        crossgrad.loss(f, "jax", name) for name, f in (("one", bounded), ("two", lambda w: bounded(w)))
+    )
+    one, two = functions
+    for dtype in ("float32", "float64", "float32"):
+        report = crossgrad.compare_gradients(one, two, args=(W,), dtype=dtype)
+        assert (report.verdict, report.notes) == ("agree", ()), f"{dtype}: {report}"
+
+
+def test_a_function_that_cannot_be_traced_takes_them_as_they_are() -> None:
+    jax = pytest.importorskip("jax")
+    compiled = jax.jit(lambda w: ((DATA @ w) ** 2).mean())
+    functions = (
+        crossgrad.loss(lambda w: compiled(w) if compiled(w) > 0 else 0 * compiled(w), "jax", "jax"),
+        crossgrad.gradient(by_hand, "numpy", "numpy"),
+    )
+    for dtype in ("float32", "float64"):
+        report = crossgrad.compare_gradients(*functions, args=(W,), dtype=dtype)
+        assert report.verdict == "agree", f"{dtype}: {report}"
+
+
+def test_labels_of_64_bits_make_no_numbers_of_64_bits() -> None:
+    """JAX takes 32 of them; with x64 on its own arrays of zeros would be in float64."""
+    jax = pytest.importorskip("jax")
+    torch = pytest.importorskip("torch")
+    labels = DRAW.integers(0, 8, 9)
+
+    def in_jax(w: Any, y: Any) -> Any:
+        kept = jax.lax.dynamic_update_slice(jax.numpy.zeros((9, 8)), (w[:9] + 1).astype(w.dtype), (0, 0))
+        return -jax.nn.log_softmax(kept)[jax.numpy.arange(9), y].mean()
+
+    functions = (
+        crossgrad.loss(in_jax, "jax", "jax"),
+        crossgrad.loss(lambda w, y: torch.nn.functional.cross_entropy(w[:9] + 1, y), "torch", "torch"),
+    )
+    report = crossgrad.compare_gradients(*functions, args=(W, labels), dtype="float32")
     assert report.verdict == "agree", str(report)

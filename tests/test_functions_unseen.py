@@ -93,3 +93,61 @@ def test_shapes_that_change_in_place_round_nothing_and_hide_nothing() -> None:
     )
     assert report.verdict == "agree", str(report)
     assert not report.notes
+
+
+def test_a_linear_solve_of_jax_agrees_with_its_derivative_by_hand() -> None:
+    jax = pytest.importorskip("jax")
+
+    def by_hand(a: Any, b: Any) -> Any:
+        x = np.linalg.solve(a, b)
+        return (x**2).sum(), -np.outer(np.linalg.solve(a.T, 2 * x), x)
+
+    draw = np.random.default_rng(0)
+    functions = (
+        crossgrad.loss(lambda a, b: (jax.numpy.linalg.solve(a, b) ** 2).sum(), "jax", "jax"),
+        crossgrad.gradient(by_hand, "numpy", "numpy"),
+    )
+    args = draw.normal(size=(6, 6)) + 5 * np.eye(6), draw.normal(size=6)
+    for dtype in ("float32", "float64"):
+        report = crossgrad.compare_gradients(*functions, args=args, argnums=0, dtype=dtype)
+        assert report.verdict == "agree", str(report)
+
+
+def test_forward_derivatives_of_torch_are_watched() -> None:
+    """Their zeros are tensors without numbers."""
+    import torch
+
+    def forward(a: Any, b: Any) -> Any:
+        return (torch.func.jvp(lambda v: torch.tanh(a @ v), (b,), (b,))[1] ** 2).sum()
+
+    def written_out(a: Any, b: Any) -> Any:
+        return ((1 - torch.tanh(a @ b) ** 2) * (a @ b)).square().sum()
+
+    draw = np.random.default_rng(0)
+    functions = crossgrad.loss(forward, "torch", "forward"), crossgrad.loss(written_out, "torch", "out")
+    report = crossgrad.compare_gradients(*functions, args=(draw.normal(size=(5, 5)), draw.normal(size=5)))
+    assert (report.verdict, report.notes) == ("agree", ())
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "undecidable"), (1 + 1e-12, "disagree")])
+def test_where_operations_are_not_seen_no_small_error_is_called_wrong(factor: float, verdict: str) -> None:
+    """What Python decides on cannot be traced, and saturated units err by more than their inputs."""
+    jax = pytest.importorskip("jax")
+    import torch
+
+    draw = np.random.default_rng(53)
+    d, s = draw.normal(size=(9, 50)), draw.normal(size=(9, 8))
+    args = draw.normal(size=(50, 8)) * 2.3, d, s
+    compiled = jax.jit(jax.value_and_grad(lambda w, d, s: jax.numpy.tanh((d @ w) * s).mean()))
+
+    def deciding(w: Any, d: Any, s: Any) -> Any:
+        loss, gradient = compiled(w, d, s)
+        return (loss, factor * gradient) if float(loss) < 1e6 else (loss, gradient / loss)
+
+    functions = (
+        crossgrad.gradient(deciding, "jax", "jax"),
+        crossgrad.loss(lambda w, d, s: torch.tanh((d @ w) * s).mean(), "torch", "torch"),
+    )
+    report = crossgrad.compare_gradients(*functions, args=args)
+    assert report.verdict == verdict, str(report)
+    assert ("the operations of jax were not seen" in str(report)) == (factor == 1)

@@ -70,6 +70,16 @@ def test_all_are_shown() -> None:
     assert set(CASES) == {*ELEMENTWISE, *TOLD, *SHAPING}
 
 
+def test_products_of_booleans_are_jaxs() -> None:
+    """They count; NumPy's do not."""
+    with jax.enable_x64(True):
+        program = jax.make_jaxpr(lambda x: jnp.matmul(x > 0, x > 0, preferred_element_type=x.dtype))(
+            np.eye(3)
+        )
+    (product,) = [e for e in program.jaxpr.eqns if e.primitive.name == "dot_general"]
+    assert by_numpy(product) is None
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_as_jax_does_it(name: str) -> None:
     function, given = CASES[name]

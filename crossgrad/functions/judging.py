@@ -18,6 +18,7 @@ from ..verdict import (
     judge,
     over_floor,
 )
+from ..words import listed
 from .measuring import Measured
 from .scatter import hypot
 from .together import shared_reason
@@ -28,6 +29,9 @@ ZERO = (
     "rounding noise is as large as the quantity, in float64 too: perhaps it is zero, as the gradient of a "
     "bias before a normalization is"
 )
+
+UNSEEN = 10.0
+"""Times the noise of its inputs that a function's operations may err by unseen, where they saturate say."""
 
 FLOAT64 = find_dtype("float64")
 
@@ -83,10 +87,21 @@ def judge_functions(
     for one in found:
         if one.reference is not None:
             compared += _judged_by_itself(one, found, sigma, dtype)
-    compared = [_with_zero_named(c, found, sigma, dtype) for c in compared]
+    compared = [_unless_unseen(_with_zero_named(c, found, sigma, dtype), found) for c in compared]
     imprecise = {c.function for c in compared if c.against == ITSELF and c.is_wrong}
     reason = shared_reason(found, sigma, dtype, all(m.name in imprecise for m in found))
     return tuple(compared if reason is None else [c.as_undecidable(reason) for c in compared])
+
+
+def _unless_unseen(compared: LeafComparison, found: Sequence[Measured]) -> LeafComparison:
+    """The same, undecidable if it is wrong by no more than operations that are not shown may err by."""
+    share, both = compared.judgement.over_floor, (compared.function, compared.against)
+    unseen = [m.name for m in found if m.name in both and not m.runner.is_watched]
+    if not unseen or share is None or not share <= UNSEEN:
+        return compared
+    return compared.as_undecidable(
+        f"the operations of {listed(unseen)} were not seen, and may err by as much"
+    )
 
 
 def _with_zero_named(

@@ -116,9 +116,12 @@ def _in_its_dtype(one: Measured, arguments: Arguments, repeats: int, seed: int) 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:
     """Standard deviation of the noise of each quantity: functions that are equal have the same.
 
+    Where operations are seen there is more of it than that of inputs alone, so these tell.
+
     That of two is their root mean square, that of more their median, which one that is wrong does not move.
     """
     wide = [m for m in found if m.reference is not None] or list(found)
+    wide = [m for m in wide if m.runner.is_watched] or wide
     names = dict.fromkeys(name for m in wide for name in m.sigma)
     merge = _median if len(wide) > 2 else _root_mean_square
     return {name: merge([m.sigma[name] for m in wide if name in m.sigma]) for name in names}

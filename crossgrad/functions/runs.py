@@ -127,6 +127,11 @@ class Runner:
         return operation
 
     @property
+    def is_watched(self) -> bool:
+        """Whether its operations are shown at all."""
+        return bool(self._runnable.is_watched)
+
+    @property
     def is_seen(self) -> bool:
         """Whether all that it returned, when it was last rerun, had been rounded by its operations."""
         return bool(self._runnable.is_seen)

@@ -8,6 +8,8 @@ A framework is a module with
     Calls it with the framework's own arrays. What it returned; or, if it is to be
     differentiated, the loss and its gradients by leaf. With `noise`, a `Rounding`,
     every operation that the framework shows rounds at random.
+``Runnable.is_watched``
+    Whether the framework shows the function's operations at all.
 ``Runnable.draws``
     The operation by which the function is known to draw random numbers; None if none was seen.
 ``to_numpy(value)``

@@ -18,6 +18,7 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
+from .jax_arrays import keep_versions_apart
 from .jax_interpreter import Interpreter
 from .jax_programs import primitives, program_of
 from .jax_stops import unstopped as unstopped
@@ -30,6 +31,9 @@ AS_WRITTEN: dict[str, Any] = {"xla_allow_excess_precision": False}
 
 What is in a narrow dtype from the beginning is computed as its user's, in wider numbers if XLA likes to.
 """
+
+
+keep_versions_apart()
 
 
 class Runnable:
@@ -51,12 +55,14 @@ class Runnable:
         self._place = jax.devices(kind)[int(index or 0)]
         self._function = _differentiating(call, wanted) if differentiates else call
         self._traced: dict[tuple[str, ...], _Traced | None] = {}
+        self.is_watched = True
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         """What the function returns, or the loss and its gradients by key."""
         with self._settings(values):
             given = {key: jax.device_put(value, self._place) for key, value in values.items()}
             traced = self._trace(given)
+            self.is_watched = traced is not None
             if traced is None:
                 result = self._function(given)
             elif noise is None:
@@ -76,7 +82,7 @@ class Runnable:
 
     @contextmanager
     def _settings(self, values: Mapping[Key, Array]) -> Iterator[None]:
-        x64 = any(value.dtype in (np.float64, np.int64, np.uint64) for value in values.values())
+        x64 = jax.config.jax_enable_x64 or any(map(_is_wide, values.values()))  # type: ignore[attr-defined]
         precision = jax.default_matmul_precision("highest")
         with jax.enable_x64(x64), precision, jax.default_device(self._place):
             yield
@@ -86,7 +92,7 @@ class Runnable:
         kinds = tuple(str(leaf.dtype) for leaf in given.values())
         if kinds not in self._traced:
             try:
-                # The first run is in the comparison's dtype.
+                # The first run is in the comparison's dtype, unless its stops are left out.
                 self._traced[kinds] = _Traced(self._function, given, compiles=not self._traced)
             except (JAXTypeError, JAXIndexError):
                 self._traced[kinds] = None
@@ -95,6 +101,14 @@ class Runnable:
 
 def to_numpy(value: Any) -> Array | None:
     return np.asarray(value) if isinstance(value, jax.Array | np.ndarray | np.generic | float | int) else None
+
+
+def _is_wide(values: Array) -> bool:
+    """Whether JAX has x64 on for such an argument; integers of NumPy's have 64 bits without needing them."""
+    if values.dtype not in (np.int64, np.uint64) or not values.size:
+        return bool(values.dtype == np.float64)
+    narrow = np.iinfo(np.int32 if values.dtype == np.int64 else np.uint32)
+    return bool(values.min() < narrow.min or values.max() > narrow.max)
 
 
 def _differentiating(call: Call, wanted: Sequence[Key]) -> Call:

@@ -113,8 +113,10 @@ def _is_left(name: str, equation: Any) -> bool:
     """Whether an operation of a name that NumPy knows is of a kind that is left to JAX."""
     given = [atom.aval for atom in equation.invars]
     if name == "dot_general":
+        made = equation.outvars[0].aval
         summed = math.prod(given[0].shape[axis] for axis in equation.params["dimension_numbers"][0][0])
-        return bool(summed * equation.outvars[0].aval.size > MOST_PRODUCTS)
+        # NumPy's product of booleans counts nothing.
+        return made.dtype not in [aval.dtype for aval in given] or bool(summed * made.size > MOST_PRODUCTS)
     if name == "select_n":
         return len(given) != 3 or given[0].dtype != np.bool_
     if name == "convert_element_type":

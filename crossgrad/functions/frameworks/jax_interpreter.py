@@ -92,7 +92,7 @@ class Interpreter:
         return found
 
     def _inside(self, program: Any, args: Sequence[Any], rounding: TracedRounding | None) -> list[Any]:
-        results = Interpreter(rounding, self._loops, True).evaluate(program, args)
+        results = Interpreter(rounding, self._loops, is_traced=True).evaluate(program, args)
         kinds: list[Any] = [getattr(atom.aval, "dtype", None) for atom in held(program)[0].outvars]
         return [
             value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)

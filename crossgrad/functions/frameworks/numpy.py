@@ -35,6 +35,7 @@ Round = Callable[[Rounding, Array], Array]
 class Runnable:
     """A function of leaves, made to run; see the package. It gives gradients itself."""
 
+    is_watched = True
     draws = None  # NumPy's generators do not say when they are asked
 
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:

@@ -61,7 +61,7 @@ RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdim
 class Runnable:
     """A function of leaves, made to run; see the package."""
 
-    is_seen = True
+    is_seen = is_watched = True
 
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self._differentiates = call, differentiates
@@ -119,9 +119,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         if _draws(func, args, kwargs or {}):
             self.draws = _name(func)
-        if _name(func) == "lift_fresh" and _is_wide(
-            result
-        ):  # as torch.tensor does of numbers: the user's own
+        # The user's own numbers, as torch.tensor wraps them: never written into.
+        if _name(func) == "lift_fresh" and _is_wide(result):
             return torch.from_numpy(self._rounding.of_constants(_host(result)))
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
@@ -137,7 +136,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._rounding.of_constant(value) if isinstance(value, float) else value
 
     def _disturb(self, value: Any, func: Any, args: Any, kwargs: Any, site: Hashable) -> None:
-        if not (_is_wide(value) or _is_complex(value)) or not value.numel():
+        if not (_is_wide(value) or _is_complex(value)) or not value.numel() or value._is_zerotensor():
             return
         exact, name = _host(value), _name(func).rstrip("_")
         if _is_complex(value) and (name == "cumsum" or _is_indexed_sum(name, args, kwargs)):
@@ -207,7 +206,7 @@ def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[
 
 
 def _is_wide(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dtype is torch.float64
+    return isinstance(value, torch.Tensor) and value.dtype is torch.float64 and not value.is_meta
 
 
 def _is_complex(value: Any) -> bool:
@@ -225,7 +224,7 @@ def _floats(args: Any) -> list[Any]:
 
 
 def _host(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.detach().resolve_conj().resolve_neg().cpu().numpy()
+    array: Array = tensor.numpy(force=True)
     return array
 
 
