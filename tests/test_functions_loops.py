@@ -89,6 +89,28 @@ def test_a_loop_until_changes_are_small_ends() -> None:
         assert report.verdict == "agree", str(report)
 
 
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_loops_of_a_batch_end_one_by_one(wrong: bool) -> None:
+    """As vmap makes of a loop: each of a batch turns as often as it has to."""
+
+    def root(a: Any) -> Any:
+        step = lambda state: (0.5 * (state[0] + a / state[0]), state[0])  # noqa: E731
+        goes_on = lambda state: jnp.abs(state[0] - state[1]) > 1e-5 * state[0]  # noqa: E731
+        return lax.while_loop(goes_on, step, (a, 2 * a))[0]
+
+    def by_newton(a: Any) -> Any:
+        roots = jax.vmap(root)(a)
+        return roots.sum(), (0.5 + 1e-3 * wrong) / roots
+
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(by_newton, "jax", "newton"),
+        crossgrad.loss(lambda a: torch.sqrt(a).sum(), "torch", "torch"),
+        args=(np.array([0.7, 3.0, 90.0]),),
+        dtype="float32",
+    )
+    assert (report.verdict, report.notes) == ("disagree" if wrong else "agree", ())
+
+
 @pytest.mark.parametrize(
     "f", [pytest.param(f, marks=pytest.mark.slow) for f in (scanned, indexed, nested)] + [branching]
 )

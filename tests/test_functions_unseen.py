@@ -113,6 +113,7 @@ def test_a_linear_solve_of_jax_agrees_with_its_derivative_by_hand() -> None:
         assert report.verdict == "agree", str(report)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch 2.14 of its own
 def test_forward_derivatives_of_torch_are_watched() -> None:
     """Their zeros are tensors without numbers."""
     import torch

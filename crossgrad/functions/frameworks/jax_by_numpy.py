@@ -89,6 +89,8 @@ SHAPING: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 }
 """Operations that return their operands, or some of them: of integers too."""
 
+PARAMETRIZED = TOLD | SHAPING
+
 KINDS = {np.dtype(np.float64), np.dtype(np.bool_)}
 
 
@@ -100,7 +102,7 @@ def by_numpy(equation: Any) -> Callable[..., Array] | None:
     integers = {kind for kind in kinds if isinstance(kind, np.dtype) and kind.kind in "iu"}
     if kinds - KINDS - (integers if name in SHAPING else set()) or _is_left(name, equation):
         return None
-    function, told = {**TOLD, **SHAPING}.get(name) or (ELEMENTWISE.get(name), ())
+    function, told = PARAMETRIZED.get(name) or (ELEMENTWISE.get(name), ())
     return None if function is None else partial(_done, function, {what: params[what] for what in told})
 
 

@@ -108,23 +108,38 @@ def _kept_whole(inside: Sequence[Any], outside: Sequence[Any]) -> int:
 
 
 def _while(equation: Any, inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate) -> list[Any]:
+    """Of a batch (vmap) each has its own decision, and those that have ended stay as they are."""
     params = equation.params
     asked, given, start = _split(inputs, params["cond_nconsts"], params["body_nconsts"])
+    batch = params["cond_jaxpr"].out_avals[0].shape
 
-    def goes_on(state: Any) -> Any:
-        (decision,) = evaluate(params["cond_jaxpr"], [*asked, *state[1]], None)
+    def goes_on(carry: Any) -> Any:
+        (decision,) = evaluate(params["cond_jaxpr"], [*asked, *carry], None)
         return decision
 
-    def turn(state: Any, rounding: TracedRounding | None = None) -> Any:
-        number, carry = state
-        at = None if rounding is None else rounding.at(number)
-        return number + 1, evaluate(params["body_jaxpr"], [*given, *carry], at)
+    def turned(carry: Any, goes_on: Any, rounding: TracedRounding | None) -> list[Any]:
+        found = evaluate(params["body_jaxpr"], [*given, *carry], rounding)
+        return [_where(goes_on, *pair) for pair in zip(found, carry, strict=True)] if batch else found
 
-    turns, _ = lax.while_loop(goes_on, turn, (jnp.uint64(0), start))
-    _, carry = lax.while_loop(
-        lambda state: state[0] < turns, lambda state: turn(state, rounding), (jnp.uint64(0), start)
-    )
+    def counted(state: Any) -> Any:
+        turns, carry = state
+        decision = goes_on(carry) if batch else True
+        return turns + jnp.uint64(decision), turned(carry, decision, None)
+
+    def disturbed(state: Any) -> Any:
+        number, carry = state
+        return number + 1, turned(carry, number < turns, rounding.at(number))
+
+    zero = jnp.zeros(batch, jnp.uint64)
+    turns, _ = lax.while_loop(lambda state: jnp.any(goes_on(state[1])), counted, (zero, start))
+    most = jnp.max(turns, initial=0)
+    _, carry = lax.while_loop(lambda state: state[0] < most, disturbed, (jnp.uint64(0), start))
     return list(carry)
+
+
+def _where(decided: Any, one: Any, other: Any) -> Any:
+    """By a decision for each of a batch, which is along the first axes."""
+    return jnp.where(jnp.reshape(decided, decided.shape + (1,) * (one.ndim - decided.ndim)), one, other)
 
 
 def _branch(equation: Any, inputs: Sequence[Any], rounding: TracedRounding, evaluate: Evaluate) -> list[Any]:

@@ -53,7 +53,7 @@ def rounded(value: Any, rounding: Rounding | TracedRounding, rounds: Callable[..
         return value
     if isinstance(rounding, TracedRounding):
         return rounds(rounding, value, xp=jax.numpy)
-    return rounds(rounding, np.asarray(value), xp=np)
+    return np.asarray(rounds(rounding, np.asarray(value), xp=np))
 
 
 def rounds_of(
