@@ -18,7 +18,7 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key
 from ..rounding import Rounding
-from .jax_arrays import keep_versions_apart
+from .jax_arrays import keep_constants_apart
 from .jax_interpreter import Interpreter
 from .jax_programs import primitives, program_of
 from .jax_stops import unstopped as unstopped
@@ -32,8 +32,7 @@ AS_WRITTEN: dict[str, Any] = {"xla_allow_excess_precision": False}
 What is in a narrow dtype from the beginning is computed as its user's, in wider numbers if XLA likes to.
 """
 
-
-keep_versions_apart()
+keep_constants_apart()
 
 
 class Runnable:

@@ -28,6 +28,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sign": lambda x: np.where(x == 0, x, np.sign(x)),  # zero keeps its own
     **{"and": np.logical_and, "or": np.logical_or, "not": np.logical_not},
 }
+"""Of numbers in float64, and of booleans: what is of bits in ``jax.lax`` is of these alone here."""
 
 
 def _broadcast_in_dim(x: Array, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> Array:
