@@ -143,7 +143,7 @@ def test_stdout_is_a_script(plugins: Path, tmp_path: Path, monkeypatch: pytest.M
     assert (shown.returncode, shown.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=pytest.mark.slow)])
 def test_a_function_of_the_users_is_reduced(backend: str, tmp_path: Path, capsys) -> None:
     """A starter with a fault planted: from the command line to a script that calls the user's file."""
     load_or_skip(backend)
