@@ -15,9 +15,10 @@ errors, estimates of noise, judging, the report.
 ``overhead_seconds`` counts reruns with their operations intercepted as the
 function's. ``overhead_with_interception_seconds`` counts of each such rerun
 only as much as a run in float64 takes that is not intercepted (the faster of
-the comparison's own two: JAX compiles in the other); the rest, the drawing and the frameworks' detour by
-Python at each operation, is crossgrad's too. Medians over rounds, in one thread, in
-which the pairs take turns. Writes ``benchmarks/results/overhead.json``.
+the comparison's own two: in the other JAX compiles what NumPy does not do for
+it); the rest, the drawing and the frameworks' detour by Python at each
+operation, is crossgrad's too. Medians over rounds, in one thread, in which the
+pairs take turns. Writes ``benchmarks/results/overhead.json``.
 """
 
 import argparse

@@ -1,7 +1,10 @@
 """``crossgrad new-candidate``: what it writes passes as it stands, by the very command that it prints."""
 
+import errno
+import os
 import shlex
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,6 +34,13 @@ def test_the_printed_command_finds_the_file(
     command = printed_command(capsys.readouterr().out)
     assert run([*command, "-b", "numpy", "--dtype", "float32", "--no-isolate"]) == 0
     assert f"{Path(name).stem}:candidate" in capsys.readouterr().out
+
+
+def test_half_a_file_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("crossgrad.starters.starter", Mock(side_effect=full))
+    assert run(["new-candidate", str(tmp_path / "mine.py")]) == 2
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -100,7 +100,7 @@ def limits_where(isolate: bool, timeout: float | None, memory_gib: float | None)
 def limits_from(timeout: float | None, memory_gib: float | None) -> Limits:
     """The limits of the engines' processes that a command's options stand for."""
     least = LEAST_MEMORY / 2**30
-    if memory_gib is not None and not least <= memory_gib < 2**30:
+    if memory_gib is not None and not least <= memory_gib <= 2**30:
         raise InvalidInput(f"--memory-limit {memory_gib!r}: expected GiB from {least} to {2**30:,}")
     if memory_gib is not None:
         size = int(memory_gib * 2**30)

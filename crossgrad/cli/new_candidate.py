@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,19 +26,29 @@ def new_candidate(
 
     _require_good_name(file)
     try:
-        with open(file, "x", encoding="utf-8") as stream:
+        with open(file, "x", encoding="utf-8") as stream, _gone_if_it_fails(file):
             stream.write(starter(candidate_backend))
+            stream.flush()
     except FileExistsError:
         raise InvalidInput(
             f"{file} is there already, and is left as it is: name another file, or remove this one"
         ) from None
     except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            file.unlink()  # half written
         raise InvalidInput(f"cannot write {file}: {getattr(error, 'strerror', None) or error}") from None
     say(f"{file} is written: a function {DEFAULT_FUNCTION}(params, x, y). Check it by\n\n")
     say(f"  {_command(file, candidate_backend)}\n")
     raise typer.Exit(exits.OK)
+
+
+@contextmanager
+def _gone_if_it_fails(file: Path) -> Iterator[None]:
+    """Half a file, on a full disk, would be in the way of the next attempt."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            file.unlink()
+        raise
 
 
 def _require_good_name(file: Path) -> None:
