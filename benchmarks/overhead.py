@@ -5,7 +5,7 @@
 
 A network of 784-30-10 (23,860 parameters) at batch 10 in float32, its gradient
 by hand in NumPy, and its loss in PyTorch and in JAX. In each comparison every
-function runs eleven times: once in float32, twice in float64, eight times in
+function runs twelve times: twice in float32, twice in float64, eight times in
 float64 with random roundings. All of it is timed where the comparison enters a
 framework (``crossgrad.functions.frameworks.*.Runnable.run``), which hands the
 arrays over, calls the function, differentiates, and waits for the result; this
