@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 
 @pytest.fixture(scope="module")
 def tried() -> tuple[list[FunctionTrial], list[CorrectPair]]:
-    float32 = try_functions(1, 40, ["float32"], mutants=MUTANTS[::3])
-    float64 = try_functions(1, 40, ["float64"], mutants=MUTANTS[1::4])
+    float32 = try_functions(1, 40, ["float32"], mutants=MUTANTS[::5])
+    float64 = try_functions(1, 40, ["float64"], mutants=MUTANTS[1::6])
     return float32[0] + float64[0], float32[1] + float64[1]
 
 
@@ -25,10 +25,11 @@ def test_planted_faults_are_found_and_blamed(tried) -> None:
     figures = summary(*tried)
     assert figures["missed"] == figures["false_alarms"] == []
     for dtype, found in figures["dtypes"].items():
-        assert found["counted"] > {"float32": 20, "float64": 15}[dtype], dtype
+        assert found["counted"] > {"float32": 12, "float64": 10}[dtype], dtype
         assert found["detected"]["share"] == 1
         assert found["blamed_of_two"]["share"] > 0.8
-        assert found["blamed_where_one_is_right"]["share"] > 0.95
+        beside_a_right_one = found["blamed_where_one_is_right"]
+        assert beside_a_right_one["of"] - beside_a_right_one["hits"] <= 1  # 6 of 1,399 in functions.json
         assert found["wrongly_blamed_of_two"]["hits"] == 0
         assert found["blamed_of_more"]["share"] > 0.95
 

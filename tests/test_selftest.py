@@ -14,14 +14,14 @@ from crossgrad.selftest import CorrectRun, Trial, selftest, share_with_interval,
 @pytest.fixture(scope="module")
 def tried() -> tuple[list[Trial], list[CorrectRun]]:
     engines = select_engines(["numpy"], ["cpu"]).engines
-    return selftest(2, 40, ["float32", "float64"], engines)
+    return selftest(1, 40, ["float32", "float64"], engines)
 
 
 def test_planted_faults_are_found_placed_and_named(tried) -> None:
     figures = summary(*tried)
     assert figures["missed"] == figures["false_alarms"] == []
     for dtype, found in figures["dtypes"].items():
-        assert found["counted"] > 150, dtype
+        assert found["counted"] > 75, dtype
         assert found["detected"]["share"] == 1
         assert found["placed"]["share"] > 0.9
         assert found["recognised"]["share"] > 0.8

@@ -17,7 +17,7 @@ ROWS = [
     ("autograd", "autograd_functions", "Gaussian process: cholesky, solve", "float64"),
     ("autograd", "autograd_functions", "maximum at ties", "float64"),
     pytest.param("flax", "flax_models", "Linear, LayerNorm, gelu", "float32", marks=pytest.mark.slow),
-    ("flax", "flax_models", "gelu's default", "float32"),
+    pytest.param("flax", "flax_models", "gelu's default", "float32", marks=pytest.mark.slow),
     pytest.param("equinox", "equinox_models", "abs at ties", "float64", marks=pytest.mark.slow),
     ("optax", "optax_training", "huber_loss", "float32"),
     ("optax", "optax_training", "l2_loss", "float64"),
