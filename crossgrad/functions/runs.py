@@ -160,10 +160,9 @@ class Runner:
         FunctionFailed
             If the function raised.
         """
-        values = self._values(point)
         try:
             with np.errstate(**self._errstate):
-                raw = self._run(values, point.noise())
+                raw = self._run(point, point.noise())
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}: {error}") from None
         except FunctionFailed:
@@ -187,24 +186,29 @@ class Runner:
                 raise
             raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
 
-    def _run(self, values: Values, noise: Rounding | None) -> Any:
+    def _run(self, point: Point, noise: Rounding | None) -> Any:
         """Run, and give a rerun up that does not end, as one of what iterates until it stands still."""
         if noise is None:
-            return self._runnable.run(values, None)
+            return self._run_once(point, None)
         noise.most = self._most or FEW_OPERATIONS
         try:
-            return self._runnable.run(values, noise)
+            return self._run_once(point, noise)
         except TooMany:
             if self._most is not None:
                 raise
         counting = Counting(noise.dtype, 0)
         counting.most = MOST_OPERATIONS
         try:
-            self._runnable.run(self._values(Point(self._arguments.in_float64, wide=True)), counting)
+            self._run_once(Point(self._arguments.in_float64, wide=True), counting)
         except TooMany as error:
             raise FunctionFailed(f"{self.name} takes {error}: too many to disturb each") from error
         self._most = max(FEW_OPERATIONS, MORE * counting.operations)
-        return self._run(values, noise.again())
+        return self._run(point, noise.again())
+
+    def _run_once(self, point: Point, noise: Rounding | None) -> Any:
+        dtype = self._arguments.format.name
+        instead_of = dtype if point.wide and dtype != "float64" else None
+        return self._runnable.run(self._values(point), noise, instead_of)
 
     @property
     def _asked(self) -> int | None:

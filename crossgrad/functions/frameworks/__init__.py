@@ -4,10 +4,12 @@ A framework is a module with
 
 ``Runnable(call, differentiates, wanted, device)``
     A function of leaves; the leaves `wanted` are what its gradients are by.
-``Runnable.run(values, noise)``
+``Runnable.run(values, noise, instead_of)``
     Calls it with the framework's own arrays. What it returned; or, if it is to be
     differentiated, the loss and its gradients by leaf. With `noise`, a `Rounding`,
-    every operation that the framework shows rounds at random.
+    every operation that the framework shows rounds at random. `instead_of` is the name of
+    the comparison's dtype if the values are in float64 instead, None if they are not: code that
+    refuses these as it names its own dtype is to have float64 there too.
 ``Runnable.is_watched``
     Whether the framework shows the function's operations at all.
 ``Runnable.draws``

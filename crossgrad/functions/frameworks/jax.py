@@ -7,7 +7,7 @@ run as it is, and rounds at random in its inputs alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from .jax_arrays import keep_constants_apart
 from .jax_interpreter import Interpreter
 from .jax_programs import primitives, program_of
 from .jax_stops import unstopped as unstopped
+from .jax_widened import Widening
 
 DRAWING = {"random_bits", "threefry2x32", "rng_uniform", "rng_bit_generator", "random_gamma"}
 """Operations that make random numbers."""
@@ -56,11 +57,11 @@ class Runnable:
         self._traced: dict[tuple[str, ...], _Traced | None] = {}
         self.is_watched = True
 
-    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None, instead_of: str | None) -> Any:
         """What the function returns, or the loss and its gradients by key."""
         with self._settings(values):
             given = {key: jax.device_put(value, self._place) for key, value in values.items()}
-            traced = self._trace(given)
+            traced = self._trace(given, instead_of)
             self.is_watched = traced is not None
             if traced is None:
                 result = self._function(given)
@@ -86,16 +87,37 @@ class Runnable:
         with jax.enable_x64(x64), precision, jax.default_device(self._place):
             yield
 
-    def _trace(self, given: Mapping[Key, Any]) -> "_Traced | None":
+    def _trace(self, given: Mapping[Key, Any], instead_of: str | None) -> "_Traced | None":
         """The function's program for these dtypes; None if it has none that holds for all values."""
         kinds = tuple(str(leaf.dtype) for leaf in given.values())
         if kinds not in self._traced:
             try:
                 # The first run is in the comparison's dtype, unless its stops are left out.
-                self._traced[kinds] = _Traced(self._function, given, compiles=not self._traced)
+                self._traced[kinds] = _Traced(*self._program(given), given, compiles=not self._traced)
             except (JAXTypeError, JAXIndexError):
                 self._traced[kinds] = None
+            except (TypeError, ValueError):  # it may have refused to mix dtypes
+                found = self._widened(given, instead_of)
+                if found is None:
+                    raise
+                self._traced[kinds] = found
         return self._traced[kinds]
+
+    def _program(self, given: Mapping[Key, Any]) -> tuple[Any, Any]:
+        def of_leaves(*leaves: Any) -> Any:
+            return self._function(dict(zip(given, leaves, strict=True)))
+
+        return program_of(of_leaves, list(given.values()))
+
+    def _widened(self, given: Mapping[Key, Any], instead_of: str | None) -> "_Traced | None":
+        """The function's program in the comparison's dtype, as one in float64; None if it cannot be that."""
+        narrow = next(iter(self._traced.values()), None)
+        if instead_of is None or narrow is None:
+            return None
+        with suppress(Exception):
+            program = Widening(jax.numpy.dtype(instead_of)).traced(narrow.program, list(given.values()))
+            return _Traced(program, narrow.structure, given, compiles=False)
+        return None
 
 
 def to_numpy(value: Any) -> Array | None:
@@ -129,15 +151,16 @@ class _Traced:
 
     Parameters
     ----------
+    structure
+        Of what the function returns.
+    given
+        The leaves that it was traced for.
     compiles
         Whether XLA compiles it as a whole, for runs without errors.
     """
 
-    def __init__(self, function: Call, given: Mapping[Key, Any], compiles: bool) -> None:
-        def of_leaves(*leaves: Any) -> Any:
-            return function(dict(zip(given, leaves, strict=True)))
-
-        self.program, self._structure = program_of(of_leaves, list(given.values()))
+    def __init__(self, program: Any, structure: Any, given: Mapping[Key, Any], compiles: bool) -> None:
+        self.program, self.structure = program, structure
         self._loops: dict[int, Any] = {}
         narrow = any(leaf.dtype in (jax.numpy.float16, jax.numpy.bfloat16) for leaf in given.values())
         whole = jax.jit(
@@ -158,4 +181,4 @@ class _Traced:
         return Interpreter(rounding, self._loops, is_traced).evaluate(self.program, leaves)
 
     def _built(self, found: Sequence[Any]) -> Any:
-        return jax.tree_util.tree_unflatten(self._structure, found)
+        return jax.tree_util.tree_unflatten(self.structure, found)

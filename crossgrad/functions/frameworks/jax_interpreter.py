@@ -1,6 +1,6 @@
 """An interpreter of JAX's programs, in which every operation rounds at random."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,8 @@ from jax.extend.core import Literal
 from ..rounding import Rounding
 from .jax_by_numpy import by_numpy
 from .jax_loops import LOOPS, TracedRounding, compiled
-from .jax_programs import held
+from .jax_programs import INLINED, bound, held, inner
 from .jax_rounds import rounded, rounds_nothing, rounds_of, selects
-
-INLINED = {
-    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
-    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
-}
-"""Operations that consist of the one program that they hold; loops and branches are those of `LOOPS`."""
 
 ARITHMETIC = {"add", "sub", "mul", "div", "pow"}
 """Operations in which a constant of the code is a number like others, and rounded to their dtype."""
@@ -61,11 +55,10 @@ class Interpreter:
     def _apply(self, equation: Any, inputs: list[Any]) -> list[Any]:
         primitive = equation.primitive
         if primitive.name in INLINED:
-            return self.evaluate(_inner(equation.params), inputs)
+            return self.evaluate(inner(equation.params), inputs)
         if primitive.name in LOOPS and self._rounding is not None:
             return self._loop(equation, inputs, self._rounding)
-        bound = primitive.get_bind_params(equation.params)
-        functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
+        functions, options = bound(equation)
         bind = partial(primitive.bind, *functions, **options)
         done = None if self._is_traced else by_numpy(equation)
         found = bind(*inputs) if done is None else done(*inputs)
@@ -98,11 +91,6 @@ class Interpreter:
             value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)
             for value, kind in zip(results, kinds, strict=True)
         ]
-
-
-def _inner(params: Mapping[str, Any]) -> Any:
-    """The program that an operation such as jit consists of."""
-    return next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
 
 
 def _site(equation: Any) -> Hashable:

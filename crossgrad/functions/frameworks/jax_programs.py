@@ -1,6 +1,6 @@
 """JAX's programs: how a function is traced, and what a program holds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
+
+INLINED = {
+    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+}
+"""Operations that consist of the one program that they hold, `inner`; no loops, no branches."""
 
 
 def program_of(function: Callable[..., Any], leaves: Sequence[Any]) -> tuple[Any, Any]:
@@ -38,6 +44,17 @@ def primitives(value: Any) -> Iterator[str]:
 def held(program: Any) -> tuple[Jaxpr, Sequence[Any]]:
     """A program and its constants, which it has itself since JAX 0.11, and a wrapper before."""
     return (program.jaxpr, program.consts) if hasattr(program, "consts") else (program, ())
+
+
+def inner(params: Mapping[str, Any]) -> Any:
+    """The program that an operation such as jit consists of."""
+    return next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
+
+
+def bound(equation: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """What to bind an operation with beside its inputs: functions and options."""
+    found = equation.primitive.get_bind_params(equation.params)
+    return found if isinstance(found, tuple) else ((), found)  # JAX changed this in 0.10
 
 
 def _require_equal(one: Any, other: Any) -> None:

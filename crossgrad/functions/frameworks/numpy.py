@@ -41,7 +41,7 @@ class Runnable:
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self.is_seen = call, True
 
-    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None, instead_of: str | None) -> Any:
         given = {key: np.array(value) for key, value in values.items()}
         if noise is not None:
             _tell_autograd()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..complexes import of_complex, terms_of_transform
-from ..rounding import Rounding, is_exact
+from ..rounding import Rounding, TooMany, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
 from .torch_stops import unstopped as unstopped
+from .torch_widened import widened
 
 SELECTING = {
     *("maximum", "minimum", "fmax", "fmin", "max", "min", "amax", "amin", "aminmax"),
@@ -66,9 +67,30 @@ class Runnable:
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self._differentiates = call, differentiates
         self._wanted, self._device = wanted, device
+        self._is_widened: bool | None = None  # not known before the function has refused float64
         self.draws: str | None = None
 
-    def run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
+    def run(self, values: Mapping[Key, Array], noise: Rounding | None, instead_of: str | None) -> Any:
+        try:
+            with widened(instead_of) if instead_of and self._is_widened else nullcontext():
+                return self._run(values, noise)
+        except TooMany:
+            raise
+        except RuntimeError:  # it may have refused to mix dtypes
+            if instead_of is None or self._is_widened is not None:
+                raise
+            self._is_widened = self._runs_widened(values, instead_of)
+            if not self._is_widened:
+                raise
+        return self.run(values, noise and noise.again(), instead_of)
+
+    def _runs_widened(self, values: Mapping[Key, Array], instead_of: str) -> bool:
+        with suppress(Exception), widened(instead_of):
+            self._run(values, None)
+            return True
+        return False
+
+    def _run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         with NATIVE.scope("any"):
             given = {key: NATIVE.array(value).to(self._device) for key, value in values.items()}
             for key in self._wanted:
