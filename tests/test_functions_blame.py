@@ -327,3 +327,24 @@ def test_a_loss_of_which_a_part_is_in_float32_is_right(twice: bool) -> None:
         crossgrad.loss(right, "torch"), crossgrad.gradient(wrong, "torch"), args=(drawn(10), x, y)
     )
     assert [blame.function for blame in report.blames] == ["torch:wrong"], str(report)
+
+
+def test_a_wrong_gradient_of_a_loss_that_is_flat() -> None:
+    """Units that are all dead, and a backward pass that does not know: there is no factor to name."""
+    import torch
+
+    class Relu(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return torch.relu(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    wrong = crossgrad.loss(lambda w: Relu.apply(w - 10).sum(), "torch", "wrong")
+    right = crossgrad.loss(lambda w: torch.relu(w - 10).sum(), "torch", "right")
+    report = crossgrad.compare_gradients(wrong, right, args=(drawn(5).astype("f4"),))
+    (blame,) = report.blames
+    assert blame.function == "wrong"
+    assert SLOPE in blame.evidence

@@ -199,6 +199,16 @@ def test_what_a_function_returns_may_not_depend_on_the_numbers() -> None:
     assert "first gradients of args[0] and a loss, then gradients of args[0]" in str(report)
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "bfloat16"])
+def test_what_has_nan_is_not_written_into(dtype: str) -> None:
+    """An argument that is not differentiated by, missing values in data say: NaN is not equal to itself."""
+    pytest.importorskip("ml_dtypes")
+    data = np.array([1, np.nan]).astype(dtype)
+    pair = [crossgrad.gradient(lambda w, x: ((w**2).sum(), 2 * w), "numpy", name) for name in "ab"]
+    report = crossgrad.compare_gradients(*pair, args=(np.ones(3, "f4"), data))
+    assert report.verdict == "agree", str(report)
+
+
 def test_buffers_of_a_module_are_named_and_may_be_passed() -> None:
     """They stay in float32 when the parameters are float64, and PyTorch refuses both together."""
     torch = pytest.importorskip("torch")

@@ -66,7 +66,7 @@ def factor_of_slope(one: Measured, arguments: Arguments) -> float | None:
     factors = []
     for direction in (along, *_directions(gradients)):
         slope = slope_along(one, direction, arguments, CLOSE * length)
-        if slope is None or slope.kink or slope.error > DECISIVE / SURE * abs(slope.value):
+        if slope is None or slope.kink or slope.error >= DECISIVE / SURE * abs(slope.value):
             return None
         factors.append(_along(gradients, direction) / slope.value)
     return factors[0] if np.ptp(factors) <= DECISIVE * abs(factors[0]) else None

@@ -12,6 +12,8 @@ A framework is a module with
     refuses these as it names its own dtype is to have float64 there too.
 ``Runnable.is_watched``
     Whether the framework shows the function's operations at all.
+``Runnable.is_seen``
+    Whether all that it returned in its last rerun had been rounded by them.
 ``Runnable.draws``
     The operation by which the function is known to draw random numbers; None if none was seen.
 ``to_numpy(value)``

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
-from ..arguments import Call, Key, place_of
+from ..arguments import Call, Key, is_float, place_of
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
 from ..sums import of_indexed_sums, of_running_sums
@@ -51,7 +51,7 @@ class Runnable:
             arrays = [leaf for leaf in take_apart(result).leaves.values() if isinstance(leaf, np.ndarray)]
             self.is_seen = all(isinstance(leaf, _Noisy) for leaf in arrays)
         for key, array in given.items():
-            if not np.array_equal(array, values[key], equal_nan=array.dtype.kind == "f"):
+            if not np.array_equal(array, values[key], equal_nan=is_float(array) or array.dtype.kind == "c"):
                 raise InvalidInput(f"it writes into {place_of(key)}: copy first")
         return result
 
