@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from .errors import InvalidInput
 
@@ -57,7 +58,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     if not is_plain or not os.access(path.parent, os.W_OK):
         yield path
         return
-    new = path.with_name(f".crossgrad.{os.getpid()}.new")
+    new = path.with_name(f".crossgrad.{uuid4().hex}.new")
     try:
         yield new
         if path.exists():

@@ -16,7 +16,7 @@ import numpy as np
 
 from .dtypes import Array, find_dtype
 from .errors import InvalidInput, shortened
-from .files import read_whole
+from .files import read_whole, written_whole
 from .parameters import Parameters, as_parameters, by_name, check_parameters, from_names
 from .pickles import refuse_pickle, refuse_pickled
 from .spec import Network
@@ -38,7 +38,8 @@ def save_parameters(path: str | Path, parameters: Parameters) -> None:
     library = _library()
     plain = {name: np.ascontiguousarray(_without_bfloat16(array)) for name, array in tensors.items()}
     try:
-        library.numpy.save_file(plain, str(path))
+        with written_whole(Path(path)) as new:
+            library.numpy.save_file(plain, str(new))
     except (OSError, library.SafetensorError) as error:
         raise InvalidInput(f"cannot write {path}: {error}") from None
 

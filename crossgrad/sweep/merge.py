@@ -42,6 +42,10 @@ def _nothing_left_if_it_fails(out: Path) -> Iterator[None]:
     was_there = os.path.lexists(out)
     try:
         yield
+    except KeyboardInterrupt:
+        if not was_there:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     except InvalidInput as error:
         reason = error.__context__
         if was_there or not isinstance(reason, OSError):
