@@ -1,6 +1,6 @@
-"""What is computed: pure data, NumPy only. Networks, parameters, batches, cases, and the catalogue.
+"""What is computed: pure data. Networks, parameters, batches, cases, and the catalogue.
 
 Nothing here executes a network, and nothing here imports from the rest of
-crossgrad. Names are imported from their modules, so that ``crossgrad --help``
-and ``crossgrad doctor`` need not load NumPy.
+crossgrad: NumPy, and pydantic for what users write in files. Names are imported from
+their modules, so that ``crossgrad --help`` and ``crossgrad doctor`` need not load NumPy.
 """

@@ -17,7 +17,7 @@ from .rules import BEYOND, judge
 from .statistics import blocks_of, median, median_interval, middles_of
 
 ASTRAY = 5
-"""One process in so many may tell otherwise: two of twenty pairs of equal engines were 9 % apart."""
+"""One process in so many may tell otherwise: what stays with a process is worth some per cent."""
 
 
 @dataclass(frozen=True)

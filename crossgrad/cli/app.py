@@ -40,7 +40,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from ..versions import package_version
 
-        typer.echo(f"crossgrad {package_version('crossgrad')}")
+        typer.echo(f"crossgrad {package_version('crossgrad') or '(not installed)'}")
         raise typer.Exit
 
 

@@ -220,7 +220,7 @@ def _said(names: Sequence[str], explanation: Found) -> str:
 def _of_runs(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     """Run one hypothesis after the other until one leaves nothing but rounding noise."""
     case = evidence.case
-    orders = [forward_hypotheses(case), backward_hypotheses(case, evidence.layer)]
+    orders = [forward_hypotheses(case), backward_hypotheses(evidence.layer)]
     here = [evidence.part(n) for n in evidence.gradients if int(n.partition(".")[2]) == evidence.layer]
     hypotheses = chain(
         missed_element(here),

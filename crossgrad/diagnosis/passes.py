@@ -67,7 +67,7 @@ def run(hypothesis: Hypothesis, steps: Steps, known: Mapping[str, Uncertain]) ->
     return {name: t for name, t in values.items() if name.partition(".")[0] in ("loss", "dW", "db")}
 
 
-def backward_hypotheses(case: Case, layer: int) -> Iterator[Hypothesis]:
+def backward_hypotheses(layer: int) -> Iterator[Hypothesis]:
     """Faults that first show in the gradients of `layer`: there alone, or in the layers below as well."""
     for formula in sorted(FORMULAS, key=lambda formula: CAUSES.index(formula.cause)):
         if formula.kind not in ("da", "dz"):

@@ -1,7 +1,6 @@
 """PyTorch modules as steps: containers whose forward is known, and the rest by a trace of it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,7 @@ from ..networks.dtypes import Array, find_dtype
 from ..networks.errors import InvalidInput
 from .model import TAKEN, Affine, Elementwise, Model, Step, model_of, refused
 from .torch_probe import require_same, snapshot
-from .torch_rules import rule_of_module
+from .torch_rules import memory_of, rule_of_module
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
@@ -38,7 +37,7 @@ def steps_of(path: str, module: nn.Module) -> Iterator[Step]:
             if child is not None:
                 yield from steps_of(f"{path}.{name}" if path else name, child)
     elif type(module) is nn.Linear:
-        keys = tuple(_key(p) for p in (module.weight, module.bias) if p is not None)
+        keys = tuple(memory_of(p) for p in (module.weight, module.bias) if p is not None)
         yield Affine(where, module.weight, module.bias, keys)
     elif rule is not None:
         yield Elementwise(where, rule)
@@ -79,8 +78,3 @@ def _require_plain(where: str, module: nn.Module) -> None:
             raise refused(where, f"has a hook on its {name}, which may change the gradient")
     if any(getattr(module, hooks) for hooks in HOOKS) or "forward" in vars(module):
         raise refused(where, "has hooks, or a forward set on it")
-
-
-def _key(parameter: Any) -> tuple[Any, ...]:
-    """Where the numbers lie: one parameter under two names, and two on one memory, have the same."""
-    return (str(parameter.device), parameter.data_ptr())

@@ -41,3 +41,8 @@ def rule_of_call(target: object) -> str | None:
         if any(call is target or call == target for call in rule.calls):
             return name
     return None
+
+
+def memory_of(parameter: Any) -> tuple[Any, ...]:
+    """Where the numbers lie: one parameter under two names, and two on one memory, have the same."""
+    return (str(parameter.device), parameter.data_ptr())

@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from ..networks.errors import InvalidInput, shortened
 from .model import WAY_OUT, Affine, Elementwise, Step, refused
-from .torch_rules import rule_of_call
+from .torch_rules import memory_of, rule_of_call
 
 
 def traced_steps(path: str, module: nn.Module) -> Iterator[Step]:
@@ -64,7 +64,7 @@ def _functional_linear(where: str, module: nn.Module, node: fx.Node) -> Affine:
     W, b = (_parameter(where, module, arguments.get(name)) for name in ("weight", "bias"))
     if W is None:
         raise refused(where, "has no weight")
-    return Affine(where, W, b, tuple((str(p.device), p.data_ptr()) for p in (W, b) if p is not None))
+    return Affine(where, W, b, tuple(memory_of(p) for p in (W, b) if p is not None))
 
 
 def _parameter(where: str, module: nn.Module, argument: object) -> torch.nn.Parameter | None:

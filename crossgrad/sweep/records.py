@@ -16,7 +16,7 @@ of a report, the worst of its quantities'.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, cast, get_args
+from typing import Annotated, Final, Literal, Self, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -27,7 +27,8 @@ from ..run import OK, Run
 from ..verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
 from .ids import CaseId
 
-MISMATCH, NONFINITE = "mismatch", "nonfinite"
+MISMATCH: Final = "mismatch"
+NONFINITE: Final = "nonfinite"
 
 State = Literal[
     "ok",
@@ -162,7 +163,7 @@ def _state(run: Run, counts: Mapping[str, int]) -> State:
         return next(state for state in STATES if state == run.status)
     if any(counts[verdict] for verdict in WRONG):
         return "mismatch"
-    soft = {"undecidable": counts[UNDECIDABLE], "nonfinite": counts[NONFINITE_AGREE]}
+    soft = {"undecidable": counts[UNDECIDABLE], NONFINITE: counts[NONFINITE_AGREE]}
     if counts[AGREE] and counts[AGREE] >= sum(soft.values()):
         return "ok"
-    return "nonfinite" if soft["nonfinite"] > soft["undecidable"] else "undecidable"
+    return NONFINITE if soft[NONFINITE] > soft["undecidable"] else "undecidable"
