@@ -35,6 +35,9 @@ def _run() -> NoReturn:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a terminal without a character still shows the rest
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup has left out
+            signal.signal(number, signal.default_int_handler)
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     try:

@@ -222,13 +222,31 @@ def test_an_engine_that_fails_while_it_is_timed_loses_its_own_rows(
     assert {problem.backend for problem in found.problems} == {"paced"}
 
 
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ("clock-nan", "gives nan for seconds: expected a number from 0 on"),
+        ("clock-back", "gives -1.0 for seconds"),
+        ("clock-words", "gives 'soon' for seconds"),
+        ("less-than-nothing", "gives -5 for bytes"),
+    ],
+)
+def test_a_program_whose_clock_or_memory_is_wrong_loses_its_own_rows(
+    paced: None, variant: str, said: str
+) -> None:
+    found = bench("numpy", f"paced:{variant}")
+    assert {row.phase for row in found.rows if row.backend == "numpy"} == set(PHASES)
+    assert {problem.status for problem in found.problems} == {"protocol-error"}
+    assert said in found.problems[0].message
+
+
 def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next process, which holds nothing, is asked in its place."""
     seconds, asked = Lanes.seconds, []
 
     def killing(self: Lanes, engine: Any, what: str, calls: int) -> float:
         asked.append(what)
-        if len(asked) == 12:  # in the rounds, after calibration
+        if what == "step" and asked.count(what) == 9:  # in the rounds, after calibration
             os.kill(engine.lane.places[0].worker._process.pid, signal.SIGKILL)
             time.sleep(0.5)
         return seconds(self, engine, what, calls)

@@ -1,5 +1,6 @@
 """One engine of a run as the baseline: who is slower is found, and what cannot be said is not."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -257,7 +258,10 @@ def test_the_command_line_as_a_gate(
     verdicts = {ratio["phase"]: ratio["verdict"] for ratio in document["baseline"]["rows"]}
     assert verdicts["step"] == "faster"
     assert run(["bench", "--load", "kept", *gate, "--format", "csv"]) == 4
-    capsys.readouterr()
+    lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    told = {(line["variant"], line["phase"]): line["over_verdict"] for line in lines}
+    assert told["slower-400", "step"] == "slower"
+    assert told["slower-0", "step"] == ""
     assert run(["bench", "--load", "kept", "--format", "csv"]) == 0
 
 

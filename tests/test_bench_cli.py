@@ -1,6 +1,7 @@
 """``crossgrad bench`` from its command line: what was asked for is done or refused, never left out unseen."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,8 @@ def test_a_gate_says_where_nothing_is_left_to_hold(tmp_path: Path, capsys: Captu
         (["3-2", "--min-time", "9", "--rounds", "3", "--timeout", "2"], "--rounds 9, or a longer --timeout"),
         (["3-2", "--min-time", "0"], "min-time"),
         (["3-2", "--batch-size", "0"], "batch size is 0"),
+        (["3-2", "--widths", "8", "--widths", "9"], "--widths is given 2 times: this command takes one"),
+        (["--fail-if", "median>5%", "--fail-if", "update:median>9%"], "--fail-if is given 2 times"),
         (["3-2", "--threads", "99999"], "--threads 99999: expected at most"),
     ],
 )
@@ -149,6 +152,8 @@ def test_the_command_line_from_measuring_to_comparing(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for variable in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.setenv(variable, os.environ[variable])  # the command sets them: as before in the end
     for name in ("before", "after"):
         options = ["--save", name, "--compilation-cache", "compiled"]
         assert run(["bench", "3-2", "-b", "numpy", "-d", "cpu", *FAST, *options]) == 0
@@ -266,15 +271,19 @@ def test_ctrl_c_before_anything_was_finished_keeps_the_name_free(tmp_path: Path)
     assert (tmp_path / "last-week.json").read_text() == "precious"
 
 
-def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
+def test_ctrl_c_keeps_what_was_finished(tmp_path: Path, number: signal.Signals) -> None:
+    """So do a job that is cancelled and a terminal that is closed."""
     command = [sys.executable, "-c", HEEDING, "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
-    command += ["--min-time", "0.5", "--rounds", "20", "--save", "part"]
+    command += ["--min-time", "0.2", "--rounds", "20", "--save", "part"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
         shown = b""
         while b"limit on cpu" not in shown:  # the end of the first network's tables
             shown += process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, said = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "3-2 · batch".encode() in shown

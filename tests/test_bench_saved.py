@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,32 @@ def test_files_that_cannot_be_read_are_refused(folder: Path, monkeypatch: pytest
     save_results(results(), "night")
     with pytest.raises(InvalidInput, match="at most 100 bytes"):
         load_results("night")
+
+
+YARDSTICK = {
+    "network": "3-2", "batch_size": 1, "dtype": "float32", "device": "cpu", "engine": "numpy:manual@cpu",
+    "forward": [1.0], "step": [1.0], "copied": [1.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"schema": None}, r'expected "schema": "crossgrad\.bench/1"'),
+        ({"yardsticks": [YARDSTICK | {"step": []}]}, r"copied are \[1, 0, 1\]: expected as many of each"),
+        ({"yardsticks": [YARDSTICK | {"processes": 2}]}, "as many in each of 2 processes"),
+        (
+            {"baseline": {"engine": "torch", "rule": "nonsense", "rows": []}},
+            "baseline.rule: rule 'nonsense': expected as in",
+        ),
+    ],
+    ids=["schema", "rounds", "processes", "rule"],
+)
+def test_edited_files_are_refused(changed: dict[str, Any], problem: str) -> None:
+    document = json.loads(results(ROW).to_json()) | changed
+    document = {key: value for key, value in document.items() if value is not None}
+    with pytest.raises(InvalidInput, match=problem):
+        read_results(json.dumps(document), "mine")
 
 
 def test_an_unknown_key_names_those_that_are_known() -> None:

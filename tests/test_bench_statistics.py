@@ -96,6 +96,19 @@ def test_a_spread_is_named_with_its_row_and_figure() -> None:
     assert iqr(samples) / median(samples) == pytest.approx(0.26, abs=0.01)
 
 
+def test_a_few_rounds_may_be_noisy_too() -> None:
+    (note,) = noise_notes([row([1.0, 1.1, 3.0])])
+    assert "its rounds spread by 91 %" in note
+
+
+def test_what_is_faster_than_the_limit_is_told() -> None:
+    """A result that is handed out again takes no time; a limit measured in a busy moment is none."""
+    (note,) = noise_notes([row([1.0] * 9, limit_share=10.6), row([1.0] * 9, limit_share=1.2)])
+    assert "it took 9 % of the least time that this machine was found to need" in note
+    assert note.endswith("not all of it is computed; the same, less so, of 1 other row")
+    assert noise_notes([row([1.0] * 9, limit_share=1.05)]) == []
+
+
 def test_a_drift_is_told_with_its_direction() -> None:
     (slower,) = noise_notes([row(QUIET[:10] + [1.05 * sample for sample in QUIET[10:]])])
     (faster,) = noise_notes([row([1.05 * sample for sample in QUIET[:10]] + QUIET[10:])])

@@ -85,6 +85,7 @@ class Held:
         try:
             call()
             timed.synchronize()
+            self._say("step")  # whose limit counts from here, too
             return timed.seconds(call, calls)
         finally:
             gc.enable()

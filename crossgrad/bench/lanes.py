@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
+from ..networks.errors import shortened
 from ..pythons import HERE, Pythons, to_load
-from ..run import MISSING, Run
+from ..run import MISSING, PROTOCOL_ERROR, Run
 from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
-from ..workers.tasks import AgainTask, HoldTask, OrderTask
+from ..workers.tasks import AgainTask, Ended, HoldTask, OrderTask
 from ..workers.wire import packed
 
 YARDSTICK = EngineId("numpy", "manual", "cpu")
@@ -96,8 +98,11 @@ class Lanes:
         return found
 
     def seconds(self, engine: Engine, what: str, calls: int) -> float:
-        """Time so many calls of what is held; raises `Ended`."""
-        return float(self._order(engine, "time", what=what, calls=calls))
+        """Time so many calls of what is held; raises `Ended`, also if that is no time."""
+        found = self._order(engine, "time", what=what, calls=calls)
+        if not isinstance(found, float | int) or not 0 <= found < inf:
+            raise _no("seconds", found)
+        return float(found)
 
     def again(self, engine: Engine) -> tuple[Run | None, float | None]:
         """What was timed, run once more, and the forward pass's loss: no longer what was checked, or None.
@@ -108,8 +113,11 @@ class Lanes:
         return found
 
     def memory(self, engine: Engine) -> dict[str, int | None]:
-        """Most memory during a step; raises `Ended`."""
+        """Most memory during a step; raises `Ended`, also if that is no size."""
         found: dict[str, int | None] = self._order(engine, "weigh")
+        for size in found.values():
+            if size is not None and not (isinstance(size, int) and size >= 0):
+                raise _no("bytes", size)
         return found
 
     def renew(self, engines: Iterable[Engine]) -> None:
@@ -149,3 +157,9 @@ class Lanes:
         if on_cpu and YARDSTICK not in {engine.id for engine in found}:
             found.append(Engine(YARDSTICK, self._open(YARDSTICK.backend), None, asked_for=False))
         return found
+
+
+def _no(what: str, found: object) -> Ended:
+    """What a program has its own clock for, or asks its device, may be anything."""
+    told = f"its program gives {shortened(repr(found))} for {what}: expected a number from 0 on"
+    return Ended(PROTOCOL_ERROR, told, with_it=False)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import escape
-from ..networks.errors import shortened
+from ..networks.errors import InvalidInput, shortened
 from ..networks.problems import does_not_describe
 
 SCHEMA: Literal["crossgrad.bench/1"] = "crossgrad.bench/1"
@@ -130,6 +130,16 @@ class Yardstick(Subject):
     step: Annotated[tuple[Seconds, ...], Field(description="Seconds of all products of a step.")]
     copied: Annotated[tuple[Seconds, ...], Field(description="Seconds of a copy of the step's size.")]
 
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        counts = [len(rounds) for rounds in (self.forward, self.step, self.copied)]
+        if len(set(counts)) > 1 or not counts[0] or counts[0] % self.processes:
+            raise ValueError(
+                f"rounds of forward, step and copied are {counts}: expected as many of each, 1 or more, "
+                f"and as many in each of {self.processes} processes"
+            )
+        return self
+
 
 class Ratio(OfEngine):
     """One phase of one engine over that of the baseline, in the same rounds."""
@@ -166,6 +176,15 @@ class OverBaseline(_Record):
     rule: Annotated[str | None, Field(description="What was to be a regression.")] = None
     rows: tuple[Ratio, ...]
 
+    @field_validator("rule")
+    @classmethod
+    def _is_one(cls, rule: str | None) -> str | None:
+        from .rules import parse_rule
+
+        if rule is not None:
+            parse_rule(rule)
+        return rule
+
 
 class Problem(OfEngine):
     """An engine, or a phase of one, that has no timing, and why."""
@@ -179,7 +198,7 @@ class Settings(_Record):
     """How it was measured."""
 
     min_time: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="Seconds of rounds for each phase, at least.")
+        float, Field(gt=0, allow_inf_nan=False, description="Seconds of rounds for each phase, about.")
     ]
     rounds: Annotated[
         Count | None,
@@ -234,9 +253,12 @@ def read_results(content: bytes | str, source: str) -> Results:
         If it is no JSON, or not of the form ``crossgrad.bench/1``.
     """
     try:
-        return Results.model_validate_json(content)
+        found = Results.model_validate_json(content)
     except ValidationError as error:
         raise does_not_describe(source, f"a benchmark ({SCHEMA})", error, _known) from None
+    if "document" not in found.model_fields_set:
+        raise InvalidInput(f'{source} does not describe a benchmark: expected "schema": "{SCHEMA}"')
+    return found
 
 
 def _known(location: tuple[int | str, ...]) -> list[str]:

@@ -26,7 +26,7 @@ class Rule:
         return phase in REPEATED and self.phase in (None, phase)
 
     def __str__(self) -> str:
-        return f"{self.phase + ':' if self.phase else ''}median>{100 * self.beyond:.6g}%"
+        return f"{self.phase + ':' if self.phase else ''}median>{100 * self.beyond:.7g}%"
 
 
 def parse_rule(text: str) -> Rule:

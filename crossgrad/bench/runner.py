@@ -211,8 +211,11 @@ class _Measurement:
         calls = 1
         while True:
             seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
+            if calls == 1 and seconds >= self._round:
+                return seconds
             if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:
-                return seconds / calls
+                again = self._lanes.seconds(engine, what, calls)  # disturbed, a round would have fewer calls
+                return max(min(seconds, again), 1e-9) / calls
             calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
     def _time(self, process: int) -> None:

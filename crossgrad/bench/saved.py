@@ -11,7 +11,7 @@ from .results import Results, read_results
 
 HOME = Path("crossgrad-benchmarks")
 SUFFIX = ".json"
-SIZE_LIMIT = 2**26
+SIZE_LIMIT = 2**28
 """Bytes of a file of results: a hundred engines on a hundred networks, or rounds by the ten thousand."""
 
 NAME = re.compile(r"\w[\w.+-]{0,99}")

@@ -24,6 +24,9 @@ APART = 0.10
 DRIFT = 0.02
 """Of the first half's median: less is no news, however sure."""
 
+OVER = 0.10
+"""By which an engine may be faster than the machine's limit without a warning."""
+
 FAR, FAR_SHARE = 3.0, 0.10
 """A round is far out beyond so many IQR over the third quartile (Tukey 1977); a warning from such a share."""
 
@@ -111,9 +114,10 @@ def _rank(count: int) -> int:
 
 def noise_notes(rows: Iterable[Row]) -> list[str]:
     """Warnings of rows whose rounds were not quiet, in words; of each kind the worst row, then how many."""
-    rows = [row for row in rows if len(row.samples) >= FEWEST and row.median > 0]
-    looks = (_spread, _apart, _drift, _far_out)
-    return [note for look in looks for note in _notes(rows, look)]
+    rows = [row for row in rows if row.samples and row.median > 0]
+    many = [row for row in rows if len(row.samples) >= FEWEST]
+    looks = ((rows, _spread), (rows, _apart), (many, _drift), (many, _far_out), (rows, _over_limit))
+    return [note for rows_of, look in looks for note in _notes(rows_of, look)]
 
 
 def width_note(rows: Iterable[Row]) -> list[str]:
@@ -186,6 +190,15 @@ def _far_out(row: Row) -> Found | None:
         f"{_percent(share)} of its rounds lie far out (over {FAR:g} IQR above the third quartile): "
         "something interrupts the machine"
     )
+
+
+def _over_limit(row: Row) -> Found | None:
+    """The limit is measured too, and by other code: a little over it is noise."""
+    share = row.limit_share or 0.0
+    if share <= 1 + OVER:
+        return None
+    told = f"it took {_percent(1 / share)} of the least time that this machine was found to need"
+    return share, f"{told}: the machine was busier as that was measured, or not all of it is computed"
 
 
 def _percent(share: float) -> str:

@@ -26,6 +26,8 @@ CSV_COLUMNS = (
     "network", "batch_size", "dtype", "backend", "variant", "device", "phase", "median", "iqr", "low", "high",
     "rounds", "processes", "calls", "gflops", "gbps", "limit_share", "verdict", "memory", "device_memory",
 )  # fmt: skip
+CSV_OVER = ("ratio", "low", "high", "verdict")
+"""Of a row over the baseline's."""
 
 
 def results_text(results: Results) -> str:
@@ -59,14 +61,20 @@ def results_markdown(results: Results) -> str:
 
 
 def results_csv(results: Results) -> str:
-    """A line a row, without the samples."""
+    """A line a row, without the samples; with a baseline, what each is over it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    over = {} if results.baseline is None else {_about(ratio): ratio for ratio in results.baseline.rows}
+    writer.writerow([*CSV_COLUMNS, *(f"over_{column}" for column in CSV_OVER if results.baseline)])
     for row in results.rows:
         values = [getattr(row, column) for column in CSV_COLUMNS]
+        values += [getattr(over.get(_about(row)), column, None) for column in CSV_OVER if results.baseline]
         writer.writerow(escape.csv_cell(value) if isinstance(value, str) else value for value in values)
     return buffer.getvalue()
+
+
+def _about(row: Row | Ratio) -> tuple[object, ...]:
+    return (row.subject, row.label, row.phase)
 
 
 def seconds_text(seconds: float | None) -> str:

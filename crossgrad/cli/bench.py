@@ -61,7 +61,7 @@ def bench(
         str | None, typer.Option("--batches", metavar="B,B,...", help="Each network at each of these.")
     ] = None,
     min_time: Annotated[
-        float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, at least.")
+        float, typer.Option("--min-time", metavar="SECONDS", help="Of each phase of each engine, about.")
     ] = 1.0,
     rounds: Annotated[
         int | None,
@@ -173,8 +173,10 @@ def bench(
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
-    found, interrupted, lacks = _measure(plan, settings, engines, hold, tables)
-    code = _finish(found, interrupted, form, output, save, plot, quiet)
+    found, fault, lacks = _measure(plan, settings, engines, hold, tables)
+    code = _finish(found, fault is not None, form, output, save, plot, quiet)
+    if isinstance(fault, Exception):
+        raise fault
     if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
         note(f"--compilation-cache {compilation_cache}: nothing was kept there, as jax did not run")
     raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
@@ -186,13 +188,13 @@ def _measure(
     engines: "Callable[[], Lanes]",
     hold: "Holder",
     tables: bool,
-) -> "tuple[Results | None, bool, bool]":
+) -> "tuple[Results | None, BaseException | None, bool]":
     """Measure, with a table on the screen as soon as it is finished.
 
     Returns
     -------
-    results, interrupted, lacks
-        What there is; whether it was interrupted; whether an engine or device that was named has no rows.
+    results, fault, lacks
+        What there is; what ended it early; whether an engine or device that was named has no rows.
     """
     from ..bench.session import Session
     from ..bench.text import results_text
@@ -207,9 +209,11 @@ def _measure(
             for finished in session.run(status):
                 if tables:
                     write(results_text(held(finished)) + "\n")
-    except KeyboardInterrupt:
-        return None if session is None else held(session.results), True, False
-    return held(session.results), False, session.lacks
+    except (KeyboardInterrupt, Exception) as fault:
+        if session is None and isinstance(fault, Exception):
+            raise
+        return None if session is None else held(session.results), fault, False
+    return held(session.results), None, session.lacks
 
 
 def _holder(baseline: str | None, fail_if: str | None) -> "Holder":
@@ -276,12 +280,14 @@ def _save(found: "Results", name: str, form: Form) -> int:
 
 
 def _tell_outcome(found: "Results", form: Form, output: Path | None, quiet: bool) -> None:
-    """Say what has no place in what is written: who has no timing and why, and what became of the rule."""
+    """Say what has no place in what is written: who has no timing and why, the rule's outcome, warnings."""
     from ..bench.text import outcome_lines
 
     if form is Form.csv or (quiet and form is Form.text and output is None):
         for line in outcome_lines(found):
             note(line)
+    for warning in found.notes if form is Form.csv else ():
+        note(f"note: {warning}")
 
 
 def _code_of(found: "Results") -> int:

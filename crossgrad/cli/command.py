@@ -36,8 +36,11 @@ HINTS = (
 UsageError: Any = typer.BadParameter.__base__
 """Click's, of which newer versions of Typer have a copy of their own."""
 
-REPEATED = {"--backend", "--candidate", "--device", "--dtype", "--loss"}
-"""What some commands take several of. Of all others the last counts, as in other programs."""
+REPEATED = {
+    *("--backend", "--candidate", "--device", "--dtype", "--loss"),
+    *("--batch-size", "--batches", "--widths", "--fail-if", "--baseline", "--load", "--save", "--compare"),
+}
+"""What some commands take several of, or a user may mean to. Of all others the last counts, as elsewhere."""
 
 
 class Command(TyperCommand):

@@ -35,12 +35,13 @@ VICES: dict[str, Callable[[], object]] = {
     "late-out-of-memory": out_of_memory,
 }
 SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05, "slower-400": 4.0}
+CLOCKS: dict[str, Any] = {"clock-nan": np.nan, "clock-back": -1.0, "clock-words": "soon"}
 WRONG = ("wrong-forward", "wrong-update", "wrong-step", "late-wrong")
 
 
 class PacedBackend(Backend):
     name = "paced"
-    variants = (*VICES, *SLOWER, *WRONG)
+    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, "less-than-nothing")
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
@@ -52,6 +53,14 @@ class PacedBackend(Backend):
 class PacedProgram(Program):
     def __init__(self, right: Program, variant: str) -> None:
         self._right, self._variant, self._steps = right, variant, 0
+
+    def seconds(self, call: Callable[[], object], calls: int) -> float:
+        right = super().seconds(call, calls)
+        clock: float = CLOCKS.get(self._variant, right)
+        return clock
+
+    def device_peak(self, call: Callable[[], object]) -> int | None:
+        return -5 if self._variant == "less-than-nothing" else None
 
     def put(self, parameters: Parameters, batch: Batch) -> Any:
         return self._right.put(parameters, batch)
