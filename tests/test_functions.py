@@ -156,6 +156,17 @@ def test_without_a_float64_reference() -> None:
         assert "note: no float64 reference: fixed" in str(report)
 
 
+def test_a_number_of_python_is_in_the_arrays_dtype() -> None:
+    """As frameworks have it: a temperature of 0.3 makes nothing of float32 arrays float64."""
+    torch = pytest.importorskip("torch")
+    one = crossgrad.loss(lambda s, x: torch.sin(s * x).sum(), "torch", "one")
+    other = crossgrad.loss(lambda s, x: torch.cos(s * x - torch.pi / 2).sum(), "torch", "other")
+    x = np.random.default_rng(0).normal(size=(16, 12)).astype(np.float32)
+    report = crossgrad.compare_gradients(one, other, args=(0.3, x))
+    assert (report.verdict, report.dtype) == ("agree", "float32")
+    assert crossgrad.compare_gradients(one, other, args=(0.3, x.astype(np.float64))).dtype == "float64"
+
+
 def test_gradients_of_several_arguments() -> None:
     def of_both(params: Any, x: Any, y: Any) -> Any:
         loss, gradients = hand_written()(params, x, y)

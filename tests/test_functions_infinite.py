@@ -1,5 +1,6 @@
 """NaN and infinity in a gradient: whose they are, where the loss is smooth and where it is not."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import crossgrad
 torch = pytest.importorskip("torch")
 
 AROUND_ZERO = np.array([0, 1, 2], np.float32)
+WEIGHT = torch.arange(1.0, 4.0)
 CONFIDENT = np.array([-20, 3, 5, 0], np.float32)
 
 
@@ -81,8 +83,7 @@ def half(x: Any) -> Any:
         def backward(ctx: Any, *gradients: Any) -> Any:
             return gradients[0] * 0.5
 
-    weight = torch.arange(1.0, 4.0)
-    return ((Half.apply(x) @ weight) ** 2).sum()
+    return ((Half.apply(x) @ WEIGHT) ** 2).sum()
 
 
 def test_an_infinite_slope_is_right_of_another_loss() -> None:
@@ -98,22 +99,68 @@ def test_an_infinite_slope_is_right_of_another_loss() -> None:
     assert (report.ok, report.blames) == (False, ())
 
 
-@pytest.mark.parametrize("with_loss", [True, False], ids=["loss", "gradient-alone"])
-def test_whose_loss_could_not_be_followed_is_told(with_loss: bool) -> None:
-    def by_hand(x: Any) -> Any:
-        weight = np.arange(1.0, 4.0).astype(x.dtype)
-        return ((x @ weight) ** 2).sum(), 2 * (x @ weight) * weight
+def by_hand(x: Any) -> Any:
+    weight = np.arange(1.0, 4.0).astype(x.dtype)
+    return ((x @ weight) ** 2).sum(), 2 * (x @ weight) * weight
 
-    def wrong(x: Any) -> Any:
-        dx = (np.float32(1.5) * by_hand(x)[1]).astype(np.float32)
-        return (by_hand(x)[0], dx) if with_loss else dx
 
-    for function in (crossgrad.gradient(wrong, "numpy", "wrong"), crossgrad.loss(half, "torch", "wrong")):
-        report = crossgrad.compare_gradients(
-            crossgrad.gradient(by_hand, "numpy", "right"), function, args=(np.ones(3, np.float32),)
-        )
-        if function.kind == "gradient" and not with_loss:
-            assert [blame.function for blame in report.blames] == ["wrong"]
-        else:
-            assert report.blames == ()
-            assert "the loss of wrong could not be followed in float64" in report.remarks[0]
+def kernel(x: Any) -> Any:
+    """As one in C, that takes float32 alone."""
+    loss, dx = by_hand(x.astype(np.float32))
+    return loss, np.float32(1.5) * dx
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (crossgrad.loss(half, "torch", "wrong"), "its loss is that of right, and the gradient of right"),
+        (
+            crossgrad.gradient(kernel, "numpy", "wrong"),
+            "its loss is that of right, and the gradient of right",
+        ),
+        (crossgrad.gradient(lambda x: kernel(x)[1], "numpy", "wrong"), "it gives no loss"),
+    ],
+    ids=["loss", "gradient", "gradient-alone"],
+)
+def test_whose_loss_could_not_be_followed_is_judged_by_the_others(function: Any, said: str) -> None:
+    right = crossgrad.gradient(by_hand, "numpy", "right")
+    report = crossgrad.compare_gradients(right, function, args=(np.ones(3, np.float32),))
+    (blame,) = report.blames
+    assert blame.function == "wrong"
+    assert said in blame.evidence
+
+
+def test_nobody_is_wrong_whose_other_loss_could_not_be_followed() -> None:
+    other = crossgrad.gradient(lambda x: (2 * kernel(x)[0], kernel(x)[1]), "numpy", "other")
+    right = crossgrad.gradient(by_hand, "numpy", "right")
+    report = crossgrad.compare_gradients(right, other, args=(np.ones(3, np.float32),))
+    assert report.blames == ()
+    assert "nobody is called wrong, as they compute different losses (36 and 72)" in report.remarks[0]
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_mask_of_the_least_number(factor: float, dtype: str) -> None:
+    """In float64 that is float64's: rounded at random it must not be infinite, times zero it would be NaN."""
+
+    def in_torch(W: Any, x: Any, mask: Any) -> Any:
+        scores = x @ W @ x.T + (1 - mask) * torch.finfo(x.dtype).min
+        return (torch.softmax(scores, -1) @ x).pow(2).sum()
+
+    def written_out(W: Any, x: Any, mask: Any) -> Any:
+        scores = x @ W @ x.T + (1 - mask) * np.finfo(x.dtype).min
+        p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        p = p / p.sum(axis=-1, keepdims=True)
+        out = p @ x
+        dp = 2 * out @ x.T
+        ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+        return (out**2).sum(), x.dtype.type(factor) * (x.T @ ds @ x)
+
+    draw = np.random.default_rng(0)
+    args = 0.2 * draw.normal(size=(8, 8)), draw.normal(size=(6, 8)), np.tril(np.ones((6, 6)))
+    functions = crossgrad.loss(in_torch, "torch", "torch"), crossgrad.gradient(written_out, "numpy", "numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = crossgrad.compare_gradients(*functions, args=args, dtype=dtype)
+    assert report.verdict == ("agree" if factor == 1 else "disagree"), str(report)
+    assert [blame.function for blame in report.blames] == ["numpy"] * (factor != 1)

@@ -225,3 +225,23 @@ def test_buffers_of_a_module_are_named_and_may_be_passed() -> None:
     assert crossgrad.compare_gradients(*pair, args=(*args, buffers)).notes == ()
     with pytest.raises(crossgrad.InvalidInput, match=r"named_buffers\(\)\) as another argument"):
         crossgrad.compare_gradients(*pair, args=(module, args[1]))
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_a_buffer_that_is_written_again_is_found(framework: str) -> None:
+    """What a function returned is kept as it was, and not as the next call leaves it."""
+    torch = pytest.importorskip("torch")
+    buffers: dict[Any, Any] = {}
+
+    def adding(w: Any, x: Any) -> Any:
+        buffer = buffers.setdefault(
+            w.dtype, np.zeros_like(w) if framework == "numpy" else torch.zeros_like(w)
+        )
+        buffer += 2 * x * (x @ w)
+        return (x @ w) ** 2, buffer
+
+    partner = crossgrad.gradient(lambda w, x: ((x @ w) ** 2, 2 * x * (x @ w)), "numpy", "right")
+    with pytest.raises(crossgrad.InvalidInput, match="adding: two runs on the same numbers differ"):
+        crossgrad.compare_gradients(
+            crossgrad.gradient(adding, framework, "adding"), partner, args=(np.ones(3), np.arange(3.0))
+        )

@@ -136,3 +136,34 @@ def test_what_is_of_another_dtype_for_good_is_said() -> None:
     (note,) = report.notes
     assert "no float64 reference: holding raised" in note
     assert "Convert them" in note
+
+
+def hf_attention(p: Any) -> Any:
+    """Scores of which the softmax is in float32, as models that are trained in bfloat16 have it."""
+    seen = torch.ones(6, 6, dtype=torch.bool).tril()
+    scores = (p["q"] @ p["k"].mT).masked_fill(~seen, -float("inf"))
+    return ((torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype) @ p["v"]) ** 2).sum()
+
+
+def jax_attention(p: Any) -> Any:
+    """JAX's own, which computes its softmax in float32 too."""
+    q, k, v = (p[name][:, None] for name in "qkv")
+    return (jax.nn.dot_product_attention(q, k, v, scale=1.0, is_causal=True) ** 2).sum()
+
+
+def plain_attention(p: Any) -> Any:
+    scores = p["q"] @ p["k"].T + jnp.where(jnp.tril(jnp.ones((6, 6), bool)), 0.0, -1e9).astype(p["q"].dtype)
+    return ((jax.nn.softmax(scores, -1) @ p["v"]) ** 2).sum()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("loss", "framework"), [(hf_attention, "torch"), (jax_attention, "jax")])
+def test_what_is_computed_in_the_dtype_by_name_is_not_in_float64(
+    loss: Loss, framework: str, seed: int
+) -> None:
+    """Or nothing would be rounded there at random: what cancels in the first row would be without noise."""
+    draw = np.random.default_rng(seed)
+    args = ({name: draw.normal(size=(6, 8)) for name in "qkv"},)
+    functions = crossgrad.loss(loss, framework, "one"), crossgrad.loss(plain_attention, "jax", "plain")
+    report = crossgrad.compare_gradients(*functions, args=args, dtype="float32")
+    assert (report.verdict, report.notes) == ("agree", ()), str(report)

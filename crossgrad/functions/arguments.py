@@ -130,13 +130,28 @@ def read_arguments(args: Sequence[Any], argnums: int | Sequence[int], dtype: str
                 values[n, path] = np.asarray(leaf)
             elif n in numbers:
                 raise _no_array(place_of((n, path)), leaf)
-    if dtype is not None:
+    if dtype is None:
+        values |= _as_the_arrays(trees, values)
+    else:
         storage = find_format(dtype).storage
         with np.errstate(over="ignore"):
             values = {k: value.astype(storage) if is_float(value) else value for k, value in values.items()}
     arguments = Arguments(trees, values, numbers, whole(argnums) is not None)
     _require_floats(arguments)
     return arguments
+
+
+def _as_the_arrays(trees: Sequence[Tree], values: Values) -> dict[Key, Array]:
+    """Python's floats, and NumPy's that are theirs too, in the coarsest dtype of the arrays of floats.
+
+    Frameworks compute in that of the arrays, whatever a number beside them is.
+    """
+    numbers = [key for key in values if isinstance(trees[key[0]].leaves[key[1]], float)]
+    arrays = [value for key, value in values.items() if key not in numbers and is_float(value)]
+    if not numbers or not arrays:
+        return {}
+    storage = max((FORMATS[str(a.dtype)] for a in arrays), key=lambda found: found.unit_roundoff).storage
+    return {key: values[key].astype(storage) for key in numbers}
 
 
 def place_of(key: Key) -> str:

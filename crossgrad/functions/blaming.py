@@ -19,6 +19,7 @@ from .together import REMARKS, is_another_in_float64
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
 WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
+THEIRS = "its loss is that of {0}, and the gradient of {0} is the slope of that, by differences in float64"
 
 NOT_FINITE = "it is not finite where that of {} is, which is the slope of its loss, by differences in float64"
 
@@ -172,9 +173,11 @@ def _as_intended(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Seque
 
 
 def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
-    """A function without a loss is wrong if another with one differs from it and is right."""
-    if one.got.loss is not None:
+    """A function without a loss, or one in float64, is wrong if another of the same loss is right."""
+    if has_loss_in_float64(one):
         return None
+    if one.got.loss is not None:
+        others = [other for other in others if LOSS_NAME not in dispute.apart(one.name, other.name)]
     answers = [_is_its_own(other, one, dispute) for other in others]
     return False if any(answers) else None
 
@@ -204,10 +207,7 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     wrong = [name for name, own in verdicts.items() if own is False]
     infinite = [name for name in verdicts if right and _is_lost(name, right[0], dispute)]
     if right and (wrong or infinite):
-        without = {name for name in wrong if dispute.functions[name].got.loss is None}
-        evidence = {
-            name: WITHOUT.format(right[0]) if name in without else _no_slope(name, dispute) for name in wrong
-        }
+        evidence = {name: _why(name, right[0], dispute) for name in wrong}
         evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
         return dispute.blames(evidence, right[0])
     if wrong:
@@ -215,6 +215,13 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
             dispute.blame(name, _another(name, dispute, wrong), _no_slope(name, dispute)) for name in wrong
         ]
     return _by_a_closer_look(dispute)
+
+
+def _why(wrong: str, right: str, dispute: Dispute) -> str:
+    one = dispute.functions[wrong]
+    if has_loss_in_float64(one):
+        return _no_slope(wrong, dispute)
+    return (WITHOUT if one.got.loss is None else THEIRS).format(right)
 
 
 def _no_slope(name: str, dispute: Dispute) -> str:
@@ -225,7 +232,7 @@ def _no_slope(name: str, dispute: Dispute) -> str:
     if stops_gradients(dispute.functions[name], dispute.arguments):
         return f"{SLOPE}, as it stops gradients (detach, no_grad, stop_gradient): on purpose?"
     factor = factor_of_slope(dispute.functions[name], dispute.arguments)
-    if factor is None or not 0 < factor < 1 or "/" in written(factor):
+    if factor is None or not 0 < factor < 1 or "/" in written(factor) or written(factor) == "1":
         return SLOPE
     return f"{SLOPE}, but {written(factor)} times that: clipped or scaled, on purpose?"
 

@@ -134,7 +134,9 @@ def _zero_lines(got: Array, expected: Array, axis: int) -> str:
     if got.ndim < 2:
         return ""
     across = tuple(n for n in range(got.ndim) if n != axis)
-    moves, there = ((part != 0).any(axis=across) for part in (got, expected))
+    moves = (got != 0).any(axis=across)
+    lengths = np.linalg.norm(np.moveaxis(expected, axis, 0).reshape(len(moves), -1), axis=1)
+    there = lengths > CLOSE**2 * lengths.max(initial=0.0)  # not what rounding left where the other has none
     lines = np.flatnonzero(~moves & there)
     if not 0 < len(lines) <= len(moves) / 2:
         return ""

@@ -34,6 +34,10 @@ STEP = 2.0**-8
 SAMPLED = 8
 """Numbers of an array that are looked at first; nearly always that is enough."""
 
+LARGEST = float(np.finfo(np.float64).max)
+HUGE = LARGEST / 2
+"""From which rounding may take a number beyond the largest one."""
+
 INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
 
@@ -112,7 +116,7 @@ class Rounding:
         Wherever a number occurs, and in each turn of a loop, its error is the same.
         """
         kept = array.astype(self._dtype.storage).astype(np.float64) == array
-        return array if kept.all() else np.where(kept, array, self.of_input(array))
+        return array if kept.all() else np.where(kept, array, _finite(self.of_input(array), array))
 
     @np.errstate(all="ignore")
     def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
@@ -170,6 +174,8 @@ class Rounding:
         with np.errstate(over="ignore", under="ignore"):
             draw *= sigma
             draw += array
+            if size.max(initial=0.0) > HUGE:
+                draw = _finite(draw, array)
             return np.copysign(draw, array, out=draw) if terms == 1 else draw  # flushed to zero at most
 
     def _draw(self, array: Array, operation: int) -> Array:
@@ -203,6 +209,12 @@ class Counting(Rounding):
         return np.zeros_like(array)
 
 
+def _finite(moved: Array, array: Array) -> Array:
+    """What was finite before it moved stays so: zero times a mask of float64's least, if infinite, is NaN."""
+    return np.where(np.isfinite(array), np.clip(moved, -LARGEST, LARGEST), moved)
+
+
+@np.errstate(all="ignore")
 def is_exact(result: Array, operands: Iterable[Any], dtype: DType) -> bool:
     """Whether an operation rounds nothing: it and its operands are small multiples of `STEP`, as counts are.
 

@@ -321,7 +321,11 @@ class Runner:
                 f"{self.name}: its gradient at {name} has dtype {array.dtype}: expected one of floats; "
                 "an integer array that gradients were written into?"
             )
-        return array
+        return self._kept(array)
+
+    def _kept(self, array: Array) -> Array:
+        """What a function that gives gradients itself returned: it may write there again."""
+        return array if self.function.kind == LOSS else np.array(array)
 
     def _scalar(self, loss: Any) -> Array:
         array = self._framework.to_numpy(loss)
@@ -329,7 +333,7 @@ class Runner:
             raise InvalidInput(f"{self.name}: its loss is {shortened(repr(loss))}: expected one number")
         if array.dtype.kind not in "fiub" and not is_float(array):
             raise InvalidInput(f"{self.name}: its loss is {array.dtype}: expected a real number")
-        return np.asarray(array).reshape(())
+        return self._kept(np.asarray(array)).reshape(())
 
 
 def _mixes_dtypes(error: Exception) -> bool:

@@ -8,8 +8,8 @@ A framework is a module with
     Calls it with the framework's own arrays. What it returned; or, if it is to be
     differentiated, the loss and its gradients by leaf. With `noise`, a `Rounding`,
     every operation that the framework shows rounds at random. `instead_of` is the name of
-    the comparison's dtype if the values are in float64 instead, None if they are not: code that
-    refuses these as it names its own dtype is to have float64 there too.
+    the comparison's dtype if the values are in float64 instead, None if they are not: where code
+    names its own dtype it is to have float64 there too.
 ``Runnable.is_watched``
     Whether the framework shows the function's operations at all.
 ``Runnable.is_seen``

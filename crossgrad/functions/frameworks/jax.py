@@ -20,7 +20,7 @@ from ..arguments import Call, Key
 from ..rounding import Rounding
 from .jax_arrays import keep_constants_apart
 from .jax_interpreter import Interpreter
-from .jax_programs import primitives, program_of
+from .jax_programs import has_results_in, primitives, program_of
 from .jax_stops import unstopped as unstopped
 from .jax_widened import Widening
 
@@ -93,14 +93,17 @@ class Runnable:
         if kinds not in self._traced:
             try:
                 # The first run is in the comparison's dtype, unless its stops are left out.
-                self._traced[kinds] = _Traced(*self._program(given), given, compiles=not self._traced)
+                found = _Traced(*self._program(given), given, compiles=not self._traced)
+                if instead_of is not None and has_results_in(found.program, instead_of):
+                    found = self._widened(given, instead_of) or found
+                self._traced[kinds] = found
             except (JAXTypeError, JAXIndexError):
                 self._traced[kinds] = None
             except (TypeError, ValueError):  # it may have refused to mix dtypes
-                found = self._widened(given, instead_of)
-                if found is None:
+                widened = self._widened(given, instead_of)
+                if widened is None:
                     raise
-                self._traced[kinds] = found
+                self._traced[kinds] = widened
         return self._traced[kinds]
 
     def _program(self, given: Mapping[Key, Any]) -> tuple[Any, Any]:
@@ -161,7 +164,7 @@ class _Traced:
 
     def __init__(self, program: Any, structure: Any, given: Mapping[Key, Any], compiles: bool) -> None:
         self.program, self.structure = program, structure
-        self._loops: dict[int, Any] = {}
+        self._compiled: dict[tuple[int, str], Any] = {}
         narrow = any(leaf.dtype in (jax.numpy.float16, jax.numpy.bfloat16) for leaf in given.values())
         whole = jax.jit(
             lambda *leaves: self._evaluated(leaves, None, is_traced=True),
@@ -178,7 +181,7 @@ class _Traced:
     def _evaluated(
         self, leaves: Sequence[Any], rounding: Rounding | None, is_traced: bool = False
     ) -> list[Any]:
-        return Interpreter(rounding, self._loops, is_traced).evaluate(self.program, leaves)
+        return Interpreter(rounding, self._compiled, is_traced).evaluate(self.program, leaves)
 
     def _built(self, found: Sequence[Any]) -> Any:
         return jax.tree_util.tree_unflatten(self.structure, found)

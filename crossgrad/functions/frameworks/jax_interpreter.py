@@ -1,6 +1,6 @@
 """An interpreter of JAX's programs, in which every operation rounds at random."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from jax.extend.core import Literal
 from ..rounding import Rounding
 from .jax_by_numpy import by_numpy
 from .jax_loops import LOOPS, TracedRounding, compiled
-from .jax_programs import INLINED, bound, held, inner
+from .jax_programs import INLINED, bound, equations, held, inner
 from .jax_rounds import rounded, rounds_nothing, rounds_of, selects
 
 ARITHMETIC = {"add", "sub", "mul", "div", "pow"}
@@ -23,16 +23,16 @@ class Interpreter:
 
     Parameters
     ----------
-    loops
-        The program's loops as they are once compiled, by the equation's identity.
+    kept
+        What holds programs, loops say, once compiled: by the equation's identity, and how it is done.
     is_traced
         Whether JAX traces what is evaluated, so that there are no numbers yet.
     """
 
     def __init__(
-        self, rounding: Rounding | TracedRounding | None, loops: dict[int, Any], is_traced: bool
+        self, rounding: Rounding | TracedRounding | None, kept: dict[tuple[int, str], Any], is_traced: bool
     ) -> None:
-        self._rounding, self._loops, self._is_traced = rounding, loops, is_traced
+        self._rounding, self._compiled, self._is_traced = rounding, kept, is_traced
 
     def evaluate(self, program: Any, args: Sequence[Any]) -> list[Any]:
         program, consts = held(program)
@@ -60,8 +60,7 @@ class Interpreter:
             return self._loop(equation, inputs, self._rounding)
         functions, options = bound(equation)
         bind = partial(primitive.bind, *functions, **options)
-        done = None if self._is_traced else by_numpy(equation)
-        found = bind(*inputs) if done is None else done(*inputs)
+        found = self._done(equation, bind)(*inputs)
         results = list(found) if primitive.multiple_results else [found]
         if self._rounding is None or selects(primitive.name, inputs):
             return results
@@ -69,6 +68,20 @@ class Interpreter:
             return results
         rounds = rounds_of(equation, inputs, results, bind, _site(equation))
         return [rounded(value, self._rounding, rounds) for value in results]
+
+    def _done(self, equation: Any, bind: Callable[..., Any]) -> Callable[..., Any]:
+        """How an operation is done: by NumPy, or JAX; compiled once for all runs if it holds a program."""
+        if self._is_traced:
+            return bind
+        done = by_numpy(equation)
+        if done is not None:
+            return done
+        if next(equations(list(equation.params.values())), None) is None:
+            return bind
+        several = equation.primitive.multiple_results
+        whole = jax.jit(lambda *inputs: list(bind(*inputs)) if several else bind(*inputs))
+        kept: Callable[..., Any] = self._compiled.setdefault((id(equation), "plain"), whole)
+        return kept
 
     def _constant(self, value: Any) -> Any:
         """What the program itself has; left alone in loops, where half of all errors lasts."""
@@ -79,13 +92,14 @@ class Interpreter:
     def _loop(self, equation: Any, inputs: list[Any], rounding: Rounding | TracedRounding) -> list[Any]:
         if isinstance(rounding, TracedRounding):  # a loop in a loop: compiled with it
             return LOOPS[equation.primitive.name](equation, inputs, rounding, self._inside)
-        if id(equation) not in self._loops:
-            self._loops[id(equation)] = compiled(equation, rounding.dtype, self._inside)
-        found: list[Any] = self._loops[id(equation)](rounding.salt(), *inputs)
+        key = (id(equation), "rounding")
+        if key not in self._compiled:
+            self._compiled[key] = compiled(equation, rounding.dtype, self._inside)
+        found: list[Any] = self._compiled[key](rounding.salt(), *inputs)
         return found
 
     def _inside(self, program: Any, args: Sequence[Any], rounding: TracedRounding | None) -> list[Any]:
-        results = Interpreter(rounding, self._loops, is_traced=True).evaluate(program, args)
+        results = Interpreter(rounding, self._compiled, is_traced=True).evaluate(program, args)
         kinds: list[Any] = [getattr(atom.aval, "dtype", None) for atom in held(program)[0].outvars]
         return [
             value if isinstance(value, jax.Array) else jax.numpy.asarray(value, kind)

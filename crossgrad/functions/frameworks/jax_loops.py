@@ -20,7 +20,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr
 
 from ...networks.dtypes import DType
-from ..rounding import UNIFORM, spread
+from ..rounding import LARGEST, UNIFORM, spread
 
 Evaluate = Callable[[ClosedJaxpr, Sequence[Any], "TracedRounding | None"], list[Any]]
 """Evaluates a program operation by operation."""
@@ -66,6 +66,7 @@ class TracedRounding:
         # Rounding, and most functions, treat a number and its negative alike.
         draw += self._draw(0.0, self._next_salt()) * jnp.sign(array)
         found = array + draw * np.sqrt(3 / 2) * sigma
+        found = jnp.where(jnp.isfinite(array), jnp.clip(found, -LARGEST, LARGEST), found)
         return jnp.copysign(found, array) if terms == 1 else found  # flushed to zero at most
 
     def _next_salt(self) -> Any:

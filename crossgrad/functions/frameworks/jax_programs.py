@@ -30,15 +30,29 @@ def program_of(function: Callable[..., Any], leaves: Sequence[Any]) -> tuple[Any
     return program, jax.tree_util.tree_structure(shape)
 
 
-def primitives(value: Any) -> Iterator[str]:
-    """The names of the operations of a program, and of the programs that they hold."""
+def equations(value: Any) -> Iterator[Any]:
+    """The operations of a program, and of the programs that they hold."""
     if isinstance(value, tuple | list):
         for part in value:
-            yield from primitives(part)
+            yield from equations(part)
     elif isinstance(value, ClosedJaxpr | Jaxpr):
         for equation in held(value)[0].eqns:
-            yield equation.primitive.name
-            yield from primitives(list(equation.params.values()))
+            yield equation
+            yield from equations(list(equation.params.values()))
+
+
+def primitives(value: Any) -> Iterator[str]:
+    """The names of the operations of a program, and of the programs that they hold."""
+    return (equation.primitive.name for equation in equations(value))
+
+
+def has_results_in(program: Any, dtype: str) -> bool:
+    """Whether an operation of a program, or of those that it holds, has a result in a dtype."""
+    return any(
+        str(getattr(atom.aval, "dtype", "")) == dtype
+        for equation in equations(program)
+        for atom in equation.outvars
+    )
 
 
 def held(program: Any) -> tuple[Jaxpr, Sequence[Any]]:

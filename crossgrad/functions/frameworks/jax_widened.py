@@ -1,8 +1,8 @@
 """A program of JAX's in a dtype, as one in float64.
 
 A function that names its dtype, by ``jnp.zeros(n, jnp.float32)`` for what a loop carries say, cannot be
-traced for arguments in float64. Its program for those in float32 can be traced again, with float64 in
-place of float32 throughout: as it was the arguments' own dtype, it still is.
+traced for arguments in float64, or is in float32 in part. Its program for those in float32 can be
+traced again, with float64 in place of float32 throughout: as it was the arguments' own dtype, it still is.
 """
 
 from collections.abc import Sequence

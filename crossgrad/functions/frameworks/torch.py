@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -67,28 +67,24 @@ class Runnable:
     def __init__(self, call: Call, differentiates: bool, wanted: Sequence[Key], device: str) -> None:
         self._call, self._differentiates = call, differentiates
         self._wanted, self._device = wanted, device
-        self._is_widened: bool | None = None  # not known before the function has refused float64
+        self._can_be_widened, self._has_been_widened = True, False
         self.draws: str | None = None
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None, instead_of: str | None) -> Any:
+        if instead_of is None or not self._can_be_widened:
+            return self._run(values, noise)
         try:
-            with widened(instead_of) if instead_of and self._is_widened else nullcontext():
-                return self._run(values, noise)
+            with widened(instead_of):
+                found = self._run(values, noise)
         except TooMany:
             raise
-        except RuntimeError:  # it may have refused to mix dtypes
-            if instead_of is None or self._is_widened is not None:
+        except Exception:
+            if self._has_been_widened:
                 raise
-            self._is_widened = self._runs_widened(values, instead_of)
-            if not self._is_widened:
-                raise
-        return self.run(values, noise and noise.again(), instead_of)
-
-    def _runs_widened(self, values: Mapping[Key, Array], instead_of: str) -> bool:
-        with suppress(Exception), widened(instead_of):
-            self._run(values, None)
-            return True
-        return False
+            self._can_be_widened = False  # it may hold tensors of its own
+            return self._run(values, noise and noise.again())
+        self._has_been_widened = True
+        return found
 
     def _run(self, values: Mapping[Key, Array], noise: Rounding | None) -> Any:
         with NATIVE.scope("any"):
