@@ -61,7 +61,13 @@ def test_products_that_fail_cost_a_yardstick_and_no_row(monkeypatch: pytest.Monk
 def test_the_limit_names_the_products_of_the_other_frameworks() -> None:
     """Of the same network and device alone, in the middle of processes: what is the matrix library's."""
     others = [
-        yardstick(engine="torch", processes=3, step=(0.1, 0.1, 9.0, 5.0, 5.0, 5.0, 1.0, 1.0, 4.0)),
+        yardstick(
+            engine="torch",
+            processes=3,
+            step=(0.1, 0.1, 9.0, 5.0, 5.0, 5.0, 1.0, 1.0, 4.0),
+            forward=(0.2,) * 9,
+            copied=(1e-3,) * 9,
+        ),  # fmt: skip
         yardstick(3, engine="jax", device="cuda"),
         yardstick(4, batch_size=1),
     ]
