@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from crossgrad.bench import held
 from crossgrad.bench.gate import hold_before
 from crossgrad.bench.held import PRODUCTS, Held
 from crossgrad.engines import EngineId
+from crossgrad.networks.cases import Case
 from crossgrad.oracle import consult
 from crossgrad.run import CANDIDATE_KINDS, OK, Run
 
@@ -30,7 +31,11 @@ def thawed() -> Iterator[None]:
 
 def hold(backend: Backend, variant: str) -> Held:
     engine = EngineId(backend.name, variant, "cpu")
-    return Held(backend, engine, make_case("3-5-2", batch_size=4), products=True, say=lambda phase: None)
+    return Held(backend, engine, products=True, say=lambda phase: None)
+
+
+def case() -> Case:
+    return make_case("3-5-2", batch_size=4)
 
 
 @pytest.mark.parametrize(("name", "variant"), ENGINES)
@@ -53,14 +58,36 @@ def test_memory_is_measured_without_the_products(
     monkeypatch.setattr(backend, "products", products)
     monkeypatch.setattr(backend, "give_back", lambda: happened.append("given back"))
     monkeypatch.setattr(held, "_peak_of", measure)
-    holding = hold(backend, variant)
-    run, _ = holding.begin()
+    holding, ours = hold(backend, variant), case()
+    weakref.finalize(ours.parameters[0].W, happened.append, "case gone")
+    run, _ = holding.begin(ours)
     assert run.status == OK
     for what in PRODUCTS:
         holding.seconds(what, 1)
+    del ours
     assert happened == []
     assert holding.memory()["memory"] == 1
-    assert happened == ["products gone", "given back", "measured"]
+    assert sorted(happened[:2]) == ["case gone", "products gone"]
+    assert happened[2:] == ["given back", "measured"]
+
+
+@pytest.mark.parametrize(("name", "variant"), ENGINES)
+def test_what_was_checked_is_not_kept(name: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only how it may be known again: a copy of the gradients and parameters is no memory of a step's."""
+    backend, digested = load_or_skip(name), list[Any]()
+    digests = held._digests
+
+    def remembering(quantities: Mapping[str, Any], loss: float | None) -> dict[str, bytes]:
+        digested.extend(weakref.ref(np.asarray(quantities[name])) for name in ("dW.1", "W_new.1"))
+        return digests(quantities, loss)
+
+    monkeypatch.setattr(held, "_digests", remembering)
+    holding = hold(backend, variant)
+    run, _ = holding.begin(case())
+    del run
+    gc.collect()
+    assert [kept() for kept in digested] == [None, None]
+    assert holding.again() is None
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("CUDA out of memory")])
@@ -79,7 +106,7 @@ def test_products_that_fail_cost_the_engine_no_row(
     else:
         monkeypatch.setattr(products, "copied_bytes", property(fail))
     holding = hold(backend, "manual")
-    run, found = holding.begin()
+    run, found = holding.begin(case())
     assert run.status == OK
     assert found["copied_bytes"] is None
     assert list(found["lacks"]) == ["products"]
@@ -93,7 +120,7 @@ def test_products_that_fail_cost_the_engine_no_row(
 @pytest.mark.parametrize(("name", "variant"), ENGINES)
 def test_what_was_timed_is_to_the_last_bit_what_was_checked(name: str, variant: str) -> None:
     holding = hold(load_or_skip(name), variant)
-    holding.begin()
+    holding.begin(case())
     for what in ("step", "forward", "update", "transfer", *PRODUCTS):
         holding.seconds(what, 3)
     assert holding.again() is None
@@ -101,13 +128,13 @@ def test_what_was_timed_is_to_the_last_bit_what_was_checked(name: str, variant: 
 
 def judged_again(**changed: Any) -> str | None:
     """What is said of a run of what was timed, of which some is no longer what it was."""
-    case = make_case("3-5-2", batch_size=4)
-    run, _ = hold(load_or_skip("numpy"), "manual").begin()
+    ours = case()
+    run, _ = hold(load_or_skip("numpy"), "manual").begin(ours)
     assert run.trace is not None
     timed = (*CANDIDATE_KINDS, "W_new", "b_new")
     found = {name: array for name, array in run.trace.quantities.items() if name.partition(".")[0] in timed}
     again = Run(run.engine, OK, {}, Trace(found | changed), partial=True)
-    return hold_before(consult(case), case, again, None).wrong
+    return hold_before(consult(ours), ours, again, None).wrong
 
 
 def test_an_update_that_went_wrong_while_it_was_timed_is_found() -> None:

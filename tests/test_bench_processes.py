@@ -173,9 +173,9 @@ def test_what_a_framework_made_is_not_looked_through_before_each_turn(
 ) -> None:
     """Collections during the rounds find next to nothing: a second of rounds would take ten otherwise."""
     looked_through: list[int] = []
-    held = Held(load("numpy"), YARDSTICK, make_case("6-5-4", "float32"), True, lambda phase: None)
+    held = Held(load("numpy"), YARDSTICK, True, lambda phase: None)
     try:
-        run, _ = held.begin()
+        run, _ = held.begin(make_case("6-5-4", "float32"))
         monkeypatch.setattr(gc, "collect", lambda: looked_through.append(len(gc.get_objects())))
         held.seconds("step", 1)
     finally:

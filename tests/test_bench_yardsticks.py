@@ -67,7 +67,7 @@ def test_the_limit_names_the_products_of_the_other_frameworks() -> None:
             step=(0.1, 0.1, 9.0, 5.0, 5.0, 5.0, 1.0, 1.0, 4.0),
             forward=(0.2,) * 9,
             copied=(1e-3,) * 9,
-        ),  # fmt: skip
+        ),
         yardstick(3, engine="jax", device="cuda"),
         yardstick(4, batch_size=1),
     ]

@@ -30,8 +30,8 @@ class Held:
         Whether the products are wanted too.
     """
 
-    def __init__(self, backend: Backend, engine: EngineId, case: Case, products: bool, say: Announce) -> None:
-        self._backend, self._engine, self._case, self._say = backend, engine, case, say
+    def __init__(self, backend: Backend, engine: EngineId, products: bool, say: Announce) -> None:
+        self._backend, self._engine, self._say = backend, engine, say
         self._program: Program | None = None
         self._calls: dict[str, tuple[Timed, Callable[[], Call]]] = {}
         self._with_products = products
@@ -40,7 +40,7 @@ class Held:
         self._timed: Callable[[], tuple[dict[str, Any], float | None]] | None = None
         self._checked: dict[str, bytes] = {}
 
-    def begin(self) -> tuple[Run, dict[str, Any]]:
+    def begin(self, case: Case) -> tuple[Run, dict[str, Any]]:
         """Compile, run and deliver what is to be checked: all that will be timed.
 
         Returns
@@ -53,12 +53,12 @@ class Held:
         """
         gc.unfreeze()  # the case that was held before
         gc.collect()
-        run = run_engine(self._case, Engine(self._engine, self._backend), self._say, self._prepared)
+        run = run_engine(case, Engine(self._engine, self._backend), self._say, self._prepared)
         program = self._program
         if run.status != OK or program is None or run.trace is None:
             return run, {}
         try:
-            forward_loss, updated = self._hold(program)
+            forward_loss, updated = self._hold(program, case)
         except Exception as error:
             return replace(run, status=status_of(error), trace=None, message=summary_of(error)), {}
         trace = Trace({**run.trace.quantities, **updated})
@@ -110,10 +110,11 @@ class Held:
     def memory(self) -> dict[str, int | None]:
         """Most memory during a step: of the process, and of the device beyond what it held before.
 
-        The last that may be asked, for the products are let go of first: only some engines hold them.
+        The last that may be asked but `again`: transfers are let go of first, with the case, and the
+        products, which only some engines hold. Where the program writes updated parameters stays.
         """
         self._say("step")
-        self._release_products()
+        self._release_all_but_the_step()
         program, made = self._calls["step"]
         step = made()
         return {"memory": _peak_of(step, program), "device_memory": program.device_peak(step)}
@@ -122,9 +123,8 @@ class Held:
         self._program = backend.prepare(case, variant, device)
         return self._program
 
-    def _hold(self, program: Program) -> tuple[float | None, Mapping[str, Any]]:
+    def _hold(self, program: Program, case: Case) -> tuple[float | None, Mapping[str, Any]]:
         """Put the values, and run every phase once; return the forward pass's loss and the update."""
-        case = self._case
         values = program.put(case.parameters, case.batch)
         self._calls["transfer"] = (program, lambda: partial(program.put, case.parameters, case.batch))
         self._calls["step"] = (program, lambda: partial(program.step, values))
@@ -136,23 +136,24 @@ class Held:
             return partial(program.update, values, program.step(values))  # a result holds until the next step
 
         updated = self._if_there("update", lambda: program.updated(update()()))
-        if updated is not None:
+        has_update = updated is not None  # which alone is kept: the arrays are memory
+        if has_update:
             self._calls["update"] = (program, update)
 
         def timed() -> tuple[dict[str, Any], float | None]:
             found = dict(program.gradients(program.step(values)))
             forward = None if loss is None else float(program.loss(program.forward(values)))
-            return found | ({} if updated is None else dict(program.updated(update()()))), forward
+            return found | (dict(program.updated(update()())) if has_update else {}), forward
 
         self._timed = timed
         if self._with_products:
-            self._hold_products()
+            self._hold_products(case)
         return loss, updated or {}
 
-    def _hold_products(self) -> None:
+    def _hold_products(self, case: Case) -> None:
         """Have the products, unless they fail: a yardstick costs the engine no row of its own."""
         try:
-            products = self._backend.products(self._case, self._engine.device)
+            products = self._backend.products(case, self._engine.device)
             self._copied_bytes = products.copied_bytes
         except Exception as error:
             self._lacks["products"] = summary_of(error)
@@ -160,8 +161,9 @@ class Held:
         for what, call in zip(PRODUCTS, (products.forward, products.step, products.copy), strict=True):
             self._calls[what] = (products, partial(_given, call))
 
-    def _release_products(self) -> None:
-        for what in PRODUCTS:
+    def _release_all_but_the_step(self) -> None:
+        """Let go of what a step does not need: it is no memory of the engine's."""
+        for what in (*PRODUCTS, "transfer"):
             self._calls.pop(what, None)
         gc.unfreeze()
         gc.collect()

@@ -198,8 +198,8 @@ class _EngineWorker(_Worker):
         os.ftruncate(self._case_file, 0)
         self._programs.clear()  # of other settings
         self._backend.settle(case)
-        self._held = Held(self._backend, self._engine(message), case, message["products"], self._announce)
-        run, found = self._held.begin()
+        self._held = Held(self._backend, self._engine(message), message["products"], self._announce)
+        run, found = self._held.begin(case)
         answer = {"is": "ran", **run_message(run, self._result_file), "found": found}
         del run
         self._backend.give_back()  # the other engines are checked next, and need much memory too
