@@ -167,7 +167,7 @@ def test_the_svg_names_axes_units_and_engines(tmp_path: Path) -> None:
         "torch:eager@cpu",
         "limit of cpu",
         "64",
-        "crossgrad bench · 2026-01-01 · A processor",
+        "crossgrad bench · 2026-01-01 · A processor · batch 32 · float32",
     ):
         assert expected in words
     assert any(word.endswith(("ms", "µs")) for word in words)
@@ -185,7 +185,7 @@ def test_the_png_is_one(tmp_path: Path) -> None:
 def test_the_page_holds_the_figure_and_refers_to_nothing(tmp_path: Path) -> None:
     page = drawn(tmp_path / "figure.html").decode()
     assert page.startswith("<!doctype html>")
-    assert "<title>crossgrad bench · 2026-01-01 · A processor</title>" in page
+    assert "<title>crossgrad bench · 2026-01-01 · A processor · batch 32 · float32</title>" in page
     assert page.count("<svg") == page.count("</svg>") == 1
     for reference in ("<link", "<script", "src=", "@import", ".dtd", "<?xml", 'href="http'):
         assert reference not in page

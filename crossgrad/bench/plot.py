@@ -8,7 +8,7 @@ What is drawn is decided in `curves`, without it.
 import io
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -115,8 +115,17 @@ def _rendered(results: Results, curves: Curves, suffix: str) -> bytes:
 
 def _title(results: Results) -> str:
     cpu = results.environment.get("cpu")
-    parts = ["crossgrad bench", results.began[:10], cpu if isinstance(cpu, str) else ""]
+    parts = ["crossgrad bench", results.began[:10], cpu if isinstance(cpu, str) else "", *_common(results)]
     return " · ".join(shortened(escape.terminal(part)) for part in parts if part)
+
+
+def _common(results: Results) -> Iterator[str]:
+    """What all steps have in common, and no line or axis tells."""
+    steps = [row for row in results.rows if row.phase == "step"]
+    for told in ("{0.network}", "batch {0.batch_size}", "{0.dtype}"):
+        found = {told.format(row) for row in steps}
+        if len(found) == 1:
+            yield from found
 
 
 def _figure(curves: Curves, title: str) -> "Figure":

@@ -257,6 +257,8 @@ def _finish(
         code = _save(found, save, form) or code
     if plot is not None and found.rows:
         plot_results(found, plot)
+    elif plot is not None:
+        note(f"{plot} is not drawn, as nothing was timed")
     if interrupted:
         error(f"interrupted, {found.notes[-1]}" if found.notes else "interrupted")
         return exits.INTERRUPTED
