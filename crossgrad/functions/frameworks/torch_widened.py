@@ -30,7 +30,8 @@ class _InFloat64(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in DRAWING:
             with _default_of(self._default):
-                return func(*args, **(kwargs or {})).double()
+                drawn = func(*args, **(kwargs or {}))
+            return drawn.double() if drawn.dtype in (self._dtype, self._default) else drawn
         if func is BY_NAME[self._dtype]:
             func = torch.Tensor.double
         given = {name: self._wide(value) for name, value in (kwargs or {}).items()}
