@@ -139,9 +139,9 @@ def entries_timed(calls: list[Call]) -> Iterator[None]:
     kept = {name: kind.run for name, kind in kinds.items()}
 
     def watching(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(self: Any, values: Any, noise: Any) -> Any:
+        def watched(self: Any, values: Any, noise: Any, instead_of: Any) -> Any:
             start = time.perf_counter()
-            result = run(self, values, noise)
+            result = run(self, values, noise, instead_of)
             seconds = time.perf_counter() - start
             is_wide = all(value.dtype == np.float64 for value in values.values())
             calls.append(Call(name, is_wide, noise is not None, seconds))
