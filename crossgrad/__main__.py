@@ -35,8 +35,9 @@ def _run() -> NoReturn:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a terminal without a character still shows the rest
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup has left out
+    for name in ("SIGTERM", "SIGHUP"):  # a job that is cancelled keeps what Ctrl-C keeps
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not if nohup ignores it
             signal.signal(number, signal.default_int_handler)
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()

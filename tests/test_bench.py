@@ -1,8 +1,6 @@
 """Timings are of gradients that were checked, are taken in turns, and are lost one engine at a time."""
 
 import os
-import signal
-import time
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -196,65 +194,6 @@ def test_a_step_whose_memory_cannot_be_read_keeps_its_time(
     assert (problem.phase, problem.status, problem.message) == (
         None, "out-of-memory", "memory of a step: planted",
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("variant", "status", "said"),
-    [
-        ("late-crash", "crashed", "SIGSEGV"),
-        ("late-exit", "crashed", "exit 3"),
-        ("late-hang", "timeout", "longer than 2 s"),
-        ("late-failure", "failed", "ZeroDivisionError"),
-        ("late-out-of-memory", "out-of-memory", "no memory left"),
-    ],
-)
-def test_an_engine_that_fails_while_it_is_timed_loses_its_own_rows(
-    paced: None, variant: str, status: str, said: str
-) -> None:
-    found = bench("numpy", f"paced:{variant}")
-    others = [row for row in found.rows if row.backend == "numpy" and row.phase in REPEATED]
-    assert {row.phase: row.rounds for row in others} == dict.fromkeys(REPEATED, QUICK.rounds)
-    left = [row.phase for row in found.rows if row.backend == "paced"]
-    assert "step" not in left
-    assert not left or variant in ("late-failure", "late-out-of-memory")  # a process that ended takes all
-    assert found.problems[0].status == status
-    assert said in found.problems[0].message
-    assert {problem.backend for problem in found.problems} == {"paced"}
-
-
-@pytest.mark.parametrize(
-    ("variant", "said"),
-    [
-        ("clock-nan", "gives nan for seconds: expected a number from 0 on"),
-        ("clock-back", "gives -1.0 for seconds"),
-        ("clock-words", "gives 'soon' for seconds"),
-        ("less-than-nothing", "gives -5 for bytes"),
-    ],
-)
-def test_a_program_whose_clock_or_memory_is_wrong_loses_its_own_rows(
-    paced: None, variant: str, said: str
-) -> None:
-    found = bench("numpy", f"paced:{variant}")
-    assert {row.phase for row in found.rows if row.backend == "numpy"} == set(PHASES)
-    assert {problem.status for problem in found.problems} == {"protocol-error"}
-    assert said in found.problems[0].message
-
-
-def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next process, which holds nothing, is asked in its place."""
-    seconds, asked = Lanes.seconds, []
-
-    def killing(self: Lanes, engine: Any, what: str, calls: int) -> float:
-        asked.append(what)
-        if what == "step" and asked.count(what) == 9:  # in the rounds, after calibration
-            os.kill(engine.lane.places[0].worker._process.pid, signal.SIGKILL)
-            time.sleep(0.5)
-        return seconds(self, engine, what, calls)
-
-    monkeypatch.setattr(Lanes, "seconds", killing)
-    found = bench("numpy", settings=Settings(min_time=0.001, rounds=30, processes=1))
-    assert [(p.status, p.message) for p in found.problems] == [("crashed", "signal 9 (SIGKILL) in idle")]
-    assert found.rows == ()
 
 
 @pytest.mark.parametrize(("min_time", "rounds", "fits"), [(9, 3, False), (9, 9, True), (15, None, True)])

@@ -212,7 +212,7 @@ def test_results_that_cannot_be_saved_in_the_end_are_written(
     HOME.mkdir()
     (HOME / "night.json").write_text("another's")
     found = read_results(Path(SAVED).read_bytes(), SAVED)
-    code = _finish(found, interrupted=False, form=form, output=None, save="night", plot=None, quiet=True)
+    code = _finish(found, fault=None, form=form, output=None, save="night", plot=None, quiet=True)
     shown = capsys.readouterr()
     assert code == 2
     assert read_results(shown.out[shown.out.index("{") :], "stdout") == found

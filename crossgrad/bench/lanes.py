@@ -101,7 +101,7 @@ class Lanes:
         """Time so many calls of what is held; raises `Ended`, also if that is no time."""
         found = self._order(engine, "time", what=what, calls=calls)
         if not isinstance(found, float | int) or not 0 <= found < inf:
-            raise _no("seconds", found)
+            raise _impossible("seconds", found)
         return float(found)
 
     def again(self, engine: Engine) -> tuple[Run | None, float | None]:
@@ -117,7 +117,7 @@ class Lanes:
         found: dict[str, int | None] = self._order(engine, "weigh")
         for size in found.values():
             if size is not None and not (isinstance(size, int) and size >= 0):
-                raise _no("bytes", size)
+                raise _impossible("bytes", size)
         return found
 
     def renew(self, engines: Iterable[Engine]) -> None:
@@ -159,7 +159,7 @@ class Lanes:
         return found
 
 
-def _no(what: str, found: object) -> Ended:
-    """What a program has its own clock for, or asks its device, may be anything."""
+def _impossible(what: str, found: object) -> Ended:
+    """The error for what a program's own clock, or its device, gave."""
     told = f"its program gives {shortened(repr(found))} for {what}: expected a number from 0 on"
     return Ended(PROTOCOL_ERROR, told, with_it=False)

@@ -174,7 +174,7 @@ def bench(
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
     found, fault, lacks = _measure(plan, settings, engines, hold, tables)
-    code = _finish(found, fault is not None, form, output, save, plot, quiet)
+    code = _finish(found, fault, form, output, save, plot, quiet)
     if isinstance(fault, Exception):
         raise fault
     if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
@@ -236,20 +236,20 @@ def _holder(baseline: str | None, fail_if: str | None) -> "Holder":
 
 def _finish(
     found: "Results | None",
-    interrupted: bool,
+    fault: BaseException | None,
     form: Form,
     output: Path | None,
     save: str | None,
     plot: Path | None,
     quiet: bool,
 ) -> int:
-    """Write what was found wherever it is wanted; return the exit code."""
+    """Write what was found wherever it is wanted, whatever ended it; return the exit code."""
     from ..bench.plot import plot_results
 
     if found is None:
         error("interrupted")
         return exits.INTERRUPTED
-    code, anything = exits.OK, bool(found.rows or found.problems) or not interrupted
+    code, anything = exits.OK, bool(found.rows or found.problems) or fault is None
     if anything and (form is not Form.text or output is not None):
         code = deliver(_formatted(found, form), output)
     _tell_outcome(found, form, output, quiet)
@@ -259,8 +259,9 @@ def _finish(
         plot_results(found, plot)
     elif plot is not None:
         note(f"{plot} is not drawn, as nothing was timed")
-    if interrupted:
-        error(f"interrupted, {found.notes[-1]}" if found.notes else "interrupted")
+    if fault is not None:
+        what = "interrupted" if isinstance(fault, KeyboardInterrupt) else "ended by an error of its own"
+        error(f"{what}, {found.notes[-1]}" if found.notes else what)
         return exits.INTERRUPTED
     return code or _code_of(found)
 

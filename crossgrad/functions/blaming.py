@@ -207,7 +207,7 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     wrong = [name for name, own in verdicts.items() if own is False]
     infinite = [name for name in verdicts if right and _is_lost(name, right[0], dispute)]
     if right and (wrong or infinite):
-        evidence = {name: _why(name, right[0], dispute) for name in wrong}
+        evidence = {name: _why(name, right, dispute) for name in wrong}
         evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
         return dispute.blames(evidence, right[0])
     if wrong:
@@ -217,11 +217,14 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
     return _by_a_closer_look(dispute)
 
 
-def _why(wrong: str, right: str, dispute: Dispute) -> str:
+def _why(wrong: str, right: Sequence[str], dispute: Dispute) -> str:
+    """What speaks against a function: its own loss, or that of one that is right and has the same."""
     one = dispute.functions[wrong]
     if has_loss_in_float64(one):
         return _no_slope(wrong, dispute)
-    return (WITHOUT if one.got.loss is None else THEIRS).format(right)
+    if one.got.loss is None:
+        return WITHOUT.format(right[0])
+    return THEIRS.format(next(name for name in right if LOSS_NAME not in dispute.apart(wrong, name)))
 
 
 def _no_slope(name: str, dispute: Dispute) -> str:

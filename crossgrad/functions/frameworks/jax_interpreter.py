@@ -78,10 +78,12 @@ class Interpreter:
             return done
         if next(equations(list(equation.params.values())), None) is None:
             return bind
-        several = equation.primitive.multiple_results
-        whole = jax.jit(lambda *inputs: list(bind(*inputs)) if several else bind(*inputs))
-        kept: Callable[..., Any] = self._compiled.setdefault((id(equation), "plain"), whole)
-        return kept
+        key = (id(equation), "plain")
+        if key not in self._compiled:
+            several = equation.primitive.multiple_results
+            self._compiled[key] = jax.jit(lambda *given: list(bind(*given)) if several else bind(*given))
+        whole: Callable[..., Any] = self._compiled[key]
+        return whole
 
     def _constant(self, value: Any) -> Any:
         """What the program itself has; left alone in loops, where half of all errors lasts."""
