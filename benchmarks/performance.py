@@ -50,11 +50,20 @@ def machine() -> str:
     """Where the figures were made."""
     found = results("cores")
     about = found["environment"]
-    versions = ", ".join(f"{name} {told['version']}" for name, told in about["backends"].items())
+    versions = ", ".join(
+        f"{name} {told['version']}{library(told)}" for name, told in about["backends"].items()
+    )
     return (
         f"{found['date']}: {about['cores']} cores of an {about['cpu']}, {about['system']}, "
         f"Python {about['python']}, {versions}."
     )
+
+
+def library(told: dict[str, Any]) -> str:
+    """The matrix library of an engine, and whose kernels it runs."""
+    words = [told.get("blas"), "kernels" in told and f"{told['kernels']} kernels"]
+    known = ", ".join(word for word in words if word)
+    return f" ({known})" if known else ""
 
 
 def cores() -> str:

@@ -1,5 +1,6 @@
 """What this machine has, found out without importing a framework."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from .backends.base import KERNEL_VARIABLES
 from .backends.registry import Listing, hidden, listings
 from .versions import package_version
+from .workers.process import THREAD_VARIABLES
 
 EXTRAS = {
     "digits": ("sklearn", "scikit-learn", "the digits network's data"),
@@ -36,7 +39,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Look for Python, every engine, every optional package, and CUDA devices."""
+    """Look for Python, every engine, every optional package, CUDA devices and variables that engines obey."""
     yield Finding("python", True, f"{platform.python_version()} ({sys.executable})")
     yield Finding("crossgrad", True, str(package_version("crossgrad")))
     for listing in listings().values():
@@ -51,6 +54,16 @@ def findings() -> Iterator[Finding]:
         else:
             yield Finding(extra, False, f'not installed, for {purpose}: pip install "crossgrad[{extra}]"')
     yield _cuda()
+    yield from _variables()
+
+
+def _variables() -> Iterator[Finding]:
+    """What is set in the environment by which engines compute otherwise, or at another speed."""
+    others = ("XLA_FLAGS", "NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES")
+    names = (*KERNEL_VARIABLES, *THREAD_VARIABLES, *others)
+    found = " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+    if found:
+        yield Finding("variables", True, f"{found}: engines obey these, in speed or in rounding")
 
 
 def _engine(listing: Listing) -> Finding:

@@ -67,11 +67,17 @@ def usable_cores() -> int | None:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name as the system tells it; on Linux with its family and model, where it has them.
+
+    Virtual machines call unlike processors by one name.
+    """
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    kind = ", ".join(
+        f"{word} {told[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in told
+    )
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return f"{name} ({kind})" if kind else name

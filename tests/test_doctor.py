@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from crossgrad import doctor
+from crossgrad.backends.base import KERNEL_VARIABLES
 from crossgrad.doctor import findings
+from crossgrad.workers.process import THREAD_VARIABLES
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +51,18 @@ def test_missing_packages_come_with_the_command(monkeypatch: pytest.MonkeyPatch)
     for name in ("torch", "jax", "digits", "bfloat16", "safetensors", "flax", "equinox", "keras", "onnx"):
         assert not told[name].present
         assert told[name].detail.endswith(f'pip install "crossgrad[{name}]"')
+
+
+def test_variables_that_engines_obey_are_told_where_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        *KERNEL_VARIABLES,
+        *THREAD_VARIABLES,
+        "XLA_FLAGS",
+        "NVIDIA_TF32_OVERRIDE",
+        "CUDA_VISIBLE_DEVICES",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    assert "variables" not in {finding.name for finding in findings()}
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    (told,) = (finding for finding in findings() if finding.name == "variables")
+    assert told.detail.startswith("OPENBLAS_CORETYPE=Haswell: ")

@@ -6,6 +6,7 @@ products: the engine computes in float32 and rounds each stored quantity.
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...networks.cases import Case
 from ...networks.dtypes import Array, find_dtype
 from ...networks.parameters import Parameters
 from ..base import (
+    KERNEL_VARIABLES,
     Backend,
     BackendUnavailable,
     Products,
@@ -23,6 +25,7 @@ from ..base import (
     numbered,
     require_dtype,
     require_rules,
+    settings_in_variables,
 )
 from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
@@ -56,11 +59,26 @@ class NumpyBackend(Backend):
 
     def environment(self) -> dict[str, Any]:
         blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-        return {"blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()}
+        return {
+            "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+            **_kernels(),
+            **settings_in_variables(*KERNEL_VARIABLES),
+        }
 
     def _require(self, device: str) -> None:
         if device not in self.devices():
             raise BackendUnavailable("numpy runs on cpu only")
+
+
+def _kernels() -> dict[str, str]:
+    """The processor whose kernels the matrix library runs, where threadpoolctl is there to ask it."""
+    if find_spec("threadpoolctl") is None:
+        return {}
+    import threadpoolctl
+
+    found = (about.get("architecture") for about in threadpoolctl.threadpool_info())
+    names = sorted({name for name in found if name})
+    return {"kernels": ", ".join(names)} if names else {}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ transformation of a pure function; ``compile``, the loss through torch.compile;
 ``cudagraph``, the eager step captured once and replayed, on CUDA.
 """
 
+import re
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from ...networks.cases import Case
 from ..allocation import give_back_memory, keep_freed_memory
 from ..base import (
+    KERNEL_VARIABLES,
     Backend,
     Products,
     Program,
@@ -91,10 +93,12 @@ class TorchBackend(Backend):
         cuda, cpu = (settings.fp32_precision for settings in matmul_settings())
         return {
             "threads": torch.get_num_threads(),
+            "blas": _matrix_library(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
             "fp32_precision": {"cuda": cuda, "cpu": cpu},
             "cuda": torch.version.cuda,
             **_cuda_devices(len(self.devices()) - 1),
-            **settings_in_variables("NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES"),
+            **settings_in_variables("NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES", *KERNEL_VARIABLES),
         }
 
     def _require(self, case: Case, device: str) -> None:
@@ -102,6 +106,12 @@ class TorchBackend(Backend):
         require_dtype(self.name, case.dtype, DTYPES)
         if case.dtype == "tf32" and device == "cpu":
             raise Unsupported("tf32 is a mode of CUDA devices: torch on cpu has none")
+
+
+def _matrix_library() -> str:
+    """The one that this build multiplies by on the CPU, as its configuration names it: ``mkl``, ``open``."""
+    found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    return found[1] if found else "unknown"
 
 
 def _cuda_devices(count: int) -> dict[str, list[str]]:

@@ -1,10 +1,12 @@
 """A whole benchmark: its plan measured item by item, what was found so far kept whatever happens."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
+from ..backends.base import KERNEL_VARIABLES
 from ..environment import environment, usable_cores
 from ..pythons import told
 from .lanes import Lanes
@@ -36,7 +38,8 @@ class Session:
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._environment = environment(lanes.environment())
         self._measured: list[Measured] = []
-        self.notes = (*_busy_at_start(), *self._limited(), *told(self._environment["backends"]))
+        engines = self._environment["backends"]
+        self.notes = (*_busy_at_start(), *self._limited(), *steered(engines), *told(engines))
 
     def run(self, say: Say = lambda words: None) -> Iterator[Results]:
         """Measure; yield what was found for each item as it is finished."""
@@ -91,6 +94,19 @@ class Session:
 
 def _say_about(say: Say, about: str, words: str) -> None:
     say(f"{about}: {words}")
+
+
+def steered(engines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which variables choose an engine's kernels: its library by itself may choose faster ones."""
+    chosen = dict[str, list[str]]()
+    for name, about in engines.items():
+        found = about.get("variables", {})
+        words = " ".join(f"{key}={value}" for key, value in found.items() if key in KERNEL_VARIABLES)
+        if words:
+            chosen.setdefault(words, []).append(name)
+    for words, names in chosen.items():
+        who = " and ".join(names)
+        yield f"{words}, which {who} may obey: without, a matrix library chooses its kernels itself"
 
 
 def _busy_at_start() -> Iterator[str]:
