@@ -136,7 +136,7 @@ class Workspace:
         """The loss; the gradients are in `dW` and `db` then."""
         a = self._forward(parameters, x, self._kept, store)
         r = np.subtract(a[-1], y, self._passing[-1].out)
-        loss = self._loss.value(r, self._spare)
+        loss = self._loss.value(r)
         self._backward(parameters, a, self._loss.backward(r, self._passing[-1].out), store)
         return loss
 
@@ -144,7 +144,7 @@ class Workspace:
         """The loss alone; the two shared arrays hold all activations in turn."""
         a = self._forward(parameters, x, self._passing, store)
         r = np.subtract(a[-1], y, self._spare)
-        return self._loss.value(r, self._spare)
+        return self._loss.value(r)
 
     def _forward(
         self, parameters: Sequence[Dense], x: Array, targets: Sequence[_Target], store: Store | None
@@ -164,10 +164,10 @@ class Workspace:
     def _backward(self, parameters: Sequence[Dense], a: list[Array], da: Array, store: Store | None) -> None:
         """Gradients of all layers, from the last one's da; the outputs in `a` are used up."""
         for n in range(len(parameters) - 1, -1, -1):
-            target, dW, db = self._passing[n], self.dW[n], self.db[n]
+            dW, db = self.dW[n], self.db[n]
             if store:
                 store("da", n + 1, da)
-            dz = self._kernels[n].backward(da, a[n + 1], target.out, self._kept[n].out)
+            dz = self._kernels[n].backward(da, a[n + 1], self._passing[n].out, self._kept[n].out)
             if store:
                 store("dz", n + 1, dz)
             self._multiply[n](dz.T, a[n], dW)
@@ -184,11 +184,12 @@ class Workspace:
 
 def _minus_z(a: Sequence[Array], p: Dense, target: _Target, store: Store | None) -> Array:
     """``-z = -b - a_prev @ W.T``, as exact as z, for a's last entry: the sigmoid wants -z."""
-    minus_z = target.multiply(a[-1], p.W_T, target.product)
-    if p.minus_b is None:
+    multiply, product, _, together = target
+    minus_z, minus_b = multiply(a[-1], p.W_T, product), p.minus_b
+    if minus_b is None:
         np.negative(minus_z, minus_z)
     else:
-        np.subtract(p.minus_b, target.together, target.together)
+        np.subtract(minus_b, together, together)
     if store:
         z = -minus_z
         store("z", len(a), z)

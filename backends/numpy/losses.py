@@ -3,6 +3,7 @@
 All of them are the squared distance of outputs and targets, divided by a count.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,24 +13,40 @@ import numpy as np
 from ...networks.dtypes import Array
 from .scalars import scalar
 
+TERMS = 1024
+"""Terms up to which a dot product is as accurate as NumPy's pairwise sum of the products."""
+
 
 class SquaredError:
     """``L = sum(r**2) / n`` of the residual ``r = a - y`` ``(B, O)``, in one dtype.
 
     Each element of a enters one term only, and ``d(r**2)/da = 2 r``, so that
     ``dL/da = 2 r / n = r / (n/2)``. Arrays to write to come last, as in `Kernel`.
+
+    Parameters
+    ----------
+    n
+        What the sum is divided by.
+    size
+        B O.
     """
 
-    def __init__(self, n: int, dtype: Any) -> None:
+    def __init__(self, n: int, size: int, dtype: Any) -> None:
         self._n, self._half_n = dtype.type(n), scalar(n / 2, dtype)
+        self._terms = next(terms for terms in range(min(size, TERMS), 0, -1) if size % terms == 0)
+        self._at_once = self._terms == size
 
-    def value(self, r: Array, spare: Array | None = None) -> Any:
-        """The loss, by NumPy's pairwise sum; `spare` may be `r`.
+    def value(self, r: Array) -> Any:
+        """The loss: dot products of as many terms as divide B O evenly, summed pairwise.
 
-        Its error grows like the logarithm of B O. The dot product of r with itself is a pass
-        less and was 17 times less accurate on a million float32 numbers.
+        The error of a pairwise sum grows like the logarithm of B O. One dot product of all would
+        be 17 times less accurate on a million float32 numbers; `TERMS` at a time are as accurate
+        as the pairwise sum of ``r * r``, and a quarter of its time, as nothing is written.
         """
-        return np.add.reduce(np.multiply(r, r, spare), None) / self._n
+        if self._at_once:
+            return np.vdot(r, r) / self._n
+        pieces = r.reshape(-1, self._terms)
+        return np.add.reduce(np.vecdot(pieces, pieces)) / self._n
 
     def backward(self, r: Array, out: Array | None = None) -> Array:
         """``da (B, O)``; `out` may be `r`."""
@@ -50,7 +67,7 @@ class LossRule:
 
     def kernel(self, shape: tuple[int, int], dtype: Any) -> SquaredError:
         """The loss for arrays ``(B, O)`` of one shape and dtype."""
-        return SquaredError(self.count(*shape), dtype)
+        return SquaredError(self.count(*shape), math.prod(shape), dtype)
 
     def value(self, a: Array, y: Array) -> Any:
         """The loss."""
