@@ -262,6 +262,14 @@ def device_name(text: str) -> str:
     raise InvalidInput(f"unknown device {text!r}: expected cpu, cuda or cuda:N")
 
 
+def devices_of(backend: Backend) -> tuple[str, ...]:
+    """What `Backend.devices` says; raise `TypeError` if that is no tuple of names."""
+    found: Any = backend.devices()
+    if not isinstance(found, (tuple, list)) or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"devices() returned {found!r}: expected a tuple of names such as ('cpu',)")
+    return tuple(found)
+
+
 def cuda_names(count: int) -> tuple[str, ...]:
     """Names of `count` CUDA devices: ``cuda``, ``cuda:1`` ..."""
     return tuple("cuda" if n == 0 else f"cuda:{n}" for n in range(count))

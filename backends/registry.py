@@ -130,8 +130,9 @@ def _load(listing: Listing) -> "Backend":
     own = getattr(backend, "name", None)
     if own != listing.name:
         raise BackendUnavailable(f"{place} calls itself {own!r}, but its entry point is {listing.name!r}")
-    if not getattr(backend, "variants", ()):
-        raise BackendUnavailable(f"{place} has no variants: name at least one")
+    variants = getattr(backend, "variants", ())
+    if not isinstance(variants, (tuple, list)) or not variants:
+        raise BackendUnavailable(f"{place} has variants {variants!r}: expected a tuple of at least one name")
     return backend
 
 

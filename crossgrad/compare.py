@@ -100,8 +100,8 @@ def _place_and_causes(case: Case, run: Run, wrong: Sequence[str]) -> tuple[str, 
         text = f"not recognised, because the diagnosis failed: {type(error).__name__}: {error}"
         return place, (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
     likeliest = causes[0]
-    if run.partial and likeliest.quantity == "loss" and likeliest.cause != UNRECOGNISED:
-        return "loss", causes  # the forward pass, which is not seen, was right
+    if run.partial and likeliest.cause != UNRECOGNISED:
+        return likeliest.quantity, causes  # it explains what is not seen; the place was only inferred
     return place, causes
 
 

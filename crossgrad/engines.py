@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .backends.base import Backend, BackendUnavailable, device_name
+from .backends.base import Backend, BackendUnavailable, device_name, devices_of
 from .backends.registry import find_listing, listings, load
 from .networks.errors import InvalidInput, unknown
 from .pythons import HERE, Pythons, require_used, split
@@ -83,7 +83,7 @@ def see_here(name: str) -> Seen:
     except BackendUnavailable as error:
         return Seen(problem=str(error))
     try:
-        return Seen(backend.variants, backend.devices(), backend=backend)
+        return Seen(backend.variants, devices_of(backend), backend=backend)
     except Exception as error:
         problem = f"{name} cannot say which devices it sees: {type(error).__name__}: {error}"
         return Seen(backend.variants, problem=problem)
@@ -146,8 +146,9 @@ def _engines_of(name: str, variant: str | None, places: list[str] | None, seen: 
     if seen.variants and variant is not None and variant not in seen.variants:
         raise unknown(f"variant of {name}", variant, seen.variants)
     chosen = variant or next(iter(seen.variants), "default")
-    if seen.problem is not None:
-        return [Engine(EngineId(name, chosen, place), None, seen.problem) for place in places or ["cpu"]]
+    problem = seen.problem or (None if seen.devices else f"{name} sees no device here")
+    if problem is not None:
+        return [Engine(EngineId(name, chosen, place), None, problem) for place in places or ["cpu"]]
     return [Engine(EngineId(name, chosen, place), seen.backend) for place in places or seen.devices]
 
 

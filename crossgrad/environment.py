@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .backends.base import Backend
+from .backends.base import Backend, devices_of
 from .backends.registry import find_listing, load
 from .versions import package_version
 from .workers.process import THREAD_VARIABLES
@@ -43,7 +43,7 @@ def _versions(about: Mapping[str, Any]) -> dict[str, Any]:
 def describe(backend: Backend) -> dict[str, Any]:
     """Version, devices and settings of a backend, as they are in the process that it runs in."""
     version = package_version(find_listing(backend.name).distribution)
-    return {"version": version, "devices": list(backend.devices()), **_settings(backend)}
+    return {"version": version, "devices": list(devices_of(backend)), **_settings(backend)}
 
 
 def described(*names: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from .compare import Blame, Comparison
-from .diagnosis.record import LOSS_CONVENTION, SHAPE
+from .diagnosis.record import LOSS_CONVENTION, SHAPE, UNRECOGNISED
 from .verdict import SEVERITY, WRONG
 
 FAILED = "failed"
@@ -33,8 +33,11 @@ def describe_blame(found: Blame) -> str:
         return f"{found.engine} is wrong: {first.text} (confidence {first.confidence:.2f})"
     if first.cause == LOSS_CONVENTION:  # nowhere in particular, and nothing wrong
         return f"{found.engine} computes another loss: {first.text} (confidence {first.confidence:.2f})"
+    place = found.enters_at
+    if found.engine.variant == "candidate" and first.cause == UNRECOGNISED and place == "z.1":
+        place = "z.1 or after it, in the forward pass or the loss"  # of a candidate these are not seen
     return (
-        f"{found.engine} is wrong; the error enters at {found.enters_at}: {first.text} "
+        f"{found.engine} is wrong; the error enters at {place}: {first.text} "
         f"(confidence {first.confidence:.2f})"
     )
 

@@ -27,7 +27,7 @@ def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -
     wrong
         Names of the quantities that disagree, in data-flow order; at least one.
     """
-    if not _complete(case, got):
+    if any(q.name not in got for q in case.quantities):
         return _inferred(case, wrong)
     return next(iter(wrong_steps(case, got)), wrong[0])
 

@@ -69,7 +69,8 @@ def run_engine(
     """Run `case` on `engine`.
 
     The trace holds the loss and gradients of the timed core, `Program.step`,
-    and everything else from `Program.trace`: what is checked is what is timed.
+    and everything else from `Program.trace`: what is checked is what is timed. A second
+    step must find the same, or what is checked would not be what is run.
 
     Parameters
     ----------
@@ -83,21 +84,46 @@ def run_engine(
         with _timed(seconds, "prepare", announce):
             prepare = prepare or type(engine.backend).prepare
             program = prepare(engine.backend, case, engine.id.variant, engine.id.device)
+            _require(program, Program, "prepare")
         with _timed(seconds, "put", announce):
             values = program.put(case.parameters, case.batch)
             program.synchronize()
         with _timed(seconds, "step", announce):
             result = program.step(values)
             program.synchronize()
+        stepped = _stepped(program, result)
         with _timed(seconds, "trace", announce):
-            trace = _engine_trace(program.trace(values).quantities, program.gradients(result))
+            traced = program.trace(values)
+            _require(traced, Trace, "trace")
+            trace = _engine_trace(traced.quantities, stepped)
+        again = _stepped(program, program.step(values))
+        told = first_difference(stepped, again, case.format.eps)
+        if told is not None:
+            return Run(engine.id, FAILED, seconds, message=told)
     except Unsupported as error:
         return Run(engine.id, UNSUPPORTED, seconds, message=str(error))
     except BackendUnavailable as error:
         return Run(engine.id, MISSING, seconds, message=str(error))
     except (Exception, SystemExit) as error:
-        return Run(engine.id, status_of(error), seconds, message=summary_of(error))
+        message = summary_of(error) + _place_in_plugin(engine.backend, error)
+        return Run(engine.id, status_of(error), seconds, message=message)
     return Run(engine.id, OK, seconds, trace)
+
+
+def _require(value: object, kind: type, method: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{method} returned a {type(value).__name__}: expected a {kind.__name__}")
+
+
+def _stepped(program: Program, result: Any) -> dict[str, Array]:
+    """The loss and gradients of a step; copies, as the next may write into the same arrays."""
+    return {name: np.array(numeric_array(name, value)) for name, value in program.gradients(result).items()}
+
+
+def _place_in_plugin(backend: Backend, error: BaseException) -> str:
+    """Where in an engine of another package an exception came from."""
+    built_in = type(backend).__module__.startswith(f"{__package__}.")
+    return "" if built_in else place_in(inspect.getfile(type(backend)), error)
 
 
 def run_candidate(
@@ -152,13 +178,13 @@ def _hint(error: BaseException, candidate: CandidateFunction) -> str:
     return f"; it got arrays of {got}: give it others by --candidate-backend {others}"
 
 
-def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Any]) -> Trace:
+def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Array]) -> Trace:
     """What the timed core found, and of the trace only what the core does not deliver.
 
     A gradient that the core leaves out stays missing, whatever the trace says of it.
     """
     kept = {name: value for name, value in traced.items() if name.partition(".")[0] not in CANDIDATE_KINDS}
-    return Trace({name: numeric_array(name, value) for name, value in {**kept, **stepped}.items()})
+    return Trace({**{name: numeric_array(name, value) for name, value in kept.items()}, **stepped})
 
 
 def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:

@@ -202,7 +202,7 @@ BROKEN = {
     "not-an-engine": ("odd:NotAnEngine", "odd:NotAnEngine is not a crossgrad Backend class"),
     "misnamed": ("odd:Misnamed", "calls itself 'something-else', but its entry point is 'misnamed'"),
     "no-devices": ("odd:NoDevices", "cannot say which devices it sees: RuntimeError: driver says no"),
-    "no-variants": ("odd:NoVariants", "odd:NoVariants has no variants"),
+    "no-variants": ("odd:NoVariants", "odd:NoVariants has variants (): expected a tuple"),
 }
 """By name of the engine: its entry point, and what the report must say of it."""
 

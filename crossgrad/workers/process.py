@@ -146,7 +146,7 @@ class _EngineWorker(_Worker):
     """Runs an engine, and keeps its compiled programs: JAX compiles once a shape."""
 
     def describe(self) -> dict[str, Any]:
-        from ..backends.base import BackendUnavailable
+        from ..backends.base import BackendUnavailable, devices_of
         from ..backends.registry import find_listing, load
         from ..environment import describe
         from ..networks.errors import InvalidInput
@@ -167,7 +167,7 @@ class _EngineWorker(_Worker):
         try:
             if self._message["device_memory"] is not None:
                 backend.limit_device_memory(self._message["device_memory"])
-            devices, environment = backend.devices(), describe(backend)
+            devices, environment = devices_of(backend), describe(backend)
             if python:
                 environment |= {"python": platform.python_version(), "interpreter": python}
         except Exception as error:
