@@ -247,6 +247,14 @@ def test_directory_in_use_is_refused(path: Path) -> None:
         RunWriter.create(path, INFO)
 
 
+def test_a_directory_of_other_files_is_left_as_it_was(path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / "thesis.txt").touch()
+    with pytest.raises(InvalidInput, match="holds other files"):
+        RunWriter.create(path, INFO)
+    assert [file.name for file in path.iterdir()] == ["thesis.txt"]
+
+
 def test_what_a_crash_left_of_making_a_run_is_no_matter(path: Path) -> None:
     path.mkdir(parents=True)
     (path / RECORDS_FILE).touch()

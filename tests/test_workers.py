@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -18,11 +19,14 @@ import pytest
 import crossgrad
 from crossgrad.backends.registry import load
 from crossgrad.candidates import CandidateFile
+from crossgrad.engines import EngineId
 from crossgrad.execution import Isolated
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.report import CaseReport
 from crossgrad.run import OK, run_engine
 from crossgrad.workers.limits import Limits
+from crossgrad.workers.pool import Pool, PoolClosed
+from crossgrad.workers.tasks import Task
 
 from .conftest import make_case
 from .rogue.crossgrad_rogue import expected_status
@@ -365,3 +369,36 @@ def test_the_parent_gone_the_workers_go(vice: str, processes: int, rogue: Path, 
 def test_timeouts_that_cannot_be(seconds: float) -> None:
     with pytest.raises(InvalidInput, match="timeout"):
         Limits().with_timeout(seconds)
+
+
+class Nothing(Task):
+    """A task that no process ever gets."""
+
+    def hand_to(self, worker: Any) -> None:
+        raise AssertionError("no process loads here")
+
+    def take(self, answer: Any, file: int) -> Any:
+        raise AssertionError("nobody answers here")
+
+    def ended(self, ending: Any, stderr: str | None) -> None:
+        self.future.set_result(ending)
+
+
+def test_what_is_submitted_while_a_pool_closes_is_settled() -> None:
+    """Nobody may wait for ever: the pool is closed between the look whether it is open and the order."""
+    pool = Pool(LIMITS)
+    lane = pool.open(backend="numpy")
+    closing = threading.Thread(target=pool.close)
+
+    class Slow(deque[Any]):
+        def append(self, order: Any) -> None:
+            closing.start()
+            closing.join(0.5)
+            super().append(order)
+
+    pool._orders = Slow()
+    future = pool.submit(lane, Nothing(EngineId("numpy", "manual", "cpu")))
+    closing.join()
+    assert isinstance(future.exception(timeout=0), PoolClosed)
+    with pytest.raises(PoolClosed):
+        pool.submit(lane, Nothing(EngineId("numpy", "manual", "cpu")))

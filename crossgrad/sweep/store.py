@@ -154,6 +154,7 @@ class RunWriter:
             If it holds anything, or cannot be made.
         """
         with _told(path, "make"):
+            require_new(path)  # before the lock, which is a file, is put there
             path.mkdir(parents=True, exist_ok=True)
             _sync_directory(path.parent)
             descriptor = _locked(path)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..networks.errors import InvalidInput
 from ..run import CRASHED, FAILED, PROTOCOL_ERROR
 from .limits import RECEIVE, Limits
 from .memory import Sessions
@@ -84,13 +85,21 @@ class Pool:
     ----------
     jobs
         Processes a lane, at most.
+
+    Raises
+    ------
+    InvalidInput
+        On a system without what keeps the processes apart: Windows.
     """
 
     def __init__(self, limits: Limits, jobs: int = 1) -> None:
+        if os.name != "posix":
+            raise InvalidInput("engines in processes of their own need Linux or macOS")
         self._limits, self._jobs, self._sessions = limits, jobs, Sessions()
         self._lanes: list[Lane] = []
         self._orders: deque[Callable[[], None]] = deque()
         self._tickets = 0
+        self._lock = threading.Lock()  # an order is taken before the pool closes, and seen to, or refused
         self._closing = self._closed = False
         self._next_tick = 0.0
         self._selector = selectors.DefaultSelector()
@@ -121,7 +130,6 @@ class Pool:
             if not self._closing:
                 self._start(lane, lane.places[0])
 
-        self._require_open()
         self._order(start)
         return lane
 
@@ -130,10 +138,13 @@ class Pool:
 
         An empty variant or device of its engine means the first that its process finds.
         """
-        self._require_open()
-        task.ticket = self._tickets
-        self._tickets += 1
-        self._order(lambda: lane.tasks.append(task))
+
+        def queue() -> None:
+            task.ticket = self._tickets
+            self._tickets += 1
+            lane.tasks.append(task)
+
+        self._order(queue)
         return task.future
 
     def renew(self, lane: Lane) -> None:
@@ -146,34 +157,38 @@ class Pool:
             if lane.ended is None and not self._closing:
                 self._start(lane, lane.places[0])
 
-        self._require_open()
         self._order(again)
 
     def close(self) -> None:
         """End every process and its process group; runs under way are given up."""
         if self._closed:
             return
-        self._closing = self._closed = True
-        self._order(lambda: None)
+        with self._lock:
+            self._closing = self._closed = True
+            self._awaken()
         self._thread.join()
         for descriptor in (self._woken, self._wake):
             os.close(descriptor)
 
-    def _require_open(self) -> None:
-        if self._closing:
-            raise PoolClosed("the pool of workers is closed")
-
     def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
-        if len(self._orders) == 1:  # or it has been woken for those before
-            os.write(self._wake, b"!")
+        """Have the pool's thread do something; raise `PoolClosed` if it never would."""
+        with self._lock:
+            if self._closing:
+                raise PoolClosed("the pool of workers is closed")
+            self._orders.append(order)
+            if len(self._orders) == 1:  # or it has been woken for those before
+                self._awaken()
+
+    def _awaken(self) -> None:
+        os.write(self._wake, b"!")
 
     def _run(self) -> None:
         try:
             while not self._closing:
                 self._turn()
         finally:
-            self._closing = True
+            with self._lock:
+                self._closing = True
             self._end()
 
     def _turn(self) -> None:
