@@ -384,10 +384,11 @@ class Nothing(Task):
         self.future.set_result(ending)
 
 
-def test_what_is_submitted_while_a_pool_closes_is_settled() -> None:
+def test_what_is_submitted_while_a_pool_closes_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody may wait for ever: the pool is closed between the look whether it is open and the order."""
     pool = Pool(LIMITS)
     lane = pool.open(backend="numpy")
+    lane.description.result()
     closing = threading.Thread(target=pool.close)
 
     class Slow(deque[Any]):
@@ -396,6 +397,7 @@ def test_what_is_submitted_while_a_pool_closes_is_settled() -> None:
             closing.join(0.5)
             super().append(order)
 
+    monkeypatch.setattr(pool, "_hand_out", lambda lane: None)
     pool._orders = Slow()
     future = pool.submit(lane, Nothing(EngineId("numpy", "manual", "cpu")))
     closing.join()
