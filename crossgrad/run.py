@@ -190,13 +190,12 @@ def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Array]) -> Tr
 def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:
     layers = len(case.parameters)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise TypeError(f"returned a {type(result).__name__}: expected (loss, grads)")
+        raise TypeError(f"returned {_counted(result)}: expected a pair (loss, grads)")
     loss, gradients = result
     if loss is None or isinstance(loss, (tuple, list)):
-        raise TypeError(f"the first of what it returned is a {type(loss).__name__}: expected (loss, grads)")
+        raise TypeError(f"the first of what it returned is {_counted(loss)}: expected (loss, grads)")
     if not isinstance(gradients, Sequence) or len(gradients) != layers:
-        got = f"{len(gradients)} entries" if isinstance(gradients, Sequence) else type(gradients).__name__
-        raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {got}")
+        raise TypeError(f"grads: expected a list of {layers} pairs (dW, db), got {_counted(gradients)}")
     quantities: dict[str, Array] = {"loss": numeric_array("loss", native.read("loss", loss, None))}
     for number, pair in enumerate(gradients, start=1):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -209,6 +208,12 @@ def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:
                     raise TypeError(f"{where} has dtype {array.dtype}: expected floating-point numbers")
                 quantities[f"{kind}.{number}"] = array.copy()  # it may be a workspace
     return Trace(quantities)
+
+
+def _counted(value: object) -> str:
+    """What something is, in words, with its length where it is a tuple or a list."""
+    length = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+    return f"a {type(value).__name__}{length}"
 
 
 @contextmanager

@@ -114,6 +114,7 @@ def test_a_case_id_says_all_even_of_zeros(refusal: Any, option: str, named: str)
         "one-only": ("5", "network '5' has one width", "784-100-10"),
         "endless": (f"2-1{5000 * '0'}", "from 1 to 1,000,000,000,000", "784-100-10"),
         "misspelt": ("artcle", "unknown network 'artcle'", "did you mean article?", "mnist-shape", ".toml"),
+        "a-candidate": ("mine.py", "a function of yours is no network: --candidate mine.py"),
         "nothing-like-it": ("zzz", "unknown network 'zzz': known are article", "784-100-10", ".toml"),
         "empty": ("", "unknown network ''", "784-100-10"),
         "file": ("no/such.toml", "cannot read no/such.toml: No such file"),

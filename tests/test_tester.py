@@ -264,15 +264,15 @@ def raising(params, x, y):
 
 FAILING: dict[str, tuple[Callable[..., Any], str]] = {
     "raises": (raising, "ZeroDivisionError: by design"),
-    "loss-only": (lambda params, x, y: backprop(params, x, y)[0], "expected (loss, grads)"),
-    "nothing": (lambda params, x, y: None, "returned a NoneType: expected (loss, grads)"),
+    "loss-only": (lambda params, x, y: backprop(params, x, y)[0], "expected a pair (loss, grads)"),
+    "nothing": (lambda params, x, y: None, "returned a NoneType: expected a pair (loss, grads)"),
     "layers-missing": (
         lambda params, x, y: (0.0, backprop(params, x, y)[1][:1]),
-        "expected a list of 2 pairs (dW, db), got 1 entries",
+        "expected a list of 2 pairs (dW, db), got a list of 1",
     ),
     "dictionary": (
         lambda params, x, y: (0.0, dict(enumerate(backprop(params, x, y)[1]))),
-        "expected a list of 2 pairs (dW, db), got dict",
+        "expected a list of 2 pairs (dW, db), got a dict",
     ),
     "not-pairs": (
         lambda params, x, y: (0.0, [dW for dW, _ in backprop(params, x, y)[1]]),
@@ -285,7 +285,10 @@ FAILING: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "text": (with_loss(str), "loss has dtype <U"),
     "no-loss": (with_loss(lambda loss: None), "the first of what it returned is a NoneType"),
-    "gradients-alone": (lambda params, x, y: backprop(params, x, y)[1], "is a tuple: expected (loss, grads)"),
+    "gradients-alone": (
+        lambda params, x, y: backprop(params, x, y)[1],
+        "is a tuple of 2: expected (loss, grads)",
+    ),
     "wrong-signature": (lambda params: None, "TypeError"),
 }
 """By fault: the candidate, and what the report must say of it."""
