@@ -11,9 +11,18 @@ import pytest
 from crossgrad.bench import session
 from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import PHASES, REPEATED, Settings, read_results
+from crossgrad.bench.rows import repeated_row
 from crossgrad.cli.app import run
 
-from .test_bench import QUICK, bench, paced, paced_folder  # noqa: F401 - fixtures
+from .test_bench import (  # noqa: F401 - fixtures
+    QUICK,
+    bench,
+    fake_engine,
+    item,
+    paced,
+    paced_folder,
+    timed,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +56,13 @@ def test_an_engine_that_fails_while_it_is_timed_loses_its_own_rows(
         ("clock-nan", "gives nan for seconds: expected a number from 0 on"),
         ("clock-back", "gives -1.0 for seconds"),
         ("clock-words", "gives 'soon' for seconds"),
+        ("clock-eons", "0 for seconds: expected a number from 0 on, below 2**63"),
+        ("parts-back", "gives -1e-09 for seconds of 'trace'"),
+        ("parts-words", "gives 'hit' for seconds of 'cache'"),
         ("less-than-nothing", "gives -5 for bytes"),
+        ("beyond-count", "gives 9223372036854775808 for bytes"),
+        ("copy-words", "gives 'much' for copied_bytes"),
+        ("copy-back", "gives -4096 for copied_bytes"),
     ],
 )
 @pytest.mark.usefixtures("paced")
@@ -56,6 +71,21 @@ def test_a_program_whose_clock_or_memory_is_wrong_loses_its_own_rows(variant: st
     assert {row.phase for row in found.rows if row.backend == "numpy"} == set(PHASES)
     assert {problem.status for problem in found.problems} == {"protocol-error"}
     assert said in found.problems[0].message
+
+
+@pytest.mark.usefixtures("paced")
+def test_a_copy_that_takes_no_time_is_a_yardstick_less() -> None:
+    found = bench("numpy", "paced:copy-at-once")
+    assert {row.phase for row in found.rows if row.backend == "paced"} == set(PHASES)
+    assert not found.problems
+    assert [kept.engine for kept in found.yardsticks] == ["numpy:manual@cpu"]
+    assert "paced:copy-at-once@cpu at 6-5-4 (batch 3, float32): a yardstick less" in "".join(found.notes)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5e-324])
+def test_a_row_of_no_time_has_no_rates(seconds: float) -> None:
+    row = repeated_row(item(), fake_engine(), "step", timed(seconds), "agree", None, {})
+    assert (row.median, row.gflops, row.gbps, row.limit_share) == (seconds, None, None, None)
 
 
 def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from ..engines import EngineId, Seen, Selection, select_engines
@@ -14,6 +13,7 @@ from ..workers.limits import Limits
 from ..workers.pool import Lane, Pool
 from ..workers.tasks import AgainTask, Ended, HoldTask, OrderTask
 from ..workers.wire import packed
+from .results import MOST
 
 YARDSTICK = EngineId("numpy", "manual", "cpu")
 """Whose matrix products are timed on the CPU even where it is not asked for: a limit needs more than one."""
@@ -91,17 +91,22 @@ class Lanes:
         return {name: variants[0] for name, variants in seen.items() if variants}
 
     def hold(self, engine: Engine, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
-        """Have a case compiled, run and kept; see `held.Held.begin`."""
-        found: tuple[Run, dict[str, Any]] = self._pool.submit(
-            engine.lane, HoldTask(engine.id, packed(case), products)
-        ).result()
-        return found
+        """Have a case compiled, run and kept; see `held.Held.begin`.
+
+        Raises `Ended`, also if it gives times or sizes that there cannot be.
+        """
+        task = HoldTask(engine.id, packed(case), products)
+        run, found = self._pool.submit(engine.lane, task).result()
+        for part, seconds in found.get("parts", {}).items():
+            _require_possible(f"seconds of {shortened(repr(part))}", seconds)
+        if found.get("copied_bytes") is not None:
+            _require_possible("copied_bytes", found["copied_bytes"], whole=True)
+        return run, found
 
     def seconds(self, engine: Engine, what: str, calls: int) -> float:
         """Time so many calls of what is held; raises `Ended`, also if that is no time."""
         found = self._order(engine, "time", what=what, calls=calls)
-        if not isinstance(found, float | int) or not 0 <= found < inf:
-            raise _impossible("seconds", found)
+        _require_possible("seconds", found)
         return float(found)
 
     def again(self, engine: Engine) -> tuple[Run | None, float | None]:
@@ -116,8 +121,8 @@ class Lanes:
         """Most memory during a step; raises `Ended`, also if that is no size."""
         found: dict[str, int | None] = self._order(engine, "weigh")
         for size in found.values():
-            if size is not None and not (isinstance(size, int) and size >= 0):
-                raise _impossible("bytes", size)
+            if size is not None:
+                _require_possible("bytes", size, whole=True)
         return found
 
     def renew(self, engines: Iterable[Engine]) -> None:
@@ -159,7 +164,9 @@ class Lanes:
         return found
 
 
-def _impossible(what: str, found: object) -> Ended:
-    """The error for what a program's own clock, or its device, gave."""
-    told = f"its program gives {shortened(repr(found))} for {what}: expected a number from 0 on"
-    return Ended(PROTOCOL_ERROR, told, with_it=False)
+def _require_possible(what: str, found: object, whole: bool = False) -> None:
+    """Raise `Ended` for what a program's own clock, or its device, cannot have found."""
+    if isinstance(found, int if whole else float | int) and 0 <= found <= MOST:
+        return
+    told = f"its program gives {shortened(repr(found))} for {what}: expected a number from 0 on, below 2**63"
+    raise Ended(PROTOCOL_ERROR, told, with_it=False)

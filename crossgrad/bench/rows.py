@@ -21,6 +21,10 @@ SINGLE: dict[Phase, str] = {"compile": "prepare", "first": "step"}
 """Phases that happen once, and what a run calls the seconds that they took."""
 
 
+LEAST = 1e-12
+"""Seconds of a call that a clock can tell from none."""
+
+
 @dataclass
 class Timing:
     """What a call took when tried, how many a round has, and what one took in each process's rounds."""
@@ -44,6 +48,10 @@ class Timing:
         """What to take the median of; see `middles_of`."""
         return middles_of(self.samples, len(self.processes))
 
+    @property
+    def middle(self) -> float:
+        return median(self.middles)
+
 
 def single_rows(
     item: Item, engine: Engine, run: Run, verdict: str, parts: Mapping[str, float]
@@ -66,9 +74,9 @@ def repeated_row(
     memory: Mapping[str, int | None],
 ) -> Row:
     """A phase that was timed in rounds."""
-    middle, work = median(timing.middles), work_of(item, phase)
+    middle, work = timing.middle, work_of(item, phase)
     low, high = median_interval(timing.middles)
-    best = None if limit is None or middle == 0 else limit_seconds(item, phase, limit)
+    best = None if limit is None else limit_seconds(item, phase, limit)
     return Row(
         **about_engine(item, engine.id),
         phase=phase,
@@ -79,14 +87,19 @@ def repeated_row(
         rounds=len(timing.samples),
         processes=len(timing.processes),
         calls=timing.calls,
-        gflops=work.flops / middle / 1e9 if middle and work.flops else None,
-        gbps=work.bytes / middle / 1e9 if middle else None,
-        limit_share=best / middle if best else None,
+        gflops=_rate(work.flops / 1e9, middle),
+        gbps=_rate(work.bytes / 1e9, middle),
+        limit_share=_rate(best or 0.0, middle),
         verdict=verdict,
         samples=tuple(timing.samples),
         memory=memory.get("memory"),
         device_memory=memory.get("device_memory"),
     )
+
+
+def _rate(amount: float, seconds: float) -> float | None:
+    """So much a second; None of nothing, or in no time."""
+    return amount / seconds if amount and seconds >= LEAST else None
 
 
 def with_products(measured: Iterable[TimedEngine]) -> list[TimedEngine]:
@@ -120,21 +133,19 @@ def roofline(item: Item, timed: Sequence[TimedEngine]) -> dict[str, Limit]:
     Parameters
     ----------
     timed
-        As `with_products` gives them.
+        As `with_products` gives them; no products of less than `LEAST` seconds.
     """
     found: dict[str, Limit] = {}
     for device in dict.fromkeys(engine.device for engine, _, _ in timed):
         there = [entry for entry in timed if entry[0].device == device]
-        fastest, _, _ = min(there, key=lambda entry: median(entry[2][STEP].middles))
+        fastest, _, _ = min(there, key=lambda entry: entry[2][STEP].middle)
         found[device] = Limit(
             **item.subject.model_dump(),
             device=device,
             products=str(fastest),
-            forward=min(median(timings[FORWARD].middles) for _, _, timings in there),
-            step=min(median(timings[STEP].middles) for _, _, timings in there),
-            bandwidth=max(
-                2 * told["copied_bytes"] / median(timings[COPY].middles) for _, told, timings in there
-            ),
+            forward=min(timings[FORWARD].middle for _, _, timings in there),
+            step=min(timings[STEP].middle for _, _, timings in there),
+            bandwidth=max(2 * told["copied_bytes"] / timings[COPY].middle for _, told, timings in there),
         )
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..networks.cases import Case
 from ..networks.errors import InvalidInput
 from ..oracle import Oracle
-from ..run import OK, Run
+from ..run import OK, PROTOCOL_ERROR, Run
 from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
 from .gate import hold_before, oracle_for
@@ -19,6 +19,7 @@ from .lanes import Engine, Lanes
 from .plan import Item
 from .results import REPEATED, Limit, Problem, Row, Settings, Yardstick
 from .rows import (
+    LEAST,
     Timing,
     about_engine,
     repeated_row,
@@ -114,6 +115,7 @@ class _Measurement:
             if held.gone:
                 held.timings.clear()  # for it cannot be checked again
         self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
+        self._leave_out_stopped()
         timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
         limits = roofline(self._item, timed)
         rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
@@ -137,7 +139,11 @@ class _Measurement:
     def _checked(self, engine: Engine, case: Case, oracle: Oracle, products: bool) -> _Held | None:
         """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""
         self._say(f"{engine.id}, compiling and checking")
-        run, found = self._lanes.hold(engine, case, products)
+        try:
+            run, found = self._lanes.hold(engine, case, products)
+        except Ended as ended:
+            self._problem(engine, None, ended.status, str(ended))
+            return None
         if run.status != OK:
             self._problem(engine, None, run.status, run.message or run.status)
             return None
@@ -241,6 +247,14 @@ class _Measurement:
             held.timings[what].rounds[-1].append(seconds / calls)
         elif held.gone:
             held.timings.clear()  # a round or two are no result
+
+    def _leave_out_stopped(self) -> None:
+        """Products and copies that took no time by their clock: nothing could be held against them."""
+        for held in self._held:
+            for what in PRODUCTS:
+                if what in held.timings and held.timings[what].middle < LEAST:
+                    del held.timings[what]
+                    self._failed(held, what, Ended(PROTOCOL_ERROR, "its clock stands still", with_it=False))
 
     def _to_time(self, held: _Held) -> list[str]:
         lacks = held.found["lacks"]

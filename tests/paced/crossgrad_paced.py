@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crossgrad.backends.base import Backend, Program, Trace
+from crossgrad.backends.base import Backend, Products, Program, Trace
 from crossgrad.backends.registry import load
 from crossgrad.networks.batches import Batch
 from crossgrad.networks.cases import Case
@@ -35,24 +35,63 @@ VICES: dict[str, Callable[[], object]] = {
     "late-out-of-memory": out_of_memory,
 }
 SLOWER = {"slower-0": 0.0, "again-0": 0.0, "slower-5": 0.05, "slower-400": 4.0}
-CLOCKS: dict[str, Any] = {"clock-nan": np.nan, "clock-back": -1.0, "clock-words": "soon"}
+CLOCKS: dict[str, Any] = {
+    "clock-nan": np.nan,
+    "clock-back": -1.0,
+    "clock-words": "soon",
+    "clock-eons": 10**400,
+}
+PARTS: dict[str, Any] = {"parts-back": {"trace": -1e-9}, "parts-words": {"cache": "hit"}}
+PEAKS = {"less-than-nothing": -5, "beyond-count": 2**63}
+COPIES: dict[str, Any] = {"copy-words": "much", "copy-back": -4096, "copy-at-once": 4096}
 WRONG = ("wrong-forward", "wrong-update", "wrong-step", "late-wrong")
 
 
 class PacedBackend(Backend):
     name = "paced"
-    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, "less-than-nothing")
+    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, *PARTS, *PEAKS, *COPIES)
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
 
     def prepare(self, case: Case, variant: str, device: str) -> Program:
+        self._variant = variant
         return PacedProgram(load("numpy").prepare(case, "manual", device), variant)
+
+    def products(self, case: Case, device: str) -> Products:
+        if self._variant not in COPIES:
+            return super().products(case, device)
+        return PacedProducts(load("numpy").products(case, device), COPIES[self._variant])
+
+
+class PacedProducts(Products):
+    """NumPy's, but for the copy: as large as is said, and in no time."""
+
+    def __init__(self, right: Products, size: Any) -> None:
+        self._right, self._size = right, size
+
+    def seconds(self, call: Callable[[], object], calls: int) -> float:
+        return 0.0 if call == self.copy else super().seconds(call, calls)
+
+    def forward(self) -> Any:
+        return self._right.forward()
+
+    def step(self) -> Any:
+        return self._right.step()
+
+    def copy(self) -> Any:
+        return self._right.copy()
+
+    @property
+    def copied_bytes(self) -> int:
+        size: int = self._size
+        return size
 
 
 class PacedProgram(Program):
     def __init__(self, right: Program, variant: str) -> None:
         self._right, self._variant, self._steps = right, variant, 0
+        self.preparation = PARTS.get(variant, {})
 
     def seconds(self, call: Callable[[], object], calls: int) -> float:
         right = super().seconds(call, calls)
@@ -60,7 +99,7 @@ class PacedProgram(Program):
         return clock
 
     def device_peak(self, call: Callable[[], object]) -> int | None:
-        return -5 if self._variant == "less-than-nothing" else None
+        return PEAKS.get(self._variant)
 
     def put(self, parameters: Parameters, batch: Batch) -> Any:
         return self._right.put(parameters, batch)
