@@ -16,7 +16,7 @@ from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
 from crossgrad.bench.saved import HOME
 from crossgrad.cli.app import run
-from crossgrad.cli.bench import Form, _finish
+from crossgrad.cli.bench import Form, _finish, _Outcome
 
 from .conftest import HEEDING
 from .published import hold
@@ -212,7 +212,7 @@ def test_results_that_cannot_be_saved_in_the_end_are_written(
     HOME.mkdir()
     (HOME / "night.json").write_text("another's")
     found = read_results(Path(SAVED).read_bytes(), SAVED)
-    code = _finish(found, fault=None, form=form, output=None, save="night", plot=None, quiet=True)
+    code = _finish(_Outcome(found), form=form, output=None, save="night", plot=None, quiet=True)
     shown = capsys.readouterr()
     assert code == 2
     assert read_results(shown.out[shown.out.index("{") :], "stdout") == found
@@ -293,3 +293,31 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path: Path, number: signal.Signals) 
     found = read_results(file.read_text(), "the file")
     assert {row.network for row in found.rows} == {"3-2"}
     assert any("not finished" in line for line in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("full", "code", "said"), [(False, 141, ""), (True, 2, "cannot write to stdout: No space left on device")]
+)
+def test_a_reader_that_has_gone_and_a_full_disk_are_no_faults_of_ours(
+    full: bool, code: int, said: str, tmp_path: Path
+) -> None:
+    """What was finished is kept; and nothing is said to be missing where nothing is."""
+    if full and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    reader, stdout = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "crossgrad", "bench", "3-2", "-b", "numpy", "--save", "kept", *FAST]
+    with open("/dev/full" if full else stdout, "wb", buffering=0) as taken:
+        done = subprocess.run(command, stdout=taken, stderr=subprocess.PIPE, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("note: ")]
+    assert lines == ["saved: crossgrad-benchmarks/kept.json", *([f"error: {said}"] if said else [])]
+    if full:
+        os.close(stdout)
+
+
+def test_ctrl_c_after_the_last_network_misses_nothing() -> None:
+    kept = read_results(Path(SAVED).read_bytes(), SAVED).model_copy(update={"notes": ("a note",)})
+    assert _Outcome(kept, KeyboardInterrupt()).ended == "interrupted"
+    part = _Outcome(kept, KeyboardInterrupt(), "not finished: 1 of 2")
+    assert part.ended == "interrupted, not finished: 1 of 2"

@@ -57,10 +57,13 @@ class Session:
         for found in self._measured:
             notes += [*found.notes, *noise_notes(found.rows)]
         notes += width_note(row for found in self._measured for row in found.rows)
+        return self._results(self._measured, [*notes, *([self.missing] if self.missing else [])])
+
+    @property
+    def missing(self) -> str | None:
+        """What of the plan was not measured, in words."""
         missing = len(self._plan) - len(self._measured)
-        if missing:
-            notes.append(f"not finished: {missing} of {len(self._plan)} networks were not measured")
-        return self._results(self._measured, notes)
+        return f"not finished: {missing} of {len(self._plan)} networks were not measured" if missing else None
 
     @property
     def lacks(self) -> bool:

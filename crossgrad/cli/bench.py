@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -173,13 +174,39 @@ def bench(
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
-    found, fault, lacks = _measure(plan, settings, engines, hold, tables)
-    code = _finish(found, fault, form, output, save, plot, quiet)
-    if isinstance(fault, Exception):
-        raise fault
+    outcome = _measure(plan, settings, engines, hold, tables)
+    code, found = _finish(outcome, form, output, save, plot, quiet), outcome.results
+    if isinstance(outcome.fault, Exception):
+        raise outcome.fault
     if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
         note(f"--compilation-cache {compilation_cache}: nothing was kept there, as jax did not run")
-    raise typer.Exit(code or (exits.ENGINE_FAILED if lacks else exits.OK))
+    raise typer.Exit(code or (exits.ENGINE_FAILED if outcome.lacks else exits.OK))
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What was measured, what ended it early, and what is missing then, in words.
+
+    Attributes
+    ----------
+    lacks
+        Whether an engine or device that was named has no rows.
+    """
+
+    results: "Results | None"
+    fault: BaseException | None = None
+    missing: str | None = None
+    lacks: bool = False
+
+    @property
+    def ended(self) -> str | None:
+        """What is to be said of an early end; none if what ended it is about stdout, and says so itself."""
+        from ..networks.errors import InvalidInput
+
+        if self.fault is None or isinstance(self.fault, InvalidInput | typer.Exit):
+            return None
+        what = "interrupted" if isinstance(self.fault, KeyboardInterrupt) else "ended by an error of its own"
+        return f"{what}, {self.missing}" if self.missing else what
 
 
 def _measure(
@@ -188,14 +215,8 @@ def _measure(
     engines: "Callable[[], Lanes]",
     hold: "Holder",
     tables: bool,
-) -> "tuple[Results | None, BaseException | None, bool]":
-    """Measure, with a table on the screen as soon as it is finished.
-
-    Returns
-    -------
-    results, fault, lacks
-        What there is; what ended it early; whether an engine or device that was named has no rows.
-    """
+) -> _Outcome:
+    """Measure, with a table on the screen as soon as it is finished."""
     from ..bench.session import Session
     from ..bench.text import results_text
 
@@ -212,8 +233,10 @@ def _measure(
     except (KeyboardInterrupt, Exception) as fault:
         if session is None and isinstance(fault, Exception):
             raise
-        return None if session is None else held(session.results), fault, False
-    return held(session.results), None, session.lacks
+        if session is None:
+            return _Outcome(None, fault)
+        return _Outcome(held(session.results), fault, session.missing)
+    return _Outcome(held(session.results), lacks=session.lacks)
 
 
 def _holder(baseline: str | None, fail_if: str | None) -> "Holder":
@@ -235,17 +258,12 @@ def _holder(baseline: str | None, fail_if: str | None) -> "Holder":
 
 
 def _finish(
-    found: "Results | None",
-    fault: BaseException | None,
-    form: Form,
-    output: Path | None,
-    save: str | None,
-    plot: Path | None,
-    quiet: bool,
+    outcome: _Outcome, form: Form, output: Path | None, save: str | None, plot: Path | None, quiet: bool
 ) -> int:
     """Write what was found wherever it is wanted, whatever ended it; return the exit code."""
     from ..bench.plot import plot_results
 
+    found, fault = outcome.results, outcome.fault
     if found is None:
         error("interrupted")
         return exits.INTERRUPTED
@@ -259,11 +277,9 @@ def _finish(
         plot_results(found, plot)
     elif plot is not None:
         note(f"{plot} is not drawn, as nothing was timed")
-    if fault is not None:
-        what = "interrupted" if isinstance(fault, KeyboardInterrupt) else "ended by an error of its own"
-        error(f"{what}, {found.notes[-1]}" if found.notes else what)
-        return exits.INTERRUPTED
-    return code or _code_of(found)
+    if outcome.ended is not None:
+        error(outcome.ended)
+    return exits.INTERRUPTED if fault is not None else code or _code_of(found)
 
 
 def _save(found: "Results", name: str, form: Form) -> int:
