@@ -161,6 +161,23 @@ def test_edited_files_are_refused(changed: dict[str, Any], problem: str) -> None
         read_results(json.dumps(document), "mine")
 
 
+def test_a_mistyped_key_below_the_baseline_names_those_of_its_rows() -> None:
+    ratio = {"network": "3-2", "batch_size": 1, "dtype": "float32", "backend": "jax", "variant": "jit"}
+    ratio |= {"device": "cpu", "phase": "step", "verdict": "same"}
+    document = json.loads(results(ROW).to_json())
+    for extra, near in (({"ratoi": 1.0}, "did you mean ratio"), ({"pase": 1}, "did you mean phase")):
+        document["baseline"] = {"engine": "numpy:manual", "rows": [ratio | extra]}
+        (key,) = extra
+        with pytest.raises(InvalidInput, match=rf"baseline.rows\[0\].{key}: unknown key, {near}\? known"):
+            read_results(json.dumps(document), "a file")
+    document["baseline"] = {"engine": "numpy:manual", "rows": [ratio], "rul": "x"}
+    with pytest.raises(InvalidInput, match="did you mean rule"):
+        read_results(json.dumps(document), "a file")
+    document["baseline"]["rows"] = [3]
+    with pytest.raises(InvalidInput, match=r"expected a table of .*one_process"):
+        read_results(json.dumps(document), "a file")
+
+
 def test_an_unknown_key_names_those_that_are_known() -> None:
     document = json.loads(results(ROW).to_json())
     document["rows"][0]["speed"] = 3

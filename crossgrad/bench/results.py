@@ -263,11 +263,11 @@ def read_results(content: bytes | str, source: str) -> Results:
 
 def _known(location: tuple[int | str, ...]) -> list[str]:
     """Keys that a table may have, by where it is."""
-    tables: dict[int | str, type[BaseModel]] = {
-        "rows": Row, "limits": Limit, "yardsticks": Yardstick, "problems": Problem, "settings": Settings,
-        "baseline": OverBaseline,
+    tables: dict[tuple[str, ...], type[BaseModel]] = {
+        ("rows",): Row, ("limits",): Limit, ("yardsticks",): Yardstick, ("problems",): Problem,
+        ("settings",): Settings, ("baseline",): OverBaseline, ("baseline", "rows"): Ratio,
     }  # fmt: skip
-    model = tables.get(location[0], Results) if len(location) > 1 else Results
+    model = tables.get(tuple(part for part in location[:-1] if isinstance(part, str)), Results)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
