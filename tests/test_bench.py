@@ -101,6 +101,22 @@ def test_one_slow_engine_does_not_cost_the_others_their_processes(
     assert {(row.rounds, row.processes) for row in repeated} == {(9, processes)}
 
 
+def test_a_slow_engine_that_died_as_its_calls_were_counted_costs_the_others_no_rounds(
+    paced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "MANY", 9)
+    monkeypatch.setattr(runner, "FEW", 3)
+
+    def call_seconds(self: Any, engine: Any, what: str) -> float:
+        if engine.id.backend == "paced" and what == "step":
+            raise Ended("crashed", "planted")
+        return 1.0 if engine.id.backend == "paced" else 1e-4
+
+    monkeypatch.setattr(runner._Measurement, "_call_seconds", call_seconds)
+    found = bench("numpy", "paced:right", settings=Settings(min_time=0.02))
+    assert {(row.backend, row.rounds) for row in found.rows if row.phase in REPEATED} == {("numpy", 9)}
+
+
 @pytest.mark.parametrize(
     ("rounds", "processes", "said"),
     [

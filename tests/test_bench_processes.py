@@ -16,7 +16,6 @@ from crossgrad.bench.held import Held
 from crossgrad.bench.lanes import YARDSTICK, Engine, Lanes
 from crossgrad.bench.paired import Paired, paired
 from crossgrad.bench.results import REPEATED, Results, Row, Settings
-from crossgrad.bench.rows import Timing
 from crossgrad.bench.statistics import median, median_interval, middles_of, noise_notes, parts_of
 from crossgrad.run import CRASHED, Run
 from crossgrad.workers.limits import Limits
@@ -89,7 +88,7 @@ def test_what_is_beyond_doubt_in_one_process_is_not_if_processes_differ() -> Non
 
 
 def test_engines_with_different_processes_are_not_paired() -> None:
-    """One lost a process: its rounds are others than theirs."""
+    """As in a file that was put together: the rounds of one are others than those of the other."""
     assert paired(levels(1, 1), levels(1, 1, 1)) is None
     three = levels(1, 1, 1)
     assert paired(three, three.model_copy(update={"processes": 1})) is None
@@ -101,14 +100,6 @@ def test_processes_that_differ_are_told_and_no_drift_is_seen_in_them() -> None:
         "its 3 processes differ by 24 %: ratios within rounds, with their intervals, tell more than times"
     )
     assert noise_notes([levels(1, 1, 1.06, 1.06)]) == []
-
-
-def test_a_process_that_ended_early_takes_no_part() -> None:
-    timing = Timing(1.0, rounds=[[1.0, 2.0], [3.0, 4.0], [5.0]])
-    assert timing.samples == [1.0, 2.0, 3.0, 4.0]
-    assert len(timing.processes) == 2
-    assert Timing(1.0, rounds=[[1.0], [2.0, 3.0]]).samples == [2.0, 3.0]
-    assert Timing(1.0, rounds=[[]]).samples == Timing(1.0).samples == []
 
 
 def test_rows_refuse_rounds_that_no_processes_can_have() -> None:

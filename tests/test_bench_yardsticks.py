@@ -171,7 +171,7 @@ def test_what_a_round_had_in_common_divides_out() -> None:
 
 
 def test_a_yardstick_that_lacks_rounds_counts_by_its_middle() -> None:
-    """Its process ended too soon: the moods of its rounds are not those of the row's."""
+    """As in a file that was put together: the moods of its rounds are not those of the row's."""
     source = random.Random(5)
     widths = []
     for processes in (1, 3):

@@ -176,7 +176,7 @@ def exp(log: float) -> float:
 def _levels_of(yardstick: Yardstick, kind: Kind, row: Row) -> list[float]:
     """Logarithms of what the yardstick took in each of the row's rounds.
 
-    In the middle of all where the two are not of the same rounds: then a process ended too soon.
+    In the middle of all where the two are not of the same rounds, as in a file that was put together.
     """
     samples = _samples(yardstick, kind)
     if (len(samples), yardstick.processes) == (len(row.samples), row.processes):

@@ -27,26 +27,23 @@ LEAST = 1e-12
 
 @dataclass
 class Timing:
-    """What a call took when tried, how many a round has, and what one took in each process's rounds."""
+    """What a call took when tried, how many a round has, and what one took in each process's rounds.
+
+    Each process has as many of them: what an engine failed at in between is left out as a whole.
+    """
 
     call_seconds: float
     calls: int = 1
     rounds: list[list[float]] = field(default_factory=list)
 
     @property
-    def processes(self) -> list[list[float]]:
-        """The rounds of each process that ran them all, or those of the only one."""
-        longest = max(map(len, self.rounds), default=0)
-        return [rounds for rounds in self.rounds if len(rounds) == longest > 0]
-
-    @property
     def samples(self) -> list[float]:
-        return [seconds for rounds in self.processes for seconds in rounds]
+        return [seconds for rounds in self.rounds for seconds in rounds]
 
     @property
     def middles(self) -> list[float]:
         """What to take the median of; see `middles_of`."""
-        return middles_of(self.samples, len(self.processes))
+        return middles_of(self.samples, len(self.rounds))
 
     @property
     def middle(self) -> float:
@@ -85,7 +82,7 @@ def repeated_row(
         low=low,
         high=high,
         rounds=len(timing.samples),
-        processes=len(timing.processes),
+        processes=len(timing.rounds),
         calls=timing.calls,
         gflops=_rate(work.flops / 1e9, middle),
         gbps=_rate(work.bytes / 1e9, middle),
@@ -103,15 +100,8 @@ def _rate(amount: float, seconds: float) -> float | None:
 
 
 def with_products(measured: Iterable[TimedEngine]) -> list[TimedEngine]:
-    """Those that timed all of the bare products and the copy, in every process as many rounds."""
-
-    def rounds(timings: Mapping[str, Timing], what: str) -> list[int]:
-        return [len(process) for process in timings[what].processes] if what in timings else []
-
-    def whole(timings: Mapping[str, Timing]) -> bool:
-        return rounds(timings, FORWARD) == rounds(timings, STEP) == rounds(timings, COPY) != []
-
-    return [(engine, told, timings) for engine, told, timings in measured if whole(timings)]
+    """Those that timed all of the bare products and the copy."""
+    return [found for found in measured if found[2].keys() >= {*PRODUCTS}]
 
 
 def yardstick(item: Item, engine: EngineId, timings: Mapping[str, Timing]) -> Yardstick:
@@ -120,7 +110,7 @@ def yardstick(item: Item, engine: EngineId, timings: Mapping[str, Timing]) -> Ya
         **item.subject.model_dump(),
         device=engine.device,
         engine=str(engine),
-        processes=len(timings[STEP].processes),
+        processes=len(timings[STEP].rounds),
         forward=tuple(timings[FORWARD].samples),
         step=tuple(timings[STEP].samples),
         copied=tuple(timings[COPY].samples),

@@ -67,7 +67,12 @@ class _Held:
     timings: dict[str, Timing] = field(default_factory=dict)
     memory: dict[str, int | None] = field(default_factory=dict)
     gone: bool = False
-    """Whether its process has ended, and what was held with it."""
+    """Whether its process has ended, and what was held with it; or it went wrong."""
+
+    def lose(self) -> None:
+        """Nothing more is asked of it, and what it was timed at is no result: it cannot be checked again."""
+        self.gone = True
+        self.timings.clear()
 
 
 def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda words: None) -> Measured:
@@ -112,16 +117,14 @@ class _Measurement:
         for held in self._held:
             self._say(f"{held.engine.id}, {WEIGHED}")
             held.memory = self._tried(held, WEIGHED, partial(self._lanes.memory, held.engine)) or {}
-            if held.gone:
-                held.timings.clear()  # for it cannot be checked again
         self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
         self._leave_out_stopped()
         timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
         limits = roofline(self._item, timed)
         rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
+        yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
         for held in self._held:
             self._tried(held, None, partial(self._lanes.release, held.engine))
-        yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
         return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems), tuple(self._notes))
 
     def _check_all(self, case: Case, oracle: Oracle) -> None:
@@ -156,7 +159,7 @@ class _Measurement:
     def _check_again(self, case: Case, oracle: Oracle) -> None:
         """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
         for held in self._held:
-            if held.gone or not any(phase in held.timings for phase in REPEATED):
+            if not any(phase in held.timings for phase in REPEATED):
                 continue
             self._say(f"{held.engine.id}, checking again")
             found = self._tried(held, None, partial(self._lanes.again, held.engine))
@@ -168,8 +171,7 @@ class _Measurement:
                     continue
                 told = f"right before it was timed, wrong after that: {passed.wrong}"
                 self._problem(held.engine, None, MISMATCH, told)
-            held.gone = True
-            held.timings.clear()
+            held.lose()
 
     def _begin_anew(self, case: Case, oracle: Oracle) -> None:
         """Have the case held by new processes, each checked like the first."""
@@ -177,8 +179,7 @@ class _Measurement:
         self._lanes.renew(held.engine for held in there)
         for held in there:
             if self._checked(held.engine, case, oracle, bool(held.found["copied_bytes"])) is None:
-                held.gone = True
-                held.timings.clear()
+                held.lose()
 
     def _calibrate(self) -> None:
         """Find how many rounds there are, and how many calls make a round of each thing that is timed."""
@@ -245,8 +246,6 @@ class _Measurement:
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
             held.timings[what].rounds[-1].append(seconds / calls)
-        elif held.gone:
-            held.timings.clear()  # a round or two are no result
 
     def _leave_out_stopped(self) -> None:
         """Products and copies that took no time by their clock: nothing could be held against them."""
@@ -262,13 +261,13 @@ class _Measurement:
         return phases + (list(PRODUCTS) if held.found["copied_bytes"] else [])
 
     def _rows(self, held: _Held, limits: dict[str, Limit]) -> Iterator[Row]:
-        if held.gone and not any(timing.samples for timing in held.timings.values()):
+        if held.gone:
             return
         yield from single_rows(self._item, held.engine, held.run, held.verdict, held.found["parts"])
         limit = limits.get(held.engine.id.device)
         for phase in REPEATED:
             timing = held.timings.get(phase)
-            if timing is not None and timing.samples:
+            if timing is not None:
                 memory = held.memory if phase == "step" else {}
                 yield repeated_row(self._item, held.engine, phase, timing, held.verdict, limit, memory)
 
@@ -280,8 +279,9 @@ class _Measurement:
             return action()
         except Ended as ended:
             self._failed(held, what, ended)
-            held.timings.pop(what or "", None)
-            held.gone = held.gone or ended.with_it
+            held.timings.pop(what or "", None)  # a round or two are no result
+            if ended.with_it:
+                held.lose()
             return None
 
     def _failed(self, held: _Held, what: str | None, ended: Ended) -> None:
