@@ -14,6 +14,7 @@ from ..backends.base import Backend, BackendUnavailable, Program, Timed, Trace, 
 from ..engines import Engine, EngineId
 from ..networks.cases import Case
 from ..run import OK, Announce, Run, run_engine, status_of, summary_of
+from ..workers.memory import peak_in
 
 PRODUCTS = ("products forward", "products step", "copy")
 """What is timed of the matrix products alone, beside the phases of an engine."""
@@ -196,7 +197,6 @@ def _peak_of(call: Callable[[], object], timed: Timed) -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
         call()
         timed.synchronize()
-        lines = Path("/proc/self/status").read_text().splitlines()
+        return peak_in(Path("/proc/self/status").read_bytes())
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

@@ -51,10 +51,15 @@ class Sessions:
 
 def most_held(pid: int) -> int:
     """Bytes that a process held at most since its peak was last forgotten: none if it has ended."""
-    with suppress(OSError, ValueError, IndexError):
-        lines = told(pid, "status").splitlines()
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmHWM:")), 0)
+    with suppress(ValueError, IndexError):
+        return peak_in(told(pid, "status")) or 0
     return 0
+
+
+def peak_in(status: bytes) -> int | None:
+    """Bytes that a process held at most, by what its ``/proc/PID/status`` holds; None if it does not say."""
+    lines = status.splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmHWM:")), None)
 
 
 def _opened(pids: Iterable[int]) -> list[int]:
