@@ -100,7 +100,7 @@ def _place_and_causes(case: Case, run: Run, wrong: Sequence[str]) -> tuple[str, 
         text = f"not recognised, because the diagnosis failed: {type(error).__name__}: {error}"
         return place, (Diagnosis(UNRECOGNISED, text, place, None, 0.0),)
     likeliest = causes[0]
-    if run.partial and likeliest.cause != UNRECOGNISED:
+    if run.partial and likeliest.confidence > 0:
         return likeliest.quantity, causes  # it explains what is not seen; the place was only inferred
     return place, causes
 

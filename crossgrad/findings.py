@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from .compare import Blame, Comparison
-from .diagnosis.record import LOSS_CONVENTION, SHAPE, UNRECOGNISED
+from .diagnosis.record import LOSS_CONVENTION, SHAPE
 from .verdict import SEVERITY, WRONG
 
 FAILED = "failed"
@@ -34,7 +34,7 @@ def describe_blame(found: Blame) -> str:
     if first.cause == LOSS_CONVENTION:  # nowhere in particular, and nothing wrong
         return f"{found.engine} computes another loss: {first.text} (confidence {first.confidence:.2f})"
     place = found.enters_at
-    if found.engine.variant == "candidate" and first.cause == UNRECOGNISED and place == "z.1":
+    if found.engine.variant == "candidate" and first.confidence == 0 and place == "z.1":
         place = "z.1 or after it, in the forward pass or the loss"  # of a candidate these are not seen
     return (
         f"{found.engine} is wrong; the error enters at {place}: {first.text} "

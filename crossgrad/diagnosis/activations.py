@@ -49,6 +49,21 @@ SIGMOID_LIKE: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def sigmoid_derivative(z: Array) -> Array:
+    """``a (1 - a)`` of the sigmoid's own a, whatever a layer's output is."""
+    e = np.exp(-np.abs(z))
+    a: Array = e / np.square(1 + e)
+    return a
+
+
+OTHERS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "tanh for the sigmoid": (np.tanh, lambda z: 1 - np.square(np.tanh(z))),
+    "relu for the sigmoid": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(z.dtype)),
+    "no activation": (lambda z: z, np.ones_like),
+}
+"""By what people call them: f, and f' as functions of z."""
+
+
 def find_activation(site: Site, got: Array, right: Uncertain) -> Iterator[Explanation]:
     """Explain ``a`` as another function of z than the layer's."""
     if site.kind != "a" or not np.isfinite(got).all():

@@ -19,6 +19,7 @@ from ..networks.dtypes import Array
 from ..networks.parameters import by_name
 from ..words import also, listed
 from .conventions import find_convention
+from .decay import find_decay
 from .explain import Found, alike, explain
 from .measure import CONVINCING, SURE, WORTH_NAMING, confidence, fit
 from .passes import backward_hypotheses, forward_hypotheses, run
@@ -38,7 +39,7 @@ from .scale import Factor
 from .site import Site
 from .spoilt import changed_element, missed_element
 
-MOST_RUNS = 60
+MOST_RUNS = 120
 MOST_OPERATIONS = 2e10
 """Multiplications that all runs together may cost: a second or two."""
 
@@ -103,7 +104,8 @@ def diagnose_gradients(
     """Explain the errors of a candidate that delivered the loss and gradients."""
     evidence = GradientEvidence(case, got, wrong, enters_at, floor)
     found = list(_of_loss(evidence))
-    for way in (_precision, _elsewhere, _in_all, _of_runs, _by_elimination) if evidence.gradients else ():
+    ways = (_precision, _elsewhere, _decay, _in_all, _of_runs, _by_elimination)
+    for way in ways if evidence.gradients else ():
         if all(d.confidence < SURE for d in found):
             found += way(evidence)
     return found
@@ -144,6 +146,10 @@ def _elsewhere(evidence: GradientEvidence) -> Iterator[Diagnosis]:
     for form, text in (("{}.{}", ""), ("{}_new.{}", " after the step, W - lr dW,")):
         told = f"{listed(names)} are the parameters{text} and no gradients"
         yield Diagnosis(UNRECOGNISED, told, names[0], None, seen_as(_parameter_of(form)))
+
+
+def _decay(evidence: GradientEvidence) -> Iterator[Diagnosis]:
+    return find_decay(evidence.case, evidence.got, evidence.known, evidence.wrong)
 
 
 def _parameter_of(form: str) -> Callable[[str, int], str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from ..floor import Steps
 from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import Array
-from .activations import SIGMOID_LIKE, clipped
+from .activations import OTHERS, SIGMOID_LIKE, clipped, sigmoid_derivative
 from .formulas import FORMULAS, Formula
 from .operands import CHANGES
 from .precision import FACTORS, product_of, said
-from .record import APPROXIMATE_ACTIVATION, CAUSES, INPUT_CHANGED, PERMUTATION
+from .record import APPROXIMATE_ACTIVATION, CAUSES, INPUT_CHANGED, PERMUTATION, SAMPLE_DROPPED
 from .site import Site, right_step
 
 BOUNDS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
@@ -84,15 +85,27 @@ def backward_hypotheses(layer: int) -> Iterator[Hypothesis]:
 def forward_hypotheses(case: Case) -> Iterator[Hypothesis]:
     """Faults that make the loss wrong too."""
     yield from _other_targets(case)
+    yield from _fewer_samples(case)
     yield from _narrow_products(case)
     yield from _scaled_inputs(case)
     for formula in FORMULAS:
         if formula.kind in ("z", "a"):
-            for n in range(1, len(case.network.layers) + 1):
-                place, text = f"{formula.kind}.{n}", formula.text.format(n=n)
-                yield Hypothesis(formula.cause, f"{place} {text}", place, {place: formula})
+            yield from _in_one_layer_or_all(case, formula)
+    yield from _other_functions(case)
     yield from _other_activations(case)
     yield from _changed_inputs(case)
+
+
+def _in_one_layer_or_all(case: Case, formula: Formula) -> Iterator[Hypothesis]:
+    depth, kind = len(case.network.layers), formula.kind
+    for n in range(1, depth + 1):
+        place = f"{kind}.{n}"
+        yield Hypothesis(formula.cause, f"{place} {formula.text.format(n=n)}", place, {place: formula})
+    if depth > 1:
+        text = f"{kind}.1 {formula.text.format(n=1)}; the same in every layer"
+        yield Hypothesis(
+            formula.cause, text, f"{kind}.1", {f"{kind}.{n}": formula for n in range(1, depth + 1)}
+        )
 
 
 def _narrow_products(case: Case) -> Iterator[Hypothesis]:
@@ -144,17 +157,57 @@ def _other_activations(case: Case) -> Iterator[Hypothesis]:
     functions |= {text: (function, None) for text, function in SIGMOID_LIKE.items()}
     sigmoids = [n for n, layer in enumerate(case.network.layers, start=1) if layer.activation == "sigmoid"]
     for text, (function, value) in functions.items():
-
-        def predict(site: Site, function: Callable[[Array], Array] = function) -> Uncertain:
-            right = right_step(site)
-            return Uncertain(function(site.here("z").value), right.variance)
-
-        formula = Formula("a", APPROXIMATE_ACTIVATION, text, predict)
+        formula = Formula("a", APPROXIMATE_ACTIVATION, text, partial(_activated, function=function))
         wrong = {f"a.{n}": formula for n in sigmoids}
         if wrong:
             yield Hypothesis(
                 APPROXIMATE_ACTIVATION, f"the activations are: {text}", min(wrong), wrong, None, value
             )
+
+
+def _other_functions(case: Case) -> Iterator[Hypothesis]:
+    """Layers that are given another activation, with its own derivative or still with the sigmoid's."""
+    depth = len(case.network.layers)
+    places = {"the last layer has": [depth], "every layer has": [*range(1, depth + 1)]}
+    if depth > 1:
+        places["the hidden layers have"] = [*range(1, depth)]
+    for (name, (function, own)), (where, layers) in product(OTHERS.items(), places.items()):
+        for whose, derivative in {"its own": own, "the sigmoid's": sigmoid_derivative}.items():
+            wrong = {
+                f"{kind}.{n}": Formula(kind, APPROXIMATE_ACTIVATION, name, predict)
+                for n in layers
+                for kind, predict in (
+                    ("a", partial(_activated, function=function)),
+                    ("dz", partial(_through, derivative=derivative)),
+                )
+            }
+            text = f"{where} {name}, with {whose} derivative"
+            yield Hypothesis(APPROXIMATE_ACTIVATION, text, f"a.{layers[0]}", wrong)
+
+
+def _activated(site: Site, function: Callable[[Array], Array]) -> Uncertain:
+    return Uncertain(function(site.here("z").value), right_step(site).variance)
+
+
+def _through(site: Site, derivative: Callable[[Array], Array]) -> Uncertain:
+    da, slope = site.here("da"), derivative(site.here("z").value)
+    value = da.value * slope
+    return Uncertain(value, np.square(slope) * da.variance + site.steps.arithmetic.rounding(value, 2))
+
+
+def _fewer_samples(case: Case) -> Iterator[Hypothesis]:
+    """A batch that is cut before the forward pass, and the loss with it."""
+    x, y = case.batch
+    if len(y) < 2:
+        return
+    for text, kept in {
+        "the last sample is left out": slice(None, -1),
+        "the first sample is left out": slice(1, None),
+        "the first sample alone is used": slice(1),
+        "the last sample alone is used": slice(-1, None),
+    }.items():
+        told = f"{text}, in the loss too"
+        yield Hypothesis(SAMPLE_DROPPED, told, "z.1", {}, Batch(x[kept], y[kept]))
 
 
 def _scaled_inputs(case: Case) -> Iterator[Hypothesis]:
