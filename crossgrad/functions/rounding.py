@@ -143,6 +143,10 @@ class Rounding:
             moved[block] = self._of_rows(part, draw, terms, crowded=terms > 1 and array.ndim > 0)
         return moved.reshape(array.shape)
 
+    def of_quotient(self, array: Array, site: Hashable = None) -> Array:
+        """As `of_result`, of quotients that are integers: up to 2**precision these are exact."""
+        return np.where(np.abs(array) <= 2.0**self._dtype.precision, array, self.of_result(array, 1.0, site))
+
     @np.errstate(all="ignore")
     def errors(self, array: Array) -> Array:
         """What rounding numbers once moves them by, in more digits than a sum with them would keep."""

@@ -18,8 +18,12 @@ EXACT = {
     *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
     *("gather", "scatter", "dynamic_update_slice", "pad", "real", "imag", "complex", "conj"),
     *("scatter-max", "scatter-min", "top_k", "stack", "unstack", "split", "tile", "device_put"),
+    *("optimization_barrier", "floor", "ceil", "round", "sign", "rem", "nextafter"),
 }
-"""Operations that return their operands, or some of them: they round nothing. Derivatives compare both."""
+"""Operations that round nothing: they return their operands, or some of them, and derivatives compare both.
+
+Or of whose results a format holds every digit, by which code takes rows of tables.
+"""
 
 RUNNING = {"cumsum", "cumlogsumexp"}
 """Operations that give running sums; that of a product rounds no more than its factors did."""
@@ -29,8 +33,8 @@ SCATTERING = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode
 
 
 def selects(name: str, inputs: Sequence[Any]) -> bool:
-    """Whether an operation returns its operands; the magnitude of a complex number is none."""
-    return name in EXACT and not (name == "abs" and jax.numpy.iscomplexobj(inputs[0]))
+    """Whether an operation is exact; the magnitude of a complex number is not, nor is its direction."""
+    return name in EXACT and not (name in ("abs", "sign") and jax.numpy.iscomplexobj(inputs[0]))
 
 
 def rounds_nothing(

@@ -22,8 +22,23 @@ PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.
 RUNNING = (np.add, np.logaddexp, np.logaddexp2)
 """Ufuncs whose `accumulate` gives running sums; that of a product rounds no more than its factors did."""
 
-SELECTING = ("maximum", "minimum", "fmax", "fmin", "clip", "absolute", "fabs", "negative")
+SELECTING = {
+    *("maximum", "minimum", "fmax", "fmin", "clip", "absolute", "fabs", "negative", "positive", "conjugate"),
+    *("copysign", "heaviside"),
+}
 """Ufuncs that return one of their operands: they round nothing, and derivatives look for it there."""
+
+EXACT = {
+    *SELECTING,
+    *("floor", "ceil", "rint", "trunc", "modf", "frexp", "fmod", "sign", "nextafter"),
+}
+"""Ufuncs of whose results a format holds every digit. Code takes rows of tables by these.
+
+Not ldexp, whose result may be too small for that, nor the remainder, which adds a divisor of another sign.
+"""
+
+QUOTIENTS = ("floor_divide", "divmod")
+"""Ufuncs that give quotients that are integers; the second, the remainder after."""
 
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "power", "float_power")
 """Ufuncs in which a constant of the code is a number like others, and rounded to their dtype."""
@@ -82,16 +97,19 @@ class _Noisy(np.ndarray[Any, Any]):
         if method == "at":
             return _round_at(self.rounding, ufunc, *plain)
         result = getattr(ufunc, method)(*plain, **options)
-        selects = ufunc.__name__ in SELECTING and not np.iscomplexobj(plain[0])
-        if selects or (out is None and _is_exact(result, plain, self.rounding)):
-            return out[0] if out is not None else _still_watched(result, self.rounding)
+        exact = ufunc.__name__ in EXACT and not np.iscomplexobj(plain[0])
+        exact = exact or (out is None and _is_exact(result, plain, self.rounding))
+
+        def rounds(part: Any, number: int) -> Round:
+            return _as_it_is if exact else _round(ufunc, method, plain, options, part, number)
+
         if out is not None:
-            for target in options["out"]:
-                _round_in_place(target, self.rounding, _round(ufunc, method, plain, options, target))
+            for number, target in enumerate(options["out"]):
+                _round_in_place(target, self.rounding, rounds(target, number))
             return out[0] if len(out) == 1 else out
         if isinstance(result, tuple):
-            return tuple(_rounded(part, self.rounding, _of_terms(1.0)) for part in result)
-        return _rounded(result, self.rounding, _round(ufunc, method, plain, options, result))
+            return tuple(_rounded(part, self.rounding, rounds(part, n)) for n, part in enumerate(result))
+        return _rounded(result, self.rounding, rounds(result, 0))
 
     def _operand(self, value: Any) -> Any:
         """What is no array that is watched is a constant of the code, and rounded if it is one number."""
@@ -143,12 +161,6 @@ def _rounded(result: Any, rounding: Rounding, rounds: Round) -> Any:
     return _watched(rounds(rounding, np.asarray(result)), rounding)
 
 
-def _still_watched(result: Any, rounding: Rounding) -> Any:
-    """What has not been rounded, as an array whose next operations are."""
-    is_array = isinstance(result, np.ndarray | np.floating)
-    return _watched(np.asarray(result), rounding) if is_array else result
-
-
 def _round_in_place(target: Any, rounding: Rounding, rounds: Round) -> None:
     if getattr(target, "dtype", None) == np.float64:
         target[...] = rounds(rounding, target)
@@ -174,13 +186,21 @@ def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, _Noisy) else value
 
 
+def _as_it_is(rounding: Rounding, array: Array) -> Array:
+    return array
+
+
 def _of_terms(terms: float) -> Round:
     """A result each element of which is the sum of so many terms."""
     return lambda rounding, array: rounding.of_result(array, terms, call_site())
 
 
-def _round(ufunc: Any, method: str, inputs: Sequence[Any], options: Mapping[str, Any], result: Any) -> Round:
-    """How a ufunc rounds, by how many terms each element of its result is the sum of."""
+def _round(
+    ufunc: Any, method: str, inputs: Sequence[Any], options: Mapping[str, Any], result: Any, number: int
+) -> Round:
+    """How a ufunc rounds the result of that number, by how many terms each element of it is the sum of."""
+    if ufunc.__name__ in QUOTIENTS and not number:
+        return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc is np.matmul:
         return _of_terms(float(np.shape(inputs[0])[-1]))
     if method == "accumulate" and ufunc in RUNNING:

@@ -26,8 +26,42 @@ SELECTING = {
     *("clamp", "clamp_min", "clamp_max", "cummax", "cummin", "sort", "topk"),
     *("median", "nanmedian", "kthvalue", "mode", "abs", "neg", "gather", "index_select", "index"),
     *("complex", "conj_physical", "_conj_physical"),
+    *("relu", "hardtanh", "nan_to_num", "copysign", "heaviside"),
+    *("threshold_backward", "hardtanh_backward", "where", "take", "masked_select", "embedding"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    *("fractional_max_pool2d", "fractional_max_pool3d"),
 }
 """Operations that return one of their operands: they round nothing, and derivatives look for it there."""
+
+FILLING = {"fill", "masked_fill", "index_fill", "constant_pad_nd", "scatter"}
+"""Operations that put a constant, which is rounded to their dtype, in places of an operand."""
+
+MOVING = FILLING | {
+    *("cat", "stack", "clone", "copy", "repeat", "narrow_copy", "_unsafe_view", "block_diag", "diag_embed"),
+    *("roll", "flip", "rot90", "tril", "triu", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
+    *("masked_scatter", "index_copy", "select_scatter", "slice_scatter", "diagonal_scatter"),
+    *("as_strided_scatter", "slice_backward", "select_backward", "diagonal_backward", "im2col"),
+    *("max_unpool2d", "max_unpool3d"),
+    *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)),
+    *(f"{kind}{n}d" for kind in ("upsample_nearest", "_upsample_nearest_exact") for n in (1, 2, 3)),
+}
+"""Operations that put numbers elsewhere; not such derivatives of them as add up."""
+
+EXACT = {
+    *SELECTING,
+    *MOVING,
+    *("floor", "ceil", "trunc", "frac", "frexp", "fmod", "sign", "sgn", "nextafter"),
+}
+"""Operations of whose results a format holds every digit. Code takes rows of tables by these.
+
+Not the remainder, which adds a divisor of another sign.
+"""
+
+ROUNDING_IF_TOLD = {
+    **{"round": "decimals", "scatter": "reduce"},
+    **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "put"), "accumulate"),
+}
+"""Operations that are exact unless an option is given, and that."""
 
 REDUCING = ("scatter_reduce", "index_reduce", "segment_reduce")
 """Operations that do so if they are told to take the greatest or the least."""
@@ -131,7 +165,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return (self._uncompiled or self._rounded)(func, args, kwargs)
 
     def _rounded(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if _name(func).rstrip("_") in ARITHMETIC:
+        if _name(func).rstrip("_") in ARITHMETIC | FILLING:
             args, kwargs = tree_map(self._constant, (args, kwargs))
         given = _kept(func, args)
         result = func(*args, **(kwargs or {}))
@@ -143,7 +177,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = [value.alias_info for value in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returned):
             return result  # a view of what was rounded before
-        if _selects(func, args, kwargs or {}) or _name(func) in RESHAPING:
+        if _rounds_nothing(func, args, kwargs or {}) or _name(func) in RESHAPING:
             return result
         site = self._sites.of(func)
         for number, value in enumerate(tree_leaves(result)):
@@ -173,6 +207,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rounded = of_running_sums(self._rounding, exact, _again(func, args), args[1])
         elif _is_indexed_sum(name, args, kwargs):
             rounded = of_indexed_sums(self._rounding, exact, _again(func, args))
+        elif name == "floor_divide" or (kwargs and kwargs.get("rounding_mode")):
+            rounded = self._rounding.of_quotient(exact, site)
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value), site)
         if name in CANCELLING:
@@ -207,14 +243,16 @@ def _draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     return bool(_by_name(func, args, kwargs).get("dropout_p") != 0)
 
 
-def _selects(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an operation returns one of its operands, or its magnitude."""
+def _rounds_nothing(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation is exact, as it is used."""
     name = _name(func).rstrip("_")
     if name == "linalg_vector_norm":
         return bool(abs(_by_name(func, args, kwargs)["ord"]) == float("inf"))
     if name in REDUCING:
         return _by_name(func, args, kwargs)["reduce"] in ("amax", "amin", "max", "min")
-    return name in SELECTING and not (name == "abs" and args[0].is_complex())
+    if name in ROUNDING_IF_TOLD:
+        return not _by_name(func, args, kwargs).get(ROUNDING_IF_TOLD[name])
+    return name in EXACT and not (name in ("abs", "sgn") and args[0].is_complex())
 
 
 def _by_name(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
