@@ -348,3 +348,35 @@ def test_a_wrong_gradient_of_a_loss_that_is_flat() -> None:
     (blame,) = report.blames
     assert blame.function == "wrong"
     assert SLOPE in blame.evidence
+
+
+def weighted(name: str, weight: float, slopes: tuple[float, float], narrow: bool = False) -> Any:
+    """A loss a² + weight b², and a gradient of a and b times their slopes."""
+
+    def gradient(a: Any, b: Any) -> Any:
+        a, b = (v.astype(np.float32) if narrow else v for v in (a, b))
+        k = a.dtype.type
+        return (a * a + k(weight) * b * b).sum(), (k(slopes[0]) * a, k(slopes[1]) * b)
+
+    return crossgrad.gradient(gradient, "numpy", name)
+
+
+NARROW, HALF = weighted("narrow", 1, (3, 3), narrow=True), weighted("half right", 1, (2, 3))
+TRIOS = {
+    "another-loss-is-right": ([NARROW, HALF, weighted("other", 2, (2, 4))], "half right"),
+    "the-same-loss-is-right": ([NARROW, HALF, weighted("right", 1, (2, 2))], "right"),
+}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("trio", TRIOS)
+def test_the_witness_against_what_has_no_loss_in_float64_is_named(
+    trio: str, order: tuple[int, int, int]
+) -> None:
+    """That of the same loss may be wrong elsewhere, and the one that is right be right of another loss."""
+    functions, witness = TRIOS[trio]
+    args = np.array([1.3], np.float32), np.array([0.7], np.float32)
+    report = crossgrad.compare_gradients(*(functions[n] for n in order), args=args, argnums=(0, 1))
+    evidence = {blame.function: blame.evidence for blame in report.blames}
+    assert set(evidence) == {"narrow", "half right"}, str(report)
+    assert evidence["narrow"].startswith(f"its loss is that of {witness}, and where they differ")

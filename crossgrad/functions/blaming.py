@@ -18,8 +18,9 @@ from .stops import stops_gradients
 from .together import REMARKS, is_another_in_float64
 
 SLOPE = "its gradient is not the slope of its own loss, by differences in float64"
-WITHOUT = "it gives no loss, and the gradient of {} is the slope of its own, by differences in float64"
-THEIRS = "its loss is that of {0}, and the gradient of {0} is the slope of that, by differences in float64"
+BESIDE = "and where they differ the gradient of {0} is the slope of its own, by differences in float64"
+WITHOUT = f"it gives no loss, {BESIDE}"
+THEIRS = f"its loss is that of {{0}}, {BESIDE}"
 
 NOT_FINITE = "it is not finite where that of {} is, which is the slope of its loss, by differences in float64"
 
@@ -147,11 +148,17 @@ def _consistent(one: Measured, dispute: Dispute) -> bool | None:
     """Whether a function's gradient is that of its own loss, beside one of each group that is not its own."""
     if one.redraws:
         return None  # its loss in float64 is another one
-    others = [dispute.functions[group[0]] for group in dispute.groups if dispute.apart(one.name, group[0])]
-    answers = [_is_its_own(one, other, dispute) for other in others]
+    answers = [_is_its_own(one, other, dispute) for other in _others(one, dispute)]
     if any(answer is False for answer in answers):
         return False
-    return True if any(answers) else _by_the_others_loss(one, others, dispute)
+    if any(answers):
+        return True
+    return False if _by_the_others_loss(one, dispute) else None
+
+
+def _others(one: Measured, dispute: Dispute) -> list[Measured]:
+    """One of each group that is not its own."""
+    return [dispute.functions[group[0]] for group in dispute.groups if dispute.apart(one.name, group[0])]
 
 
 def _is_its_own(one: Measured, other: Measured, dispute: Dispute) -> bool | None:
@@ -172,14 +179,14 @@ def _as_intended(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Seque
     return largest if stopping else ()
 
 
-def _by_the_others_loss(one: Measured, others: Sequence[Measured], dispute: Dispute) -> bool | None:
-    """A function without a loss, or one in float64, is wrong if another of the same loss is right."""
+def _by_the_others_loss(one: Measured, dispute: Dispute) -> list[str]:
+    """Those of the same loss that show a function wrong which has none, or none in float64."""
     if has_loss_in_float64(one):
-        return None
+        return []
+    others = _others(one, dispute)
     if one.got.loss is not None:
         others = [other for other in others if LOSS_NAME not in dispute.apart(one.name, other.name)]
-    answers = [_is_its_own(other, one, dispute) for other in others]
-    return False if any(answers) else None
+    return [other.name for other in others if _is_its_own(other, one, dispute)]
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:
@@ -212,19 +219,19 @@ def _by_slopes(verdicts: Mapping[str, bool | None], dispute: Dispute) -> list[Fu
         return dispute.blames(evidence, right[0])
     if wrong:
         return [
-            dispute.blame(name, _another(name, dispute, wrong), _no_slope(name, dispute)) for name in wrong
+            dispute.blame(name, _another(name, dispute, wrong), _why(name, right, dispute)) for name in wrong
         ]
     return _by_a_closer_look(dispute)
 
 
 def _why(wrong: str, right: Sequence[str], dispute: Dispute) -> str:
-    """What speaks against a function: its own loss, or that of one that is right and has the same."""
+    """What speaks against a function: its own loss, or that of another, one that is right if there is one."""
     one = dispute.functions[wrong]
-    if has_loss_in_float64(one):
+    witnesses = _by_the_others_loss(one, dispute)
+    if not witnesses:
         return _no_slope(wrong, dispute)
-    if one.got.loss is None:
-        return WITHOUT.format(right[0])
-    return THEIRS.format(next(name for name in right if LOSS_NAME not in dispute.apart(wrong, name)))
+    witness = min(witnesses, key=lambda name: name not in right)
+    return (WITHOUT if one.got.loss is None else THEIRS).format(witness)
 
 
 def _no_slope(name: str, dispute: Dispute) -> str:
