@@ -8,19 +8,24 @@ import pytest
 
 import crossgrad
 from crossgrad.functions.arguments import read_arguments
-from crossgrad.functions.measuring import measure
+from crossgrad.functions.measuring import Measured, measure
 from crossgrad.functions.rounding import BLOCK, Rounding
 from crossgrad.functions.runs import Runner
 from crossgrad.functions.scatter import SELDOM, _most, hypot
 from crossgrad.networks.dtypes import Array, find_dtype
 
 
+def measured(gradient: Any, size: int, repeats: int) -> Measured:
+    """A gradient by numbers that are all 3."""
+    arguments = read_arguments((np.full(size, 3.0),), 0)
+    function = crossgrad.gradient(gradient, "numpy")
+    (found,) = measure([Runner(function, arguments, None, (), None)], arguments, repeats, seed=0)
+    return found
+
+
 def noise_of(factors: Array, repeats: int) -> Array:
     """That of a gradient, 3 times some factors."""
-    arguments = read_arguments((np.full(factors.shape, 3.0),), 0)
-    function = crossgrad.gradient(lambda w: w * factors, "numpy")
-    (found,) = measure([Runner(function, arguments, None, (), None)], arguments, repeats, seed=0)
-    return np.asarray(found.sigma["args[0]"])
+    return np.asarray(measured(lambda w: w * factors, factors.size, repeats).sigma["args[0]"])
 
 
 @pytest.mark.parametrize("size", [1e-290, 1e-170, 1e-140, 1.0])
@@ -117,3 +122,27 @@ def test_blank_regions_of_an_image_do_not_hide_a_bias(factor: int, dtype: str) -
     )
     assert report.verdict == ("agree" if factor == 1 else "disagree"), str(report)
     assert [b.function for b in report.blames] == ["by hand"] * (factor != 1)
+
+
+@pytest.mark.parametrize("refused", [1, 3, 7])
+def test_the_noise_of_inputs_is_that_of_inputs_alone_wherever_operations_are_refused(refused: int) -> None:
+    """Earlier reruns, in which operations had errors, were counted in."""
+
+    def refusing(after: int) -> Any:
+        watched = 0
+
+        def gradient(w: Any) -> Any:
+            nonlocal watched
+            is_watched = type(w) is not np.ndarray
+            watched += is_watched
+            if is_watched and watched > after:
+                raise TypeError("no arrays that are watched")
+            return (w + 1e6) - 1e6
+
+        return gradient
+
+    first, then = (measured(refusing(after), size=2, repeats=8) for after in (0, refused))
+    np.testing.assert_allclose(then.sigma["args[0]"], first.sigma["args[0]"], rtol=1e-12)
+    for one in (first, then):
+        assert one.note is not None
+        assert one.note.startswith("operations not seen, noise is that of the inputs")

@@ -48,6 +48,10 @@ class Nearby:
     def __init__(self, arguments: Arguments, seed: int) -> None:
         self._arguments, self._seed = arguments, seed
 
+    def undrawn(self) -> "Nearby":
+        """The same points, of which nothing is held yet."""
+        return Nearby(self._arguments, self._seed)
+
     @cached_property
     def rounded(self) -> Point:
         """In float64; inputs and operations round at random."""

@@ -1,6 +1,7 @@
 """How far random roundings move what a function returns."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .rounding import BLOCK, underflow
 from .runs import FunctionFailed, Outcome, Runner
 
 SHRINKAGE = 8.0
-"""Reruns that the estimate from an element's neighbours counts as; see `_shrunk`."""
+"""Reruns that the estimate from an element's neighbours counts as; see `_shrink`."""
 
 SELDOM = 1e-9
 """How often an element's own reruns may scatter by so much less than its noise; see `_most`."""
@@ -41,6 +42,7 @@ class Scatter:
         # In units of its element's storing a scatter can be squared; 1e-170 itself would underflow.
         self._unit = np.maximum(self._storing, LEAST_UNIT)
         self._squares, self._apart = np.zeros_like(self._unit), np.empty_like(self._unit)
+        self._seen: list[Nearby] = []
         self._centre, self._parts = (self._flat.apart(v) for v in (self._flat.values, self._apart))
         self._reruns, self._jump = 0, math.sqrt(dtype.eps)
         self.unseen: str | None = None
@@ -50,9 +52,12 @@ class Scatter:
         """Rerun the function once.
 
         Without a wider format, from inputs one ulp to either side. Else with random roundings;
-        of the inputs alone, if it refuses arrays that are watched, as compiled code does.
+        of the inputs alone, if it refuses arrays that are watched, as compiled code does. Where it refuses
+        them after some reruns, those are done again.
         """
-        moved = self._rerun(nearby).quantities
+        self._add(self._rerun(nearby).quantities)
+
+    def _add(self, moved: Mapping[str, Array]) -> None:
         with np.errstate(all="ignore"):
             for name, part in self._parts.items():
                 np.subtract(moved[name], self._centre[name], out=part)
@@ -67,10 +72,19 @@ class Scatter:
         if self.unseen is None:
             try:
                 found = self._runner.run(nearby.rounded)
-                return found if self._runner.is_seen else self._with_codes(found, nearby)
+                found = found if self._runner.is_seen else self._with_codes(found, nearby)
+                self._seen.append(nearby.undrawn())
+                return found
             except FunctionFailed as error:
                 self.unseen = f"operations not seen, noise is that of the inputs: {error}"
+                self._start_over()
         return self._runner.run(nearby.inputs_rounded)
+
+    def _start_over(self) -> None:
+        """The reruns so far once more, of the inputs' roundings alone."""
+        self._squares[...], self._reruns = 0.0, 0
+        while self._seen:
+            self._add(self._runner.run(self._seen.pop().inputs_rounded).quantities)
 
     def _with_codes(self, found: Outcome, nearby: Nearby) -> Outcome:
         """A rerun in which integers move too, of a function whose operations err by nothing else.
