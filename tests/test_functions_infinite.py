@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.arbiter import _extrapolated
 
 torch = pytest.importorskip("torch")
 
@@ -167,3 +168,10 @@ def test_a_mask_of_the_least_number(factor: float, dtype: str) -> None:
         report = crossgrad.compare_gradients(*functions, args=args, dtype=dtype)
     assert report.verdict == ("agree" if factor == 1 else "disagree"), str(report)
     assert [blame.function for blame in report.blames] == ["numpy"] * (factor != 1)
+
+
+def test_losses_that_are_infinite_at_every_other_step_have_no_slope() -> None:
+    steps = [16.0**-n for n in range(6)]
+    losses = [(np.inf if n % 2 else h, -h) for n, h in enumerate(steps)]
+    with np.errstate(invalid="ignore"):
+        assert _extrapolated(steps, losses, 0.0) is None

@@ -174,7 +174,7 @@ def _known(slopes: list[float]) -> list[float]:
 
 def _borne_out(found: list[float], errors: list[float]) -> list[float]:
     """Infinite errors for what finer steps contradict, as far as these can tell."""
-    told = np.nan_to_num(errors, nan=np.inf)
+    told = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
     return [
         error
         if np.isfinite(error)
