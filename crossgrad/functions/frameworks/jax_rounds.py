@@ -18,7 +18,7 @@ EXACT = {
     *("rev", "slice", "dynamic_slice", "concatenate", "copy", "abs", "neg"),
     *("gather", "scatter", "dynamic_update_slice", "pad", "real", "imag", "complex", "conj"),
     *("scatter-max", "scatter-min", "top_k", "stack", "unstack", "split", "tile", "device_put"),
-    *("optimization_barrier", "floor", "ceil", "round", "sign", "rem", "nextafter"),
+    *("optimization_barrier", "stop_gradient", "name", "floor", "ceil", "round", "sign", "rem", "nextafter"),
 }
 """Operations that round nothing: they return their operands, or some of them, and derivatives compare both.
 
