@@ -74,6 +74,14 @@ def test_a_program_whose_clock_or_memory_is_wrong_loses_its_own_rows(variant: st
 
 
 @pytest.mark.usefixtures("paced")
+def test_words_that_utf8_does_not_have_cost_no_result() -> None:
+    found = read_results(bench("numpy", "paced:undecodable").to_json(), "here")
+    assert {row.backend for row in found.rows} == {"numpy"}
+    assert [problem.message for problem in found.problems] == [r"planted: no \udce9 here"]
+    assert found.environment["backends"]["paced"]["libraries"] == [{"path": r"undecodable-\udce9.so"}]
+
+
+@pytest.mark.usefixtures("paced")
 def test_a_copy_that_takes_no_time_is_a_yardstick_less() -> None:
     found = bench("numpy", "paced:copy-at-once")
     assert {row.phase for row in found.rows if row.backend == "paced"} == set(PHASES)

@@ -1,9 +1,10 @@
 """A process for each engine, started one after the other, and what it is asked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import escape
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
 from ..networks.errors import shortened
@@ -82,7 +83,7 @@ class Lanes:
     def environment(self) -> dict[str, Any]:
         """What each engine that could be loaded says of itself, by backend."""
         told = {engine.id.backend: engine.lane.description.result().environment for engine in self.engines}
-        return {name: dict(environment) for name, environment in told.items() if environment is not None}
+        return {name: _fit(environment) for name, environment in told.items() if environment is not None}
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -162,6 +163,15 @@ class Lanes:
         if on_cpu and YARDSTICK not in {engine.id for engine in found}:
             found.append(Engine(YARDSTICK, self._open(YARDSTICK.backend), None, asked_for=False))
         return found
+
+
+def _fit(found: Any) -> Any:
+    """What an engine says of itself, fit for UTF-8: a path may not be, and no result would be written."""
+    if isinstance(found, str):
+        return escape.utf8(found)
+    if isinstance(found, Mapping):
+        return {_fit(key): _fit(value) for key, value in found.items()}
+    return [_fit(value) for value in found] if isinstance(found, list) else found
 
 
 def _require_possible(what: str, found: object, whole: bool = False) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+from .. import escape
 from ..networks.cases import Case
 from ..networks.errors import InvalidInput
 from ..oracle import Oracle
@@ -297,5 +298,5 @@ class _Measurement:
 
     def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
         if engine.asked_for:
-            about = about_engine(self._item, engine.id)
-            self._problems.append(Problem(**about, phase=phase, status=status, message=message))
+            about, told = about_engine(self._item, engine.id), escape.utf8(message)
+            self._problems.append(Problem(**about, phase=phase, status=status, message=told))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crossgrad.backends.base import Backend, Products, Program, Trace
+from crossgrad.backends.base import Backend, Products, Program, Trace, Unsupported
 from crossgrad.backends.registry import load
 from crossgrad.networks.batches import Batch
 from crossgrad.networks.cases import Case
@@ -49,13 +49,18 @@ WRONG = ("wrong-forward", "wrong-update", "wrong-step", "late-wrong")
 
 class PacedBackend(Backend):
     name = "paced"
-    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, *PARTS, *PEAKS, *COPIES)
+    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, *PARTS, *PEAKS, *COPIES, "undecodable")
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
 
+    def environment(self) -> dict[str, Any]:
+        return {"libraries": [{"path": "undecodable-\udce9.so"}]}
+
     def prepare(self, case: Case, variant: str, device: str) -> Program:
         self._variant = variant
+        if variant == "undecodable":
+            raise Unsupported("planted: no \udce9 here")
         return PacedProgram(load("numpy").prepare(case, "manual", device), variant)
 
     def products(self, case: Case, device: str) -> Products:
