@@ -179,7 +179,7 @@ def test_all_of_jax_s_are_tried() -> None:
 def test_jax(name: str) -> None:
     with jax.enable_x64(True):
         program = jax.make_jaxpr(JAX[name])(*map(jnp.array, (X, Y)))
-        if name not in {equation.primitive.name for equation in program.eqns}:
+        if name not in str(program):
             pytest.skip("this JAX makes it of other operations")
         found = Interpreter(rounding(), {}, is_traced=False).evaluate(program, [X, Y])
         assert same(found, jax.tree.leaves(JAX[name](*map(jnp.array, (X, Y)))))
