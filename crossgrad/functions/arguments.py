@@ -78,7 +78,8 @@ class Arguments:
 
         Labels, masks and counts are exact in any format, and functions ask what they are equal to.
         """
-        moved = self._wide.apart(rounding.of_input(self._wide.values, self._products))
+        products = self._products if rounding.dtype is self.format else None
+        moved = self._wide.apart(rounding.of_input(self._wide.values, products))
         return dict(self.values) | moved | ({} if all_of_them else self.codes)
 
     @cached_property

@@ -28,16 +28,21 @@ def with_hidden(
     They differ by more than float32's noise too: constants and parts in float32 make no other function.
     """
     hidden = {
-        (names, quantity): share
+        (names, quantity): (share, _coarsest(one, other, arguments))
         for one, other in combinations(found, 2)
         for quantity, share in _hidden(one, other, comparisons, arguments).items()
         for names in ((one.name, other.name), (other.name, one.name))
     }
     keys = [((c.function, c.against), c.quantity) for c in comparisons]
     return tuple(
-        _undecidable(c, hidden[key], arguments.format.name) if key in hidden and c.verdict == AGREE else c
+        _undecidable(c, *hidden[key]) if key in hidden and c.verdict == AGREE else c
         for c, key in zip(comparisons, keys, strict=True)
     )
+
+
+def _coarsest(one: Measured, other: Measured, arguments: Arguments) -> str:
+    """The name of the format whose noise is allowed between two."""
+    return max((m.lowered or arguments.format for m in (one, other)), key=lambda dtype: dtype.eps).name
 
 
 def _hidden(
@@ -49,9 +54,9 @@ def _hidden(
     """
     if one.reference is None or other.reference is None or disagreeing(comparisons, one.name, other.name):
         return {}
-    unit = FLOAT32.eps / arguments.format.eps
+    noise = {m.name: FLOAT32.eps / (m.lowered or arguments.format).eps for m in (one, other)}
     shares = {
-        name: _share(value, other.best[name], unit * hypot(one.sigma[name], other.sigma[name]))
+        name: _share(value, other.best[name], hypot(*(noise[m.name] * m.sigma[name] for m in (one, other))))
         for name, value in one.best.items()
         if name in other.best and value.size
     }

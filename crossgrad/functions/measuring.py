@@ -6,7 +6,7 @@ from functools import cached_property, reduce
 
 import numpy as np
 
-from ..networks.dtypes import Array
+from ..networks.dtypes import Array, DType, find_dtype
 from ..networks.errors import InvalidInput
 from ..repeated import difference
 from ..verdict import over_floor
@@ -18,6 +18,12 @@ from .scatter import Scatter, hypot
 WIDENED = (
     "NumPy's products (@, dot) of bfloat16 are float32, and so is a Python float times it. Convert products "
     "with .astype(x.dtype), and floats before, as in x.dtype.type(0.1) * x"
+)
+
+
+LOWERED = (
+    "noise is that of {0}: {1} runs under torch.autocast, which rounds to {0}, and leaves float64 alone; "
+    "what is smaller shows without, by torch.autocast(..., enabled=False)"
 )
 
 
@@ -37,6 +43,8 @@ class Measured:
         Why there is no reference, or why operations are not seen.
     redraws
         Whether there is none because it draws other random numbers in float64.
+    lowered
+        The format that the framework rounds to for it, coarser than that under test, but not in float64.
     """
 
     runner: Runner
@@ -45,6 +53,7 @@ class Measured:
     sigma: Mapping[str, Array]
     note: str | None = None
     redraws: bool = False
+    lowered: DType | None = None
 
     @property
     def name(self) -> str:
@@ -73,20 +82,45 @@ def measure(runners: Sequence[Runner], arguments: Arguments, repeats: int, seed:
     got = [_got(runner, given, arguments) for runner in runners]
     references = [_reference(runner, given, wide) for runner in runners]
     centres = [reference or narrow for (reference, _), narrow in zip(references, got, strict=True)]
-    scatters = [Scatter(*pair, arguments.format) for pair in zip(runners, centres, strict=True)]
+    formats = [_lowered(runner) for runner in runners]
+    scatters = [
+        Scatter(runner, centre, dtype or arguments.format)
+        for runner, centre, dtype in zip(runners, centres, formats, strict=True)
+    ]
     for number in range(repeats):
-        nearby = Nearby(arguments, seed + number)
-        for scatter in scatters:
-            scatter.add(nearby)
+        nearby = {dtype: Nearby(arguments, seed + number, dtype) for dtype in set(formats)}
+        for scatter, dtype in zip(scatters, formats, strict=True):
+            scatter.add(nearby[dtype])
     for runner, narrow, (reference, _) in zip(runners, got, references, strict=True):
         _require_repeatable(runner.name, narrow, runner.run(given))
         if reference is not None:
             _require_repeatable(runner.name, reference, runner.run(wide))
     found = [
-        Measured(runner, narrow, reference, scatter.sigma(), note or scatter.unseen)
-        for runner, narrow, (reference, note), scatter in zip(runners, got, references, scatters, strict=True)
+        Measured(
+            runner,
+            narrow,
+            reference,
+            scatter.sigma(),
+            _joined(note or scatter.unseen, _told(runner)),
+            lowered=dtype,
+        )
+        for runner, narrow, (reference, note), scatter, dtype in zip(
+            runners, got, references, scatters, formats, strict=True
+        )
     ]
     return [_in_its_dtype(m, arguments, repeats, seed) if _redraws(m) else m for m in found]
+
+
+def _lowered(runner: Runner) -> DType | None:
+    return None if runner.lowered is None else find_dtype(runner.lowered)
+
+
+def _told(runner: Runner) -> str | None:
+    return None if runner.lowered is None else LOWERED.format(runner.lowered, runner.name)
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note is not None) or None
 
 
 def _redraws(one: Measured) -> bool:
@@ -103,14 +137,16 @@ def _redraws(one: Measured) -> bool:
 
 def _in_its_dtype(one: Measured, arguments: Arguments, repeats: int, seed: int) -> Measured:
     """A function that redraws, measured in the format under test alone."""
-    scatter = Scatter(one.runner, one.got, arguments.format)
+    scatter = Scatter(one.runner, one.got, one.lowered or arguments.format)
     for number in range(repeats):
-        scatter.add(Nearby(arguments, seed + number))
+        scatter.add(Nearby(arguments, seed + number, one.lowered))
     note = (
         f"no float64 reference: {one.name} draws random numbers ({one.runner.draws}), and others in float64 "
         f"than in {arguments.format.name}; draw them outside and pass them in as an argument"
     )
-    return replace(one, reference=None, sigma=scatter.sigma(), note=note, redraws=True)
+    return replace(
+        one, reference=None, sigma=scatter.sigma(), note=_joined(note, _told(one.runner)), redraws=True
+    )
 
 
 def pooled(found: Sequence[Measured]) -> dict[str, Array]:

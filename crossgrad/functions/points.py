@@ -43,10 +43,13 @@ class Nearby:
     ----------
     seed
         Another one for each rerun.
+    dtype
+        The format that is rounded to, if that is not the arguments' own.
     """
 
-    def __init__(self, arguments: Arguments, seed: int) -> None:
+    def __init__(self, arguments: Arguments, seed: int, dtype: DType | None = None) -> None:
         self._arguments, self._seed = arguments, seed
+        self._dtype = dtype or arguments.format
 
     def undrawn(self) -> "Nearby":
         """The same points, of which nothing is held yet."""
@@ -55,7 +58,7 @@ class Nearby:
     @cached_property
     def rounded(self) -> Point:
         """In float64; inputs and operations round at random."""
-        rounding = Rounding(self._arguments.format, self._seed)
+        rounding = Rounding(self._dtype, self._seed)
         return Point(self._arguments.disturbed(rounding), wide=True, rounding=rounding)
 
     @cached_property
@@ -63,7 +66,7 @@ class Nearby:
         """As `rounded`, and what holds integers too; None if nothing does."""
         if not self._arguments.codes:
             return None
-        rounding = Rounding(self._arguments.format, self._seed)
+        rounding = Rounding(self._dtype, self._seed)
         return Point(self._arguments.disturbed(rounding, all_of_them=True), wide=True, rounding=rounding)
 
     @cached_property
@@ -75,10 +78,10 @@ class Nearby:
 
     @cached_property
     def neighbour(self) -> Point:
-        """In the format itself."""
+        """In the arguments' own format."""
         draw = np.random.default_rng(self._seed)
         values = {
-            key: _neighbour(value, draw, self._arguments.format) if is_float(value) else value
+            key: _neighbour(value, draw, self._dtype) if is_float(value) else value
             for key, value in self._arguments.values.items()
         }
         return Point(values)

@@ -127,6 +127,12 @@ class Runner:
         return operation
 
     @property
+    def lowered(self) -> str | None:
+        """What its framework lowers other dtypes than float64 to, once it has been run in that."""
+        found: str | None = getattr(self._runnable, "lowered", None)
+        return found
+
+    @property
     def is_watched(self) -> bool:
         """Whether its operations are shown at all."""
         return bool(self._runnable.is_watched)

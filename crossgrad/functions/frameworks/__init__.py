@@ -16,6 +16,9 @@ A framework is a module with
     Whether all that it returned in its last rerun had been rounded by them.
 ``Runnable.draws``
     The operation by which the function is known to draw random numbers; None if none was seen.
+``Runnable.lowered``
+    The dtype to which the framework was told to lower others than float64, as by torch.autocast, in what
+    it was seen to run in float64; absent where there is no such thing.
 ``to_numpy(value)``
     An array of the framework as NumPy's; None if it is none.
 ``unstopped()``

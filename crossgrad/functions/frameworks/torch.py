@@ -103,13 +103,17 @@ class Runnable:
         self._wanted, self._device = wanted, device
         self._can_be_widened, self._has_been_widened = True, False
         self.draws: str | None = None
+        self.lowered: str | None = None
 
     def run(self, values: Mapping[Key, Array], noise: Rounding | None, instead_of: str | None) -> Any:
         if instead_of is None or not self._can_be_widened:
             return self._run(values, noise)
         try:
-            with widened(instead_of):
-                found = self._run(values, noise)
+            with widened(instead_of, self._device) as lowered:
+                try:
+                    found = self._run(values, noise)
+                finally:
+                    self.lowered = self.lowered or lowered()
         except TooMany:
             raise
         except Exception:

@@ -1,6 +1,6 @@
 """A scope in which code of PyTorch's that names its dtype, or the default one, gets float64 instead."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,13 +21,19 @@ DRAWING = {torch.rand, torch.randn, torch.normal}
 
 
 class _InFloat64(TorchFunctionMode):
-    """One dtype that operations are told is float64: as it was the tensors' own, it still is."""
+    """One dtype that operations are told is float64: as it was the tensors' own, it still is.
 
-    def __init__(self, dtype: torch.dtype, default: torch.dtype) -> None:
+    Autocast does not take float64 for any of those that it lowers: that there is one is only seen.
+    """
+
+    def __init__(self, dtype: torch.dtype, default: torch.dtype, device: str) -> None:
         super().__init__()
         self._dtype, self._default = dtype, default
+        self._device, self._autocast = torch.device(device).type, set[torch.dtype]()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_autocast_enabled(self._device):
+            self._autocast.add(torch.get_autocast_dtype(self._device))
         if func in DRAWING:
             with _default_of(self._default):
                 drawn = func(*args, **(kwargs or {}))
@@ -37,16 +43,25 @@ class _InFloat64(TorchFunctionMode):
         given = {name: self._wide(value) for name, value in (kwargs or {}).items()}
         return func(*map(self._wide, args), **given)
 
+    def lowered(self) -> str | None:
+        """The coarsest dtype that autocast was seen to lower to, if it is coarser than what is widened."""
+        eps = {name: torch.finfo(dtype).eps for name, dtype in DTYPES.items() if dtype in self._autocast}
+        coarsest = max(eps, key=eps.__getitem__, default=None)
+        return coarsest if coarsest and eps[coarsest] > torch.finfo(self._dtype).eps else None
+
     def _wide(self, value: Any) -> Any:
         return torch.float64 if value is self._dtype else value
 
 
 @contextmanager
-def widened(dtype: str) -> Iterator[None]:
-    """What is made in the default dtype, or in `dtype` by name, is made in float64."""
+def widened(dtype: str, device: str) -> Iterator[Callable[[], str | None]]:
+    """What is made in the default dtype, or in `dtype` by name, is made in float64.
+
+    Gives what tells the dtype that autocast lowers operations on the device to in there.
+    """
     default = torch.get_default_dtype()
-    with _default_of(torch.float64), _InFloat64(DTYPES[dtype], default):
-        yield
+    with _default_of(torch.float64), _InFloat64(DTYPES[dtype], default, device) as mode:
+        yield mode.lowered
 
 
 @contextmanager
