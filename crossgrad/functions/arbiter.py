@@ -22,6 +22,7 @@ from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from .arguments import Arguments, Key, Values
 from .measuring import Measured
+from .plateau import unseen_on_plateau
 from .points import Point
 from .runs import FunctionFailed
 
@@ -112,21 +113,26 @@ def slope_along(
     keys = {arguments.name(key): key for key in arguments.differentiated}
     size = size_along({name: start[keys[name]] for name in direction}, direction)
 
+    def loss_after(step: float) -> float:
+        return loss_at(one, moved(start, keys, step, direction))
+
     def losses_at(steps: Sequence[float]) -> list[tuple[float, float]]:
-        return [
-            (loss_at(one, moved(start, keys, h, direction)), loss_at(one, moved(start, keys, -h, direction)))
-            for h in steps
-        ]
+        return [(loss_after(h), loss_after(-h)) for h in steps]
 
     small, large = ([size * step for step in steps] for steps in (STEPS, LARGE_STEPS))
     try:
         middle, losses = loss_at(one, start), losses_at(small)
         found = _told(small, losses, middle)
+        stands = all(loss == middle for pair in losses for loss in pair)
+        unseen = unseen_on_plateau(loss_after, size) if stands else None
+        if unseen is not None and unseen / small[0] <= enough:
+            return Slope(0.0, unseen / small[0], 0.0)
         if found is None or found.error > enough or found.value == 0.0:
             found = _told([*large, *small], [*losses_at(large), *losses], middle)
     except (FunctionFailed, InvalidInput):
         return None
-    return found
+    is_step = stands and unseen is None
+    return None if is_step and found is not None and found.value == 0.0 else found
 
 
 def _told(steps: Sequence[float], losses: Sequence[tuple[float, float]], middle: float) -> Slope | None:

@@ -10,6 +10,7 @@ from ..networks.errors import InvalidInput
 from .arbiter import EPS, gradients_of, has_loss_in_float64, loss_at, moved, norm
 from .arguments import Arguments, Key, Values
 from .measuring import Measured
+from .plateau import unseen_on_plateau
 from .points import Point
 from .runs import FunctionFailed
 
@@ -42,7 +43,10 @@ class _Line:
 
     def points(self, spacing: float) -> list[Values]:
         steps = [k * self.size * spacing for k in range(POINTS)]
-        return [moved(self.start, self.keys, h, self.direction) for h in steps]
+        return [self.after(h) for h in steps]
+
+    def after(self, step: float) -> Values:
+        return moved(self.start, self.keys, step, self.direction)
 
 
 def grain(one: Measured, arguments: Arguments) -> float:
@@ -51,7 +55,7 @@ def grain(one: Measured, arguments: Arguments) -> float:
     Very near to each other the losses of a smooth function lie on a line: their third differences are
     far below their first ones. Those of a loss in steps are as large, or it stands still where the
     gradient says that it moves. The steps are as high as the first that is met at a growing spacing,
-    or at least as what it should have moved by.
+    or at least as what it should have moved by; one that is constant has none.
     """
     line = _line(one, arguments)
     if line is None or not has_loss_in_float64(one):
@@ -62,7 +66,10 @@ def grain(one: Measured, arguments: Arguments) -> float:
         if not _is_rough(_losses(one, line, SPACINGS[0]), SPACINGS[0] * slope):
             return 0.0
         jumps = (float(np.abs(np.diff(_losses(one, line, spacing))).max()) for spacing in SPACINGS)
-        return next((jump for jump in jumps if jump > 0), SPACINGS[-1] * slope)
+        met = next((jump for jump in jumps if jump > 0), 0.0)
+        if met or unseen_on_plateau(lambda h: loss_at(one, line.after(h)), line.size) is not None:
+            return met
+        return SPACINGS[-1] * slope
     except (FunctionFailed, InvalidInput):
         return 0.0
 
