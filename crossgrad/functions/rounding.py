@@ -155,6 +155,24 @@ class Rounding:
         errors *= math.sqrt(3) * self._dtype.unit_roundoff * spread(1)
         return np.where(np.isfinite(errors), errors, 0.0)
 
+    def draw_of_matrix(self, array: Array, part: int = 0) -> Array:
+        """Uniform, of a variance of one, a function of the place in a matrix and of the matrix as a whole.
+
+        As rounding is a function, matrices that are alike are drawn alike, but not numbers in one that are.
+        """
+        matrices = array.reshape(-1, array.shape[-2] * array.shape[-1])
+        places = np.arange(2 * part, matrices.shape[1] + 2 * part, dtype=np.uint64)
+        places *= np.uint64(0x9E3779B97F4A7C15)
+        places += self._salt(part)
+        odd = places | np.uint64(1)
+        drawn = np.empty(matrices.shape)
+        for numbers, row in zip(matrices, drawn, strict=True):
+            parts = (numbers.real, numbers.imag) if np.iscomplexobj(numbers) else (numbers,)
+            whole = [np.sum(hash_products(p, self._dtype) * odd) for p in parts]
+            row[...] = _finished((places + whole[0] + whole[-1] * np.uint64(part)) * odd)
+        drawn *= math.sqrt(3) * 2.0**-31
+        return drawn.reshape(array.shape)
+
     def _count(self) -> None:
         self._operations += 1
         if self._operations > self.most:
@@ -211,6 +229,9 @@ class Counting(Rounding):
     def errors(self, array: Array) -> Array:
         self._count()
         return np.zeros_like(array)
+
+    def draw_of_matrix(self, array: Array, part: int = 0) -> Array:
+        return np.zeros(array.shape)
 
 
 def _finite(moved: Array, array: Array) -> Array:

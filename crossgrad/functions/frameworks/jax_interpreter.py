@@ -10,6 +10,7 @@ from jax.extend.core import Literal
 
 from ..rounding import Rounding
 from .jax_by_numpy import by_numpy
+from .jax_kernels import as_kernels_give, as_kernels_take
 from .jax_loops import LOOPS, TracedRounding, compiled
 from .jax_programs import INLINED, bound, equations, held, inner
 from .jax_rounds import rounded, rounds_nothing, rounds_of, selects
@@ -58,6 +59,8 @@ class Interpreter:
             return self.evaluate(inner(equation.params), inputs)
         if primitive.name in LOOPS and self._rounding is not None:
             return self._loop(equation, inputs, self._rounding)
+        if self._rounding is not None:
+            inputs = as_kernels_take(primitive.name, inputs, self._rounding)
         functions, options = bound(equation)
         bind = partial(primitive.bind, *functions, **options)
         found = self._done(equation, bind)(*inputs)
@@ -66,6 +69,7 @@ class Interpreter:
             return results
         if rounds_nothing(results, inputs, self._rounding):
             return results
+        results = as_kernels_give(primitive.name, results, self._rounding)
         rounds = rounds_of(equation, inputs, results, bind, _site(equation))
         return [rounded(value, self._rounding, rounds) for value in results]
 

@@ -10,6 +10,7 @@ How often a `while` turns is decided without errors: a loop until changes are sm
 would never end with errors that are not.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -68,6 +69,15 @@ class TracedRounding:
         found = array + draw * np.sqrt(3 / 2) * sigma
         found = jnp.where(jnp.isfinite(array), jnp.clip(found, -LARGEST, LARGEST), found)
         return jnp.copysign(found, array) if terms == 1 else found  # flushed to zero at most
+
+    def draw_of_places(self, shape: tuple[int, ...]) -> Any:
+        """Uniform, of a variance of one, by the place in an array; half of it in every turn the same."""
+        self._operations += 1
+        # Numbers that every format tells apart.
+        places = jnp.reshape(jnp.arange(math.prod(shape), dtype=jnp.uint64), shape)
+        salts = self._next_salt() + places * jnp.uint64(0xE7037ED1A0B428DB)
+        lasting = self._draw(0.0, salts)
+        return (lasting + self._draw(1.0, salts + self._turn)) * np.sqrt(3 / 2)
 
     def _next_salt(self) -> Any:
         return self._salt + jnp.uint64(self._operations * 0xD1342543DE82EF95 % 2**64)

@@ -11,6 +11,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, is_float, place_of
+from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, near
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
 from ..sums import of_indexed_sums, of_running_sums
@@ -18,6 +19,15 @@ from ..trees import take_apart
 
 PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
 """Functions that round and are no ufuncs."""
+
+KERNELS: dict[Any, str] = {
+    **dict.fromkeys((np.linalg.svd, np.linalg.pinv, np.linalg.lstsq, np.linalg.norm), RANKED),
+    **dict.fromkeys((np.linalg.eigh, np.linalg.eigvalsh), SYMMETRIC),
+    **dict.fromkeys((np.linalg.eig, np.linalg.eigvals), ORTHOGONAL),
+    **dict.fromkeys((np.linalg.det, np.linalg.slogdet, np.linalg.solve, np.linalg.inv), ELIMINATING),
+    np.linalg.qr: COLUMNS,
+}
+"""Functions of matrices as a whole, and how they err."""
 
 RUNNING = (np.add, np.logaddexp, np.logaddexp2)
 """Ufuncs whose `accumulate` gives running sums; that of a product rounds no more than its factors did."""
@@ -122,11 +132,34 @@ class _Noisy(np.ndarray[Any, Any]):
         return value
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in KERNELS and not (function is np.linalg.norm and _is_elementwise(*args, **kwargs)):
+            return self._of_kernel(function, types, args, kwargs)
         result = super().__array_function__(function, types, args, kwargs)
         if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
         return _rounded(_plain(result), self.rounding, _of_terms(max(1.0, terms / max(1, np.size(result)))))
+
+    def _of_kernel(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """A function of a matrix as a whole: NumPy computes it in float64, and rounds what it gives."""
+        matrix = np.asarray(args[0]) if args else None
+        if matrix is not None and self.rounding.dtype.name == "float64" and matrix.dtype == np.float64:
+            moved = near(self.rounding, matrix, KERNELS[function])
+            args = (_watched(moved, self.rounding), *args[1:])
+        result = super().__array_function__(function, types, args, kwargs)
+        if not isinstance(result, tuple):
+            return self._of_kernels_result(result)
+        parts = map(self._of_kernels_result, result)
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+
+    def _of_kernels_result(self, result: Any) -> Any:
+        return _rounded(_plain(result), self.rounding, _of_terms(1.0))
+
+
+def _is_elementwise(x: Any, *options: Any, **named: Any) -> bool:
+    """Whether a norm is one of elements, or of sums of these, not of singular values."""
+    order, axis = (*options, named.get("ord"), None)[:1], named.get("axis", (*options, None, None)[1])
+    return order[0] not in (2, -2, "nuc") or np.ndim(x) != 2 or axis is not None
 
 
 def _is_exact(result: Any, operands: Sequence[Any], rounding: Rounding) -> bool:

@@ -15,6 +15,7 @@ from ...networks.dtypes import Array, find_dtype
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..complexes import of_complex, terms_of_transform
+from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, TRIANGULAR, loosened, near
 from ..rounding import Rounding, TooMany, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
@@ -88,6 +89,27 @@ CANCELLING: dict[str, Callable[..., Array]] = {
 
 Written out, they would be rounded where they are seen.
 """
+
+KERNELS = {
+    **dict.fromkeys(("_linalg_svd", "linalg_pinv", "linalg_lstsq"), RANKED),
+    **dict.fromkeys(("linalg_eig", "linalg_eigvals", "_linalg_eigvals", "linalg_matrix_exp"), ORTHOGONAL),
+    "_linalg_eigh": SYMMETRIC,
+    **dict.fromkeys(("_linalg_det", "_linalg_slogdet", "_linalg_solve_ex", "linalg_inv_ex"), ELIMINATING),
+    **dict.fromkeys(("linalg_lu", "linalg_lu_factor_ex"), ELIMINATING),
+    **dict.fromkeys(("linalg_qr", "geqrf"), COLUMNS),
+    **dict.fromkeys(("linalg_lu_solve", "linalg_solve_triangular", "cholesky_inverse"), TRIANGULAR),
+    **dict.fromkeys(("cholesky_solve", "triangular_solve"), TRIANGULAR),
+}
+"""Operations of matrices as a whole, and how they err.
+
+Not the Cholesky factor, whose errors are as small as those of what it is given.
+"""
+
+SECOND = {"cholesky_solve", "triangular_solve"}
+"""Those of which the second argument is the matrix, not the first."""
+
+VECTORS = {"_linalg_svd": (0, 2), "_linalg_eigh": (1,), "linalg_qr": (0,)}
+"""Which of the results of such operations are vectors that are orthogonal but for errors."""
 
 RESHAPING = {"squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "detach_"}
 """Operations that write, but to the shape alone, not to what was rounded before."""
@@ -171,6 +193,7 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _rounded(self, func: Any, args: Any, kwargs: Any) -> Any:
         if _name(func).rstrip("_") in ARITHMETIC | FILLING:
             args, kwargs = tree_map(self._constant, (args, kwargs))
+        args = self._of_kernel(func, args)
         given = _kept(func, args)
         result = func(*args, **(kwargs or {}))
         if _draws(func, args, kwargs or {}):
@@ -183,10 +206,21 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result  # a view of what was rounded before
         if _rounds_nothing(func, args, kwargs or {}) or _name(func) in RESHAPING:
             return result
+        for number in VECTORS.get(_name(func), ()):
+            if _is_wide(result[number]) or _is_complex(result[number]):
+                result[number].copy_(torch.from_numpy(loosened(self._rounding, _host(result[number]))))
         site = self._sites.of(func)
         for number, value in enumerate(tree_leaves(result)):
             self._disturb(value, func, given, kwargs, (site, number))
         return result
+
+    def _of_kernel(self, func: Any, args: Any) -> Any:
+        """What a kernel is given, its matrix with the errors that it makes inside."""
+        kind, at = KERNELS.get(_name(func)), int(_name(func) in SECOND)
+        if kind is None or not (_is_wide(args[at]) or _is_complex(args[at])):
+            return args
+        moved = near(self._rounding, _host(args[at].resolve_conj()), kind)
+        return (*args[:at], torch.from_numpy(moved).to(args[at].device), *args[at + 1 :])
 
     def _constant(self, value: Any) -> Any:
         return self._rounding.of_constant(value) if isinstance(value, float) else value
