@@ -23,7 +23,7 @@ RANKED = "ranked"
 """As `ORTHOGONAL`, but what has no full rank keeps its rank, by which code and pseudoinverses decide."""
 
 ELIMINATING = "eliminating"
-"""Gaussian elimination with pivots: scaled rows and columns have scaled errors."""
+"""Gaussian elimination with pivots: each element errs by what is subtracted from it, and what is left."""
 
 COLUMNS = "columns"
 """Householder's QR: each column errs by its own size."""
@@ -39,6 +39,9 @@ COUPLING = 3.0
 
 What couples these is dropped where it is below ten or sixteen roundings (LAPACK's sbdsqr and slasd2).
 """
+
+LARGE = 200
+"""Rows or columns from which on elimination is not done again to see what it rounds."""
 
 NONE = 10
 """Times as many roundings of float64 as there are rows or columns, below which a singular value is none.
@@ -57,7 +60,11 @@ def near(rounding: Rounding, matrix: Array, kind: str) -> Array:
         turned = rounding.draw_of_matrix(matrix, 1)
         draw = (draw + 1j * turned) / np.sqrt(2)
     others = rounding.draw_of_matrix(matrix, 2) if kind in (RANKED, SYMMETRIC) else draw
-    moved: Array = matrix + error_of(matrix, draw, others, rounding.dtype.unit_roundoff, kind, np)
+    unit = rounding.dtype.unit_roundoff
+    if kind == ELIMINATING:
+        moved = matrix + unit * draw * _elimination(matrix)
+    else:
+        moved = matrix + error_of(matrix, draw, others, unit, kind, np)
     if kind == RANKED:
         moved = _of_the_rank_of(matrix, moved)
     return np.where(np.isfinite(moved), moved, matrix)
@@ -71,12 +78,6 @@ def error_of(matrix: Any, draw: Any, others: Any, unit: float, kind: str, xp: An
     lengths = xp.sqrt(xp.sum(xp.abs(matrix) ** 2, axis=-2, keepdims=True))
     if kind == COLUMNS:
         return unit * (1 + np.sqrt(columns) / 2) / np.sqrt(rows) * draw * lengths
-    if kind == ELIMINATING:
-        # That of a Gaussian matrix grows by the root of the rows. By both sides: as |L| |U| does.
-        across = xp.sqrt(xp.sum(xp.abs(matrix) ** 2, axis=-1, keepdims=True))
-        whole = xp.sqrt(xp.sum(across**2, axis=-2, keepdims=True))
-        scale = across / xp.where(whole > 0, whole, 1.0) * lengths
-        return unit * np.sqrt(min(rows, columns)) / 2 * draw * scale
     if kind == ORTHOGONAL:
         norm, coupled = xp.linalg.norm(matrix, 2, axis=(-2, -1), keepdims=True), 0.0
     else:
@@ -130,6 +131,38 @@ def looseness(vectors: Any, draw: Any, unit: float) -> Any:
     """The error that `loosened` adds."""
     rows, columns = vectors.shape[-2:]
     return unit * steps(min(rows, columns)) / 3 / np.sqrt(max(rows, columns)) * draw
+
+
+def _elimination(matrix: Array) -> Array:
+    """The size of elimination's errors, in roundings: with pivots of rows or, as in PyTorch, of columns."""
+    rows, columns = matrix.shape[-2:]
+    if max(rows, columns) > LARGE:
+        across, down = (np.linalg.norm(matrix, axis=axis, keepdims=True) for axis in (-1, -2))
+        least = np.minimum(across / columns**0.5, down / rows**0.5)
+        return np.asarray(np.sqrt(min(rows, columns)) / 2 * least)
+    other = np.swapaxes(_eliminated(np.swapaxes(matrix, -1, -2)), -1, -2)
+    return np.asarray(np.sqrt(2 / 3 * np.maximum(_eliminated(matrix), other)))
+
+
+def _eliminated(matrix: Array) -> Array:
+    """The sum of the squares of what is rounded at each place by elimination with pivots of rows."""
+    left = matrix.reshape(-1, *matrix.shape[-2:]).copy()
+    squares = np.abs(left) ** 2
+    batch, order = np.arange(len(left)), np.tile(np.arange(left.shape[1]), (len(left), 1))
+    for k in range(min(left.shape[1:])):
+        pivot = k + np.argmax(np.abs(left[:, k:, k]), axis=1)
+        for array in (left, squares, order):
+            array[batch, k], array[batch, pivot] = array[batch, pivot], array[batch, k].copy()
+        head = left[:, k, k, None]
+        factors = np.where(head == 0, 0, left[:, k + 1 :, k] / np.where(head == 0, 1, head))
+        products = factors[:, :, None] * left[:, k, None, k + 1 :]
+        rest = left[:, k + 1 :, k + 1 :]
+        rest -= products
+        squares[:, k + 1 :, k + 1 :] += np.abs(products) ** 2 + np.abs(rest) ** 2
+        squares[:, k + 1 :, k] += np.abs(left[:, k + 1 :, k]) ** 2
+    found = np.empty_like(squares)
+    found[batch[:, None], order] = squares
+    return found.reshape(matrix.shape)
 
 
 def _of_the_rank_of(matrix: Array, moved: Array) -> Array:

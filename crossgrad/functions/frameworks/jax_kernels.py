@@ -43,6 +43,8 @@ def as_kernels_take(name: str, inputs: list[Any], rounding: Rounding | TracedRou
     if isinstance(rounding, Rounding):
         return [near(rounding, np.asarray(matrix), kind), *inputs[1:]]
     one, other = (rounding.draw_of_places(np.shape(matrix)) for _ in range(2))
+    if kind == ELIMINATING:
+        return [matrix + rounding.dtype.unit_roundoff * one * _eliminated(matrix), *inputs[1:]]
     error = error_of(matrix, one, other, rounding.dtype.unit_roundoff, kind, jax.numpy)
     return [jax.numpy.where(jax.numpy.isfinite(error), matrix + error, matrix), *inputs[1:]]
 
@@ -54,6 +56,13 @@ def as_kernels_give(name: str, results: list[Any], rounding: Rounding | TracedRo
         if number < len(found) and found[number].dtype in WIDE:  # else of singular values alone
             found[number] = _loosened(found[number], rounding)
     return found
+
+
+def _eliminated(matrix: Any) -> Any:
+    """How large what is rounded at each place is, in root mean square; by its factors, |L| |U|."""
+    order, lower, upper = jax.scipy.linalg.lu(matrix)
+    squares = jax.numpy.abs(order @ lower) ** 2 @ jax.numpy.abs(upper) ** 2
+    return jax.numpy.sqrt(2 / 3 * squares)
 
 
 def _loosened(vectors: Any, rounding: Rounding | TracedRounding) -> Any:

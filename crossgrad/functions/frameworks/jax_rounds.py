@@ -70,7 +70,11 @@ def rounds_of(
     if is_complex and name in ("cumsum", "scatter-add"):
         return _round_parts(equation, inputs, results, bind, site)
     if is_complex:
-        return lambda rounding, array, xp: of_complex(rounding, array, name, terms, site, xp)
+        return lambda rounding, array, xp: (
+            of_complex(rounding, array, name, terms, site, xp)
+            if xp.iscomplexobj(array)  # singular values are not
+            else rounding.of_result(array, terms, site)
+        )
     if name in RUNNING:
         again = _again(inputs, bind)
         return partial(of_running_sums, again=again, axis=params["axis"], reverse=params["reverse"])
