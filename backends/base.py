@@ -275,20 +275,6 @@ def cuda_names(count: int) -> tuple[str, ...]:
     return tuple("cuda" if n == 0 else f"cuda:{n}" for n in range(count))
 
 
-KERNEL_VARIABLES = (
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-    "OPENBLAS_BLOCK_FACTOR",
-    "BLIS_ARCH_TYPE",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "MKL_CBWR",
-    "ONEDNN_MAX_CPU_ISA",
-    "ATEN_CPU_CAPABILITY",
-    "NPY_DISABLE_CPU_FEATURES",
-)
-"""Environment variables that choose the kernels of matrix libraries: another speed and other rounding."""
-
-
 def settings_in_variables(*names: str) -> dict[str, dict[str, str]]:
     """The environment variables of these names that are set, for `Backend.environment`; else nothing."""
     found = {name: os.environ[name] for name in names if name in os.environ}

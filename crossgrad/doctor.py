@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from .backends.base import KERNEL_VARIABLES
 from .backends.registry import Listing, hidden, listings
+from .backends.variables import KERNEL_VARIABLES, THREAD_VARIABLES
 from .versions import package_version
-from .workers.process import THREAD_VARIABLES
 
 EXTRAS = {
     "digits": ("sklearn", "scikit-learn", "the digits network's data"),

@@ -8,8 +8,8 @@ from typing import Any
 
 from .backends.base import Backend, devices_of
 from .backends.registry import find_listing, load
+from .backends.variables import THREAD_VARIABLES
 from .versions import package_version
-from .workers.process import THREAD_VARIABLES
 
 
 def environment(backends: Mapping[str, Any]) -> dict[str, Any]:

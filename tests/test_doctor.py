@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from crossgrad import doctor
-from crossgrad.backends.base import KERNEL_VARIABLES
+from crossgrad.backends.variables import KERNEL_VARIABLES, THREAD_VARIABLES
 from crossgrad.doctor import findings
-from crossgrad.workers.process import THREAD_VARIABLES
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crossgrad.backends.base import KERNEL_VARIABLES
+from crossgrad.backends.variables import KERNEL_VARIABLES
 from crossgrad.bench.compare import compare, comparison_text
 from crossgrad.bench.session import steered
 from crossgrad.environment import cpu_name, describe, environment, version_differences

@@ -16,7 +16,6 @@ from ...networks.cases import Case
 from ...networks.dtypes import Array, find_dtype
 from ...networks.parameters import Parameters
 from ..base import (
-    KERNEL_VARIABLES,
     Backend,
     BackendUnavailable,
     Products,
@@ -27,6 +26,7 @@ from ..base import (
     require_rules,
     settings_in_variables,
 )
+from ..variables import KERNEL_VARIABLES
 from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
 from .losses import LOSSES

@@ -13,7 +13,6 @@ import torch
 from ...networks.cases import Case
 from ..allocation import give_back_memory, keep_freed_memory
 from ..base import (
-    KERNEL_VARIABLES,
     Backend,
     Products,
     Program,
@@ -23,6 +22,7 @@ from ..base import (
     require_rules,
     settings_in_variables,
 )
+from ..variables import KERNEL_VARIABLES
 from .activations import ACTIVATIONS
 from .graph import GraphProgram
 from .losses import LOSSES

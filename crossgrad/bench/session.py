@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from ..backends.base import KERNEL_VARIABLES
+from ..backends.variables import KERNEL_VARIABLES
 from ..environment import environment, usable_cores
 from ..pythons import told
 from .lanes import Lanes

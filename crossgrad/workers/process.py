@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..backends.variables import THREAD_VARIABLES
 from .phases import Announcer
 from .protocol import VERSION, Inbox, pack
 from .strays import VARIABLE, end_strays
 
 READ_SIZE = 1 << 16
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 Announce = Callable[[str], None]
 PROGRAMS_KEPT = 8
 """Compiled programs that a warm worker keeps for cases of the same shapes and rules."""
