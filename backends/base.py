@@ -85,8 +85,9 @@ class Program(Timed, ABC):
     def step(self, values: Any) -> Any:
         """The timed core: the loss and every gradient, as native values, without synchronisation.
 
-        `values` is what `put` returned, and stays as it is. The result holds until the
-        program's next step: an engine may keep its outputs, and write them anew.
+        `values` is what `put` returned, and stays as it is: a step with the same values finds
+        the same, which is checked. The result holds until the program's next step: an engine may
+        keep its outputs, and write them anew.
         """
 
     @abstractmethod
