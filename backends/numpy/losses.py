@@ -41,7 +41,7 @@ class SquaredError:
 
         The error of a pairwise sum grows like the logarithm of B O. One dot product of all would
         be 17 times less accurate on a million float32 numbers; `TERMS` at a time are as accurate
-        as the pairwise sum of ``r * r``, and a quarter of its time, as nothing is written.
+        as the pairwise sum of ``r * r``, and faster, as nothing is written.
         """
         if self._at_once:
             return np.vdot(r, r) / self._n
