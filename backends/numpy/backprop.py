@@ -37,7 +37,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from .activations import ActivationRule
 from .losses import LossRule
-from .multiply import Product, product_into
+from .multiply import Product, order_of_weights, product_into
 from .scalars import without_warnings
 
 Store = Callable[[str, int, Array], None]
@@ -126,7 +126,7 @@ class Workspace:
         self._kept = [_Target.of(np.empty(shape, dtype), i) for shape, i in zip(rows, inputs, strict=True)]
         self._passing = [_Target.of(*both) for both in zip(da, map(min, inputs, above), strict=True)]
         self._overflow_raises = without_warnings(overflow="raise")
-        self.dW = [np.empty(shape, dtype) for shape in shapes]
+        self.dW = [np.empty(shape, dtype, order_of_weights(shape, batch, dtype)) for shape in shapes]
         self._multiply = [product_into(dW, batch) for dW in self.dW]
         self.db = [
             np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)

@@ -30,6 +30,7 @@ from ..variables import KERNEL_VARIABLES
 from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
 from .losses import LOSSES
+from .multiply import Order, order_of_weights
 from .products import NumpyProducts
 from .scalars import without_warnings
 
@@ -105,12 +106,18 @@ class NumpyProgram(Program):
         self._rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self._loss = LOSSES[case.loss]
         self._learning_rate = np.array(case.learning_rate, self._arithmetic)
+        self._orders = [
+            order_of_weights(shape, case.batch_size, self._arithmetic) for shape in case.network.shapes
+        ]
         self._workspace = self._new_workspace()
         self._store: Store | None = self._round_stored if self._narrow else None
         self._quietly = without_warnings(overflow="ignore")
 
     def put(self, parameters: Parameters, batch: Batch) -> _Values:
-        layers = (self._dense(self._frozen(W), None if b is None else self._frozen(b)) for W, b in parameters)
+        layers = (
+            self._dense(self._frozen(W, order), None if b is None else self._frozen(b))
+            for (W, b), order in zip(parameters, self._orders, strict=True)
+        )
         return _Values(tuple(layers), self._frozen(batch.x), self._frozen(batch.y))
 
     def step(self, values: _Values) -> tuple[Workspace, Any]:
@@ -145,7 +152,7 @@ class NumpyProgram(Program):
         def store(kind: str, n: int, value: Array) -> None:
             if self._narrow:
                 self._round_stored(kind, n, value)
-            found[f"{kind}.{n}"] = value.astype(self._storage)
+            found[f"{kind}.{n}"] = value.astype(self._storage, order="C")
 
         work = self._new_workspace()
         loss = work.step(values.parameters, values.x, values.y, store)
@@ -174,8 +181,10 @@ class NumpyProgram(Program):
 
     def _new_parameters(self) -> _New:
         return [
-            (np.empty((o, i), self._arithmetic), np.empty(o, self._arithmetic) if layer.bias else None)
-            for (o, i), layer in zip(self._network.shapes, self._network.layers, strict=True)
+            (np.empty((o, i), self._arithmetic, order), np.empty(o, self._arithmetic) if layer.bias else None)
+            for (o, i), layer, order in zip(
+                self._network.shapes, self._network.layers, self._orders, strict=True
+            )
         ]
 
     def _dense(self, W: Array, b: Array | None) -> Dense:
@@ -191,8 +200,8 @@ class NumpyProgram(Program):
             self._arithmetic,
         )
 
-    def _frozen(self, array: Array) -> Array:
-        copied = array.astype(self._arithmetic, order="C")
+    def _frozen(self, array: Array, order: Order = "C") -> Array:
+        copied = array.astype(self._arithmetic, order=order)
         copied.setflags(write=False)
         return copied
 
@@ -201,4 +210,4 @@ class NumpyProgram(Program):
         value[...] = value.astype(self._storage)
 
     def _stored(self, quantities: dict[str, Any]) -> dict[str, Array]:
-        return {name: np.array(value, self._storage) for name, value in quantities.items()}
+        return {name: np.array(value, self._storage, order="C") for name, value in quantities.items()}

@@ -5,7 +5,7 @@ import numpy as np
 from ...networks.cases import Case
 from ...networks.dtypes import Array
 from ..base import Products, bytes_to_copy
-from .multiply import Product, product_into
+from .multiply import Product, order_of_weights, product_into
 
 
 class NumpyProducts(Products):
@@ -22,7 +22,8 @@ class NumpyProducts(Products):
             return random.uniform(-1, 1, shape).astype(dtype)
 
         inputs = [drawn(batch, i) for i in widths[:-1]]
-        weights = [drawn(o, i) for o, i in case.network.shapes]
+        shapes = case.network.shapes
+        weights = [np.asarray(drawn(*shape), order=order_of_weights(shape, batch, dtype)) for shape in shapes]
         dz = [drawn(batch, o) for o in widths[1:]]
         z, dW = [np.empty_like(d) for d in dz], [np.empty_like(W) for W in weights]
         da = [np.empty_like(a) for a in inputs[1:]]

@@ -1,0 +1,44 @@
+"""Weights that lie transposed in memory: the same numbers, and nobody outside sees it."""
+
+import numpy as np
+import pytest
+
+from crossgrad.backends.numpy.multiply import order_of_weights
+from crossgrad.checking import check_cases
+
+from .conftest import load_or_skip, make_case
+
+ORDERS = {"float64": ["C", "C"], "float32": ["F", "C"], "bfloat16": ["F", "C"]}
+
+
+@pytest.mark.parametrize("dtype", ORDERS)
+def test_a_layer_with_fewer_outputs_lies_transposed_and_is_right(dtype: str) -> None:
+    case = make_case("300-50-7", dtype, batch_size=100)
+    program = load_or_skip("numpy").prepare(case, "manual", "cpu")
+    values = program.put(case.parameters, case.batch)
+    result = program.step(values)
+    assert [_order(dense.W) for dense in values.parameters] == ORDERS[dtype]  # type: ignore[attr-defined]
+    assert [_order(dW) for dW in result[0].dW] == ORDERS[dtype]  # type: ignore[index]
+    assert [_order(W) for W, _ in program.update(values, result)] == ORDERS[dtype]  # type: ignore[attr-defined]
+    outside = program.gradients(result) | program.trace(values).quantities
+    assert {name for name, array in outside.items() if not array.flags.c_contiguous} == set()
+    check_cases([case], backends=["numpy"]).raise_if_disagree()
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch", "order"),
+    [
+        ((100, 784), 1024, "F"),
+        ((100, 784), 10, "C"),
+        ((784, 100), 1024, "C"),
+        ((1024, 1024), 512, "C"),
+        ((1000, 1001), 1, "C"),
+    ],
+    ids=["narrowing", "small", "widening", "square", "one-sample"],
+)
+def test_what_gains_nothing_lies_by_rows(shape: tuple[int, int], batch: int, order: str) -> None:
+    assert order_of_weights(shape, batch, np.float32) == order
+
+
+def _order(array: np.ndarray) -> str:
+    return "C" if array.flags.c_contiguous else "F"
