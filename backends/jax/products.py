@@ -21,6 +21,8 @@ from .scope import OnDevice
 class JaxProducts(OnDevice, Products):
     """Operands of a case's shapes and dtype, drawn on the device, and of both signs as an engine's are.
 
+    They lie as XLA multiplies them fastest: of ``dz.T``, which ``layout.py`` says more of, the rows.
+
     A device at the limit of its power is faster with numbers of fewer different bits (Horace He 2024,
     Strangely, matrix multiplications on GPUs run faster when given "predictable" data).
     """
@@ -38,8 +40,9 @@ class JaxProducts(OnDevice, Products):
 
             a = [drawn(B, width) for width in widths[:-1]]
             W = [drawn(o, i) for i, o in pairwise(widths)]
-            dz = [drawn(B, width) for width in widths[1:]]
-        self._operands = (a, W, dz)
+            dz = [drawn(B, width) for width in widths[2:]]
+            dz_T = [drawn(width, B) for width in widths[1:]]
+        self._operands = (a, W, dz, dz_T)
         size = bytes_to_copy(self._touched(), self._device.platform == "cpu")
         self._source = (jax.device_put(np.zeros(size, np.uint8), self._device),)
         self._calls = {
@@ -89,9 +92,11 @@ def _multiplied(outputs: Any, a: list[jax.Array], W: list[jax.Array]) -> list[ja
     return [left @ right.T for left, right in zip(a, W, strict=True)]
 
 
-def _stepped(outputs: Any, a: list[jax.Array], W: list[jax.Array], dz: list[jax.Array]) -> list[jax.Array]:
-    dW = [left.T @ right for left, right in zip(dz, a, strict=True)]
-    da = [left @ right for left, right in zip(dz[1:], W[1:], strict=True)]
+def _stepped(
+    outputs: Any, a: list[jax.Array], W: list[jax.Array], dz: list[jax.Array], dz_T: list[jax.Array]
+) -> list[jax.Array]:
+    dW = [left @ right for left, right in zip(dz_T, a, strict=True)]
+    da = [left @ right for left, right in zip(dz, W[1:], strict=True)]
     return _multiplied(outputs, a, W) + dW + da
 
 

@@ -12,6 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.parameters import Parameters
 from ...networks.work import forward_work
 from ..base import Program, Trace, numbered
+from .layout import along_rows, gains
 from .network import JaxNetwork, Layer, forward_mode
 from .scope import OnDevice, Ready
 
@@ -44,6 +45,9 @@ class JaxProgram(OnDevice, Program):
         super().__init__(case, device, x64_for_good)
         self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
         self._compiles = variant != "nojit"
+        self._network_step = self._network.step
+        if device == "cpu" and variant == "jit" and _some_gain(case):
+            self._network_step = along_rows(self._network.step)
         self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
@@ -58,7 +62,7 @@ class JaxProgram(OnDevice, Program):
             options = {"donate_argnums": 0, "keep_unused": True}
             ready = self._compile(self._step_into, shapes[0], *shapes, **options)
         else:
-            ready = self._prepared(self._network.step, *shapes)
+            ready = self._prepared(self._network_step, *shapes)
         self._step, self.preparation = ready.call, ready.seconds
         self._stepping = self._started = ready
 
@@ -149,7 +153,8 @@ class JaxProgram(OnDevice, Program):
 
     def _step_into(self, outputs: Any, layers: Any, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Any]:
         """The step; its first argument is not read, but its memory is taken for the gradients."""
-        return self._network.step(layers, x, y)
+        found: tuple[jax.Array, Any] = self._network_step(layers, x, y)
+        return found
 
     def _empty(self, layers: tuple[Layer, ...]) -> Any:
         with self._scope():
@@ -169,3 +174,7 @@ class JaxProgram(OnDevice, Program):
         matrix, vector = kinds
         biases = [None if b is None else self._array(b) for _, b in layers]
         return numbered(matrix, [self._array(W) for W, _ in layers]) | numbered(vector, biases)
+
+
+def _some_gain(case: Case) -> bool:
+    return any(gains(case.batch_size, *shape, case.format.storage) for shape in case.network.shapes)

@@ -1,0 +1,57 @@
+"""JAX's products along rows: the gradient is still the one that JAX derives, of the same terms."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossgrad.checking import check_cases
+
+from .conftest import NATIVE, load_or_skip, make_case
+
+jax = pytest.importorskip("jax")
+layout = pytest.importorskip("crossgrad.backends.jax.layout")
+
+
+@pytest.mark.parametrize("dtype", [*NATIVE, "bfloat16"])
+@pytest.mark.parametrize("network", ["100-200-300", "300-40-7"], ids=["widening", "narrowing"])
+def test_it_is_right(network: str, dtype: str) -> None:
+    case = make_case(network, dtype, batch_size=40)
+    load_or_skip("jax")
+    check_cases([case], backends=["jax", "numpy"]).raise_if_disagree()
+
+
+@pytest.mark.parametrize(
+    ("network", "dtype", "copies"),
+    [
+        ("100-200-300", "float32", 2),
+        ("100-200-300", "float64", 2),
+        ("300-40-7", "float32", 0),
+        ("300-40-7", "float64", 1),
+        ("5-4-3", "float64", 0),
+    ],
+)
+def test_left_operands_are_copied_where_that_gains(network: str, dtype: str, copies: int) -> None:
+    case = make_case(network, dtype, batch_size=40)
+    program = load_or_skip("jax").prepare(case, "jit", "cpu")
+    with jax.enable_x64(dtype == "float64"):
+        arguments = program._shapes(case)  # type: ignore[attr-defined]
+        found = jax.make_jaxpr(program._network_step)(*arguments)  # type: ignore[attr-defined]
+    assert str(found).count("optimization_barrier") == copies
+
+
+def test_a_program_with_other_operations_and_constants_gives_the_same(monkeypatch: Any) -> None:
+    """A loop, a branch, a jit within, a custom derivative, constants, and results that are arguments."""
+    monkeypatch.setattr(layout, "COPIED_FROM", 0)
+    constant = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+    def function(x: Any, pair: Any) -> Any:
+        y = jax.nn.relu(jax.jit(jax.numpy.sin)(x)) + constant
+        y = jax.lax.fori_loop(0, 3, lambda n, v: v * x, y)
+        y = jax.lax.cond(y.sum() > 0, lambda v: v, lambda v: -v, y)
+        return {"product": pair[0].T @ y, "both": (x, 3)}
+
+    arguments = (jax.numpy.ones((2, 3)) * 0.5, (jax.numpy.ones((2, 5)), None))
+    expected, found = (jax.jit(f)(*arguments) for f in (function, layout.along_rows(function)))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
