@@ -16,7 +16,7 @@ from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
 from crossgrad.bench.saved import HOME
 from crossgrad.cli.app import run
-from crossgrad.cli.bench import Form, _finish, _Outcome
+from crossgrad.cli.bench_results import Form, Outcome, finish
 
 from .conftest import HEEDING
 from .published import hold
@@ -212,7 +212,7 @@ def test_results_that_cannot_be_saved_in_the_end_are_written(
     HOME.mkdir()
     (HOME / "night.json").write_text("another's")
     found = read_results(Path(SAVED).read_bytes(), SAVED)
-    code = _finish(_Outcome(found), form=form, output=None, save="night", plot=None, quiet=True)
+    code = finish(Outcome(found), form=form, output=None, save="night", plot=None, quiet=True)
     shown = capsys.readouterr()
     assert code == 2
     assert read_results(shown.out[shown.out.index("{") :], "stdout") == found
@@ -318,6 +318,6 @@ def test_a_reader_that_has_gone_and_a_full_disk_are_no_faults_of_ours(
 
 def test_ctrl_c_after_the_last_network_misses_nothing() -> None:
     kept = read_results(Path(SAVED).read_bytes(), SAVED).model_copy(update={"notes": ("a note",)})
-    assert _Outcome(kept, KeyboardInterrupt()).ended == "interrupted"
-    part = _Outcome(kept, KeyboardInterrupt(), "not finished: 1 of 2")
+    assert Outcome(kept, KeyboardInterrupt()).ended == "interrupted"
+    part = Outcome(kept, KeyboardInterrupt(), "not finished: 1 of 2")
     assert part.ended == "interrupted, not finished: 1 of 2"
