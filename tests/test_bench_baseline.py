@@ -204,9 +204,20 @@ def test_tables_show_every_phase_and_the_rules_outcome(form: Any) -> None:
     for factor, said in ((2.0, "REGRESSION: jax:jit@cpu step"), (1.0, "no regression")):
         shown = form(held(about(1), about(factor), "step:median>5%")).replace("\\", "")
         assert "over numpy:manual" in shown
-        assert f"{factor:.3g} (" in shown
+        assert ("2 (" if factor == 2 else "1.000 (") in shown
         assert said in shown
         assert "transfer" not in shown
+
+
+def test_what_a_wide_rule_allows_is_not_called_the_same() -> None:
+    shown = results_text(held(about(1), about(4.0), "step:median>500%"))
+    assert "within 500%" in shown
+    assert "same" not in shown
+
+
+def test_rows_without_a_limit_say_so() -> None:
+    shown = results_text(held(about(1), about(1), "median>5%"))
+    assert "no limit: none of these engines has bare matrix products in float32 that were timed" in shown
 
 
 def test_a_network_without_the_baseline_is_said() -> None:

@@ -143,9 +143,39 @@ def test_a_saved_name_and_an_output_that_are_one_file_are_refused_before_anythin
     HOME.mkdir()
     monkeypatch.setattr("crossgrad.bench.lanes.Lanes", None)  # calling it would raise
     for output in (HOME / "night.json", tmp_path / HOME / "night.json"):
-        assert run(["bench", "3-2", "--save", "night", "-o", str(output)]) == 2
+        assert run(["bench", "3-2", "--format", "json", "--save", "night", "-o", str(output)]) == 2
         assert "--save night: --output is the same file" in capsys.readouterr().err
     assert list(HOME.iterdir()) == []
+
+
+def test_an_output_does_not_take_the_place_of_a_saved_benchmark(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    HOME.mkdir()
+    (HOME / "night.json").write_text("mine")
+    monkeypatch.setattr("crossgrad.bench.lanes.Lanes", None)  # calling it would raise
+    for form in ("text", "json"):
+        for arguments in (["3-2"], ["--load", "other"]):
+            assert run(["bench", *arguments, "--format", form, "-o", str(HOME / "night.json")]) == 2
+    assert "night.json: a saved benchmark is there already, name another file" in capsys.readouterr().err
+    assert (HOME / "night.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["bench", "3-2"], ["check", "3-2"], ["trace", "3-2"], ["selftest"]],
+    ids=lambda words: words[0],
+)
+def test_a_file_named_as_json_has_no_table_in_it(
+    command: list[str], capsys: Captured, tmp_path: Path
+) -> None:
+    output = tmp_path / "found.json"
+    assert run([*command, "-o", str(output)]) == 2
+    assert f"-o {output}: the result would be text; add --format json" in capsys.readouterr().err.replace(
+        "\n  ", " "
+    )
+    assert not output.exists()
 
 
 def test_the_command_line_from_measuring_to_comparing(

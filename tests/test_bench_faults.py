@@ -90,6 +90,17 @@ def test_a_copy_that_takes_no_time_is_a_yardstick_less() -> None:
     assert "paced:copy-at-once@cpu at 6-5-4 (batch 3, float32): a yardstick less" in "".join(found.notes)
 
 
+@pytest.mark.usefixtures("paced")
+def test_products_that_cannot_be_made_are_a_yardstick_less() -> None:
+    found = bench("numpy", "paced:products-fail")
+    assert not found.problems
+    assert [kept.engine for kept in found.yardsticks] == ["numpy:manual@cpu"]
+    assert [note for note in found.notes if "a yardstick less" in note] == [
+        "paced:products-fail@cpu at 6-5-4 (batch 3, float32): a yardstick less, as its bare products failed: "
+        "ArithmeticError: planted: no products"
+    ]
+
+
 @pytest.mark.parametrize("seconds", [0.0, 5e-324])
 def test_a_row_of_no_time_has_no_rates(seconds: float) -> None:
     row = repeated_row(item(), fake_engine(), "step", timed(seconds), "agree", None, {})

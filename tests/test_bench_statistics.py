@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from crossgrad.bench.paired import fastest, paired
 from crossgrad.bench.results import Row
-from crossgrad.bench.statistics import iqr, median, median_interval, noise_notes, quartiles, width_note
+from crossgrad.bench.statistics import (
+    coverage,
+    iqr,
+    median,
+    median_interval,
+    noise_notes,
+    quartiles,
+    width_note,
+)
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 QUIET = [1 + 0.001 * (number % 5) for number in range(20)]
@@ -158,6 +166,7 @@ def test_intervals_that_cover_less_than_they_are_called_are_told(
 ) -> None:
     found = width_note([row(samples, processes=processes)])
     assert found == [f"intervals cover {figures} processes or rounds" for figures in said]
+    assert coverage([row(samples, processes=processes)]) == (said[0].split(",")[0] if said else "95 %")
 
 
 def test_the_median_is_the_standard_librarys() -> None:

@@ -136,7 +136,7 @@ def test_a_result_holds_until_the_next_step(backend: str, variant: str, device: 
 def test_a_result_whose_memory_the_next_step_takes_holds_until_then(
     backend: str, variant: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with gradients of 32 MiB, where fresh memory is slow."""
+    """As with gradients of 4 MiB, where fresh memory is slow."""
     load_or_skip(backend, device)
     monkeypatch.setattr("crossgrad.backends.jax.program.GIVEN_AWAY_FROM", 0)
     hold_to_the_next_step(backend, variant, device)

@@ -51,6 +51,13 @@ class TestProducts:
             assert np.isfinite(array).all()
             assert 1e-3 < np.abs(array).max() < 1e3
 
+    @pytest.mark.parametrize("layers", [5, 12])
+    def test_a_deep_network_has_three_a_layer(self, backend: str, device: str, layers: int) -> None:
+        products = products_or_skip(
+            make_case("-".join(["4"] * (layers + 1)), "float32", batch_size=3), backend, device
+        )
+        assert len(arrays(products.step())) == 3 * layers - 1
+
     def test_a_network_of_one_layer_has_no_da(self, backend: str, device: str) -> None:
         products = products_or_skip(make_case("4-3", "float32", batch_size=2), backend, device)
         shapes = sorted(array.shape for array in arrays(products.step()))

@@ -11,7 +11,7 @@ copied to where its rows are what is summed over, behind a barrier that XLA does
 derivative is written here: a product has the same terms before and after. In float64 the steps of
 eleven networks took 0.57 to 0.86 times as long, of one 1.05 times; in float32, of layers
 with no fewer outputs than inputs, 0.73 to 0.97 times, of one 1.11 times (two cores of a Zen 5, batches of
-10 to 1024).
+10 to 1024). XLA compiles a third to twice as long, which is why small products are left alone.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,33 @@ from typing import Any
 import jax
 from jax.extend.core import Literal
 
-COPIED_FROM = 200_000
-"""Multiplications of a product from which a copy of its left operand is worth its time."""
+from ...networks.cases import Case
+
+FLOAT64_FROM = 500_000
+OTHERS_FROM = 2_000_000
+"""Multiplications of a product, in float64 and in other dtypes, from which a copy of its left operand
+is worth its time, and the time to compile it."""
+
+FEWEST = 8
+"""Samples and inputs below which the copy takes as long as the product."""
 
 
 def gains(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
     """Whether the product of ``(B, O).T`` and ``(B, I)`` is faster behind a copy.
 
-    But in float64, layers that have fewer outputs than inputs take up to 1.5 times as long with one.
+    Except in float64, those of layers with fewer outputs than inputs take up to 1.5 times as long with one.
     """
-    return batch * outputs * inputs >= COPIED_FROM and (dtype == "float64" or outputs >= inputs)
+    if min(batch, inputs) < FEWEST:
+        return False
+    multiplications = batch * outputs * inputs
+    if dtype == "float64":
+        return multiplications >= FLOAT64_FROM
+    return multiplications >= OTHERS_FROM and outputs >= inputs
+
+
+def gains_somewhere(case: Case) -> bool:
+    """Whether one of a network's products of that kind gains."""
+    return any(gains(case.batch_size, *shape, case.format.storage) for shape in case.network.shapes)
 
 
 def along_rows(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,19 +63,18 @@ def along_rows(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(program: Any, arguments: list[Any]) -> list[Any]:
-    """Run a program operation by operation, as ``jax.core.eval_jaxpr`` would."""
-    # A program has its constants itself since JAX 0.11, and a wrapper had them before.
-    program, constants = (program.jaxpr, program.consts) if hasattr(program, "consts") else (program, ())
-    values = dict(zip((*program.constvars, *program.invars), (*constants, *arguments), strict=True))
+    """Run a program operation by operation; programs that its operations hold are run as they are."""
+    inner = program.jaxpr
+    values = dict(zip((*inner.constvars, *inner.invars), (*program.consts, *arguments), strict=True))
 
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
-    for equation in program.eqns:
+    for equation in inner.eqns:
         operands = [read(atom) for atom in equation.invars]
         found = _product(equation, *operands) if _sums_columns(equation) else _bound(equation, operands)
         values |= zip(equation.outvars, found, strict=True)
-    return [read(atom) for atom in program.outvars]
+    return [read(atom) for atom in inner.outvars]
 
 
 def _sums_columns(equation: Any) -> bool:

@@ -6,6 +6,7 @@ outputs of the last.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,7 @@ from .scope import OnDevice
 class JaxProducts(OnDevice, Products):
     """Operands of a case's shapes and dtype, drawn on the device, and of both signs as an engine's are.
 
-    They lie as XLA multiplies them fastest: of ``dz.T``, which ``layout.py`` says more of, the rows.
+    On a CPU ``dz.T`` lies in rows, which XLA multiplies faster (``layout.py``); CUDA's libraries take either.
 
     A device at the limit of its power is faster with numbers of fewer different bits (Horace He 2024,
     Strangely, matrix multiplications on GPUs run faster when given "predictable" data).
@@ -31,7 +32,7 @@ class JaxProducts(OnDevice, Products):
         super().__init__(case, device, x64_for_good)
         B, widths = case.batch_size, case.network.widths
         with self._scope(), jax.default_device(self._device):
-            keys = iter(jax.random.split(jax.random.key(0), 3 * len(widths)))
+            keys = iter(jax.random.split(jax.random.key(0), 4 * len(widths)))
 
             def drawn(*shape: int) -> jax.Array:
                 numbers = jax.random.uniform(next(keys), shape, minval=-1.0).astype(self._storage)
@@ -41,13 +42,15 @@ class JaxProducts(OnDevice, Products):
             a = [drawn(B, width) for width in widths[:-1]]
             W = [drawn(o, i) for i, o in pairwise(widths)]
             dz = [drawn(B, width) for width in widths[2:]]
-            dz_T = [drawn(width, B) for width in widths[1:]]
-        self._operands = (a, W, dz, dz_T)
+            by_rows = self._device.platform == "cpu"
+            left = [drawn(*((width, B) if by_rows else (B, width))) for width in widths[1:]]
+        self._operands = (a, W, dz, left)
+        self._products = partial(_stepped, by_rows)
         size = bytes_to_copy(self._touched(), self._device.platform == "cpu")
         self._source = (jax.device_put(np.zeros(size, np.uint8), self._device),)
         self._calls = {
             "forward": self._into_outputs(_multiplied, *self._operands[:2]),
-            "step": self._into_outputs(_stepped, *self._operands),
+            "step": self._into_outputs(self._products, *self._operands),
             "copy": self._into_outputs(_copied, *self._source),
         }
 
@@ -71,7 +74,7 @@ class JaxProducts(OnDevice, Products):
         return outputs
 
     def _touched(self) -> int:
-        arrays = jax.tree.leaves((self._operands, self._shapes(_stepped, *self._operands)))
+        arrays = jax.tree.leaves((self._operands, self._shapes(self._products, *self._operands)))
         return sum(array.size * array.dtype.itemsize for array in arrays)
 
     def _shapes(self, function: Callable[..., Any], *operands: Any) -> list[jax.ShapeDtypeStruct]:
@@ -93,10 +96,15 @@ def _multiplied(outputs: Any, a: list[jax.Array], W: list[jax.Array]) -> list[ja
 
 
 def _stepped(
-    outputs: Any, a: list[jax.Array], W: list[jax.Array], dz: list[jax.Array], dz_T: list[jax.Array]
+    by_rows: bool,
+    outputs: Any,
+    a: list[jax.Array],
+    W: list[jax.Array],
+    dz: list[jax.Array],
+    left: list[jax.Array],
 ) -> list[jax.Array]:
-    dW = [left @ right for left, right in zip(dz_T, a, strict=True)]
-    da = [left @ right for left, right in zip(dz, W[1:], strict=True)]
+    dW = [(dz_T if by_rows else dz_T.T) @ right for dz_T, right in zip(left, a, strict=True)]
+    da = [above @ right for above, right in zip(dz, W[1:], strict=True)]
     return _multiplied(outputs, a, W) + dW + da
 
 

@@ -12,7 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.parameters import Parameters
 from ...networks.work import forward_work
 from ..base import Program, Trace, numbered
-from .layout import along_rows, gains
+from .layout import along_rows, gains_somewhere
 from .network import JaxNetwork, Layer, forward_mode
 from .scope import OnDevice, Ready
 
@@ -21,11 +21,11 @@ Values = tuple[tuple[Layer, ...], jax.Array, jax.Array]
 
 
 GIVEN_AWAY_FROM = 2**22
-"""Bytes of a parameter from which each step gives away the gradients of the last, to be written into.
+"""Bytes of a parameter from which a step on a CPU gives away the gradients of the last, to be written into.
 
 glibc returns arrays of some MiB to the system when they are freed, and maps them anew: a page fault for every
 4 KiB, which 1024-1024-1024-1024 at batch 512 in float64 spent 5 % of its step on. Below, it would
-only cost memory: XLA keeps nothing else where gradients will be.
+only cost memory: XLA keeps nothing else where gradients will be. A device's memory is JAX's own to keep.
 """
 
 OUTPUT_TOO_FROM = 10**7
@@ -46,7 +46,7 @@ class JaxProgram(OnDevice, Program):
         self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
         self._compiles = variant != "nojit"
         self._network_step = self._network.step
-        if device == "cpu" and variant == "jit" and _some_gain(case):
+        if device == "cpu" and variant == "jit" and gains_somewhere(case):
             self._network_step = along_rows(self._network.step)
         self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
@@ -56,7 +56,7 @@ class JaxProgram(OnDevice, Program):
         self._forward = self._network.loss_and_output if output_too else self._network.loss
         shapes = self._shapes(case)
         largest = max(W.size for W, _ in case.parameters) * self._storage.itemsize
-        self._gives_away = self._compiles and largest >= GIVEN_AWAY_FROM
+        self._gives_away = self._compiles and device == "cpu" and largest >= GIVEN_AWAY_FROM
         self._outputs: Any = None
         if self._gives_away:
             options = {"donate_argnums": 0, "keep_unused": True}
@@ -174,7 +174,3 @@ class JaxProgram(OnDevice, Program):
         matrix, vector = kinds
         biases = [None if b is None else self._array(b) for _, b in layers]
         return numbered(matrix, [self._array(W) for W, _ in layers]) | numbered(vector, biases)
-
-
-def _some_gain(case: Case) -> bool:
-    return any(gains(case.batch_size, *shape, case.format.storage) for shape in case.network.shapes)

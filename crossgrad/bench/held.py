@@ -38,6 +38,7 @@ class Held:
         self._with_products = products
         self._lacks: dict[str, str] = {}
         self._copied_bytes: int | None = None
+        self._products_failed: str | None = None
         self._timed: Callable[[], tuple[dict[str, Any], float | None]] | None = None
         self._checked: dict[str, bytes] = {}
 
@@ -50,7 +51,8 @@ class Held:
             Its trace has the gradients of `Program.step` and the parameters of `Program.update`.
         found
             ``loss``: of `Program.forward`, or None; ``parts`` of the compilation; ``lacks``: phases
-            that there are not, and why; ``copied_bytes`` of the products, if they are there.
+            that there are not, and why; ``copied_bytes`` of the products, if they are there, and what
+            is wrong with them, ``products_failed``, if they should be.
         """
         gc.unfreeze()  # the case that was held before
         gc.collect()
@@ -71,6 +73,7 @@ class Held:
             "parts": dict(program.preparation),
             "lacks": self._lacks,
             "copied_bytes": self._copied_bytes,
+            "products_failed": self._products_failed,
         }
 
     def seconds(self, what: str, calls: int) -> float:
@@ -156,8 +159,10 @@ class Held:
         try:
             products = self._backend.products(case, self._engine.device)
             self._copied_bytes = products.copied_bytes
+        except (Unsupported, BackendUnavailable):
+            return
         except Exception as error:
-            self._lacks["products"] = summary_of(error)
+            self._products_failed = summary_of(error)
             return
         for what, call in zip(PRODUCTS, (products.forward, products.step, products.copy), strict=True):
             self._calls[what] = (products, partial(_given, call))

@@ -19,6 +19,7 @@ from ..networks.errors import InvalidInput, shortened
 from ..networks.files import require_writable, written_whole
 from .curves import Curve, Curves, curves_of
 from .results import Results
+from .statistics import coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +106,8 @@ def _rendered(results: Results, curves: Curves, suffix: str) -> bytes:
         mpl.rcdefaults()  # not what the user's matplotlibrc says
         mpl.rcParams.update(RC)
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name may hold any character
-        figure = _figure(curves, title)
+        steps = (row for row in results.rows if row.phase == "step")
+        figure = _figure(curves, title, coverage(steps))
         if suffix == ".png":
             figure.savefig(buffer, format="png", dpi=DPI)
             return buffer.getvalue()
@@ -128,7 +130,7 @@ def _common(results: Results) -> Iterator[str]:
             yield from found
 
 
-def _figure(curves: Curves, title: str) -> "Figure":
+def _figure(curves: Curves, title: str, covered: str) -> "Figure":
     from matplotlib.figure import Figure
 
     names = [_shown(curve.name) for curve in (*curves.times, *curves.limits)]
@@ -138,7 +140,7 @@ def _figure(curves: Curves, title: str) -> "Figure":
     figure.suptitle(title, fontsize=9, color="#444444")
     times, shares = figure.subplots(1, 2)
     _draw(times, curves.times, curves.limits)
-    times.set_ylabel("time of a step (median, 95 % interval)")
+    times.set_ylabel(f"time of a step (median, {covered} interval)")
     _time_ticks(times)
     _draw(shares, curves.shares, ())
     shares.set_ylabel("share of the machine's limit (%)")

@@ -73,7 +73,7 @@ def repeated_row(
     """A phase that was timed in rounds."""
     middle, work = timing.middle, work_of(item, phase)
     low, high = median_interval(timing.middles)
-    best = None if limit is None else limit_seconds(item, phase, limit)
+    best = None if limit is None else limit_seconds(phase, limit)
     return Row(
         **about_engine(item, engine.id),
         phase=phase,
@@ -140,16 +140,16 @@ def roofline(item: Item, timed: Sequence[TimedEngine]) -> dict[str, Limit]:
     return found
 
 
-def limit_seconds(item: Item, phase: str, limit: Limit) -> float | None:
-    """The least time for a phase: max(flops / peak, bytes / bandwidth), the roofline; None if it has none.
+def limit_seconds(phase: str, limit: Limit) -> float | None:
+    """The least time for a phase; None if it has none.
 
-    The peak is that of the case's own products, so that flops / peak is their
-    time; the bandwidth that of a copy as large as the step, in the same caches.
-    An update and a transfer move other arrays, in other caches or by the road to a CUDA device: the
-    step's copy is no limit of theirs, they took down to two thirds of its time for as many bytes.
+    It is the roofline, max(flops / peak, bytes / bandwidth), at the point where the phase lies: what the
+    fastest pure products of the same shapes took. Those of a large batch are bound by arithmetic, those
+    of a small one by memory, as they read and write the same bytes. The bandwidth of a copy is no
+    part of it: products mostly read, and at batch 1 they move up to twice as many bytes a second.
+    An update and a transfer move other arrays, in other caches or by the road to a CUDA device.
     """
-    products = {"forward": limit.forward, "step": limit.step}.get(phase)
-    return None if products is None else max(products, work_of(item, phase).bytes / limit.bandwidth)
+    return {"forward": limit.forward, "step": limit.step}.get(phase)
 
 
 def work_of(item: Item, phase: str) -> Work:

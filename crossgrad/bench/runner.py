@@ -139,6 +139,8 @@ class _Measurement:
             if held is not None:
                 have_products.add(place)
                 self._held.append(held)
+                if held.found["products_failed"] is not None:
+                    self._yardstick_less(engine, held.found["products_failed"])
 
     def _checked(self, engine: Engine, case: Case, oracle: Oracle, products: bool) -> _Held | None:
         """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""
@@ -290,11 +292,13 @@ class _Measurement:
         phase = what if what in REPEATED else None
         told = str(ended) if what in (None, phase) else f"{what}: {ended}"
         if what in PRODUCTS and not ended.with_it:
-            item = self._item
-            about = f"{held.engine.id} at {item.network} (batch {item.batch_size}, {item.dtype})"
-            self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
+            self._yardstick_less(held.engine, told)
         else:
             self._problem(held.engine, phase, ended.status, told)
+
+    def _yardstick_less(self, engine: Engine, told: str) -> None:
+        about = f"{engine.id} at {self._item.network} (batch {self._item.batch_size}, {self._item.dtype})"
+        self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
 
     def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
         if engine.asked_for:

@@ -63,7 +63,7 @@ class Session:
     def missing(self) -> str | None:
         """What of the plan was not measured, in words."""
         missing = len(self._plan) - len(self._measured)
-        return f"not finished: {missing} of {len(self._plan)} networks were not measured" if missing else None
+        return f"not finished: {missing} of {len(self._plan)} networks not measured" if missing else None
 
     @property
     def lacks(self) -> bool:

@@ -122,11 +122,25 @@ def noise_notes(rows: Iterable[Row]) -> list[str]:
 
 def width_note(rows: Iterable[Row]) -> list[str]:
     """How much the intervals cover that are called 95 %, where it is less than of five samples."""
-    fewest = min((len(middles_of(row.samples, row.processes)) for row in rows if row.samples), default=FEWEST)
+    fewest = _fewest_middles(rows)
     if fewest >= FEWEST - 1:
         return []
     of = f"{fewest} processes or rounds" if fewest > 1 else "1 process or round"
-    return [f"intervals cover {_percent(1 - 2.0 ** (1 - fewest))}, not 95 %: they are the extremes of {of}"]
+    return [f"intervals cover {_coverage(fewest)}, not 95 %: they are the extremes of {of}"]
+
+
+def coverage(rows: Iterable[Row]) -> str:
+    """What the intervals of these medians cover at least, in words; five samples' 94 % are called 95 %."""
+    fewest = _fewest_middles(rows)
+    return "95 %" if fewest >= FEWEST - 1 else _coverage(fewest)
+
+
+def _fewest_middles(rows: Iterable[Row]) -> int:
+    return min((len(middles_of(row.samples, row.processes)) for row in rows if row.samples), default=FEWEST)
+
+
+def _coverage(count: int) -> str:
+    return _percent(1 - 2.0 ** (1 - count))
 
 
 def _notes(rows: Sequence[Row], look: Callable[[Row], Found | None]) -> list[str]:

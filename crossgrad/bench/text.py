@@ -10,7 +10,7 @@ from .amount import PROCESSES
 from .baseline import not_held
 from .paired import fastest, paired
 from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
-from .rules import parse_rule
+from .rules import SAME, Rule, parse_rule
 from .statistics import median, middles_of
 
 Rows = dict[str, Row]
@@ -109,7 +109,7 @@ def _over_fastest(rows: Rows, everyone: list[Rows]) -> str:
     found = None if best is None or len(steps) < 2 else paired(rows["step"], best)
     if found is None:
         return "-"
-    return "1" if rows["step"] is best else f"{found.ratio:.3g} ({found.low:.3g} to {found.high:.3g})"
+    return "1" if rows["step"] is best else ratio_text(found.ratio, found.low, found.high)
 
 
 def _spread(rows: Rows, _: list[Rows]) -> str:
@@ -182,9 +182,11 @@ def _known(columns: list[str], lines: list[list[str]]) -> tuple[list[str], list[
 def _over_baseline(results: Results, key: Key) -> tuple[list[str], list[list[str]]] | None:
     """Column names and lines of the other engines' phases over the baseline's; None if there are none."""
     lines: dict[str, list[str]] = {}
+    told = results.baseline and results.baseline.rule
+    rule = parse_rule(told) if told else None
     for row in _ratios_of(results, key):
         cells = lines.setdefault(row.label, [row.label, *("-" for _ in REPEATED)])
-        cells[1 + REPEATED.index(row.phase)] = _ratio_text(row)
+        cells[1 + REPEATED.index(row.phase)] = _ratio_text(row, rule)
     if results.baseline is None or not lines:
         return None
     return _known([f"over {results.baseline.engine}", *REPEATED], list(lines.values()))
@@ -195,10 +197,23 @@ def _ratios_of(results: Results, key: Key) -> list[Ratio]:
     return [row for row in rows if row.subject == key and row.phase in REPEATED]
 
 
-def _ratio_text(row: Ratio) -> str:
+def _ratio_text(row: Ratio, rule: Rule | None) -> str:
     if row.ratio is None or row.low is None or row.high is None:
         return "rounds are missing"
-    return f"{row.ratio:.3g} ({row.low:.3g} to {row.high:.3g}) {row.verdict}"
+    return f"{ratio_text(row.ratio, row.low, row.high)} {_word(row, rule)}"
+
+
+def ratio_text(ratio: float, low: float, high: float) -> str:
+    """A ratio and its interval; near to 1, where per cents are at stake, to a tenth of one."""
+    found, least, most = (f"{x:.3f}" if 0.9 <= x < 1.1 else f"{x:.3g}" for x in (ratio, low, high))
+    return f"{found} ({least} to {most})"
+
+
+def _word(row: Ratio, rule: Rule | None) -> str:
+    """The verdict; under a rule the same is what the rule allows, which may be much."""
+    if row.verdict == "same" and rule is not None and rule.covers(row.phase) and rule.beyond > SAME:
+        return f"within {100 * rule.beyond:.7g}%"
+    return row.verdict
 
 
 def _rule_line(results: Results, key: Key) -> str | None:
@@ -255,6 +270,8 @@ def _below(results: Results, key: Key) -> list[str]:
     limits = [limit for limit in results.limits if limit.subject == key]
     problems = [p for p in results.problems if p.subject == key]
     lines = [_limit_line(limit, results) for limit in limits]
+    if not limits and any(row.subject == key and row.phase == "step" for row in results.rows):
+        lines = [f"no limit: none of these engines has bare matrix products in {key[2]} that were timed"]
     return [*lines, *map(_problem_line, problems), *_baseline_lines(results, key)]
 
 

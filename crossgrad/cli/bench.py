@@ -132,7 +132,8 @@ def bench(
     from .inputs import files_read, limits_from, numbers_from
 
     results = [name for name in (load, *(compare or ())) if name is not None]
-    require_output(output, [*files_read(networks or (), (), None), *map(file_of, results)])
+    require_output(output, [*files_read(networks or (), (), None), *map(file_of, results)], form)
+    _require_apart(output, plot)
     if compare is not None:
         _require_alone(ctx, "--compare", "fail_if")
         raise typer.Exit(compare_saved(*compare, fail_if, form, output, quiet))
@@ -230,6 +231,20 @@ def _require_alone(ctx: typer.Context, option: str, *allowed: str) -> None:
         raise InvalidInput(f"{option} measures nothing: leave out {', '.join(others)}")
 
 
+def _require_apart(output: Path | None, plot: Path | None) -> None:
+    """Raise `InvalidInput` if the result would be written over its picture, or over a saved one."""
+    from ..bench.saved import HOME
+    from ..networks.errors import InvalidInput
+    from ..networks.files import is_there
+
+    if output is None:
+        return
+    if plot is not None and output.resolve() == plot.resolve():
+        raise InvalidInput(f"--plot {plot}: --output is the same file, name another")
+    if is_there(output) and output.resolve().parent == HOME.resolve():
+        raise InvalidInput(f"-o {output}: a saved benchmark is there already, name another file")
+
+
 def _require_writable(
     output: Path | None, save: str | None, plot: Path | None, compilation_cache: Path | None
 ) -> None:
@@ -241,8 +256,6 @@ def _require_writable(
 
     if plot is not None:
         require_drawable(plot)
-        if output is not None and output.resolve() == plot.resolve():
-            raise InvalidInput(f"--plot {plot}: --output is the same file, name another")
     if save is not None:
         place = require_free(save)
         require_folder(place.parent, "--save")

@@ -117,7 +117,8 @@ def numbers_from(option: str, text: str | None) -> list[int]:
         digits = part.strip()
         if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS and int(digits) > 0):
             raise InvalidInput(
-                f"{option} {shortened(repr(text))}: expected whole numbers of at least 1, as in 64,256,1024"
+                f"{option} {shortened(repr(text))}: expected whole numbers, as in 64,256,1024, "
+                f"from 1 to {10**MOST_DIGITS - 1:,}"
             )
         found.append(int(digits))
     return list(dict.fromkeys(found))

@@ -83,13 +83,20 @@ def stdout_problem() -> str | None:
     return None
 
 
-def require_output(output: Path | None, read: Iterable[Path] = ()) -> None:
-    """Raise `InvalidInput` before the work if its result could not be written there, or over what is read."""
+def require_output(output: Path | None, read: Iterable[Path] = (), form: str = "json") -> None:
+    """Raise `InvalidInput` before the work if its result could not be written there, or over what is read.
+
+    So it is if a file named as JSON would have another form in it, which nothing could read again.
+    """
     if output is None:
         return
     require_writable(output)
     if is_there(output) and any(is_there(file) and output.samefile(file) for file in read):
         raise InvalidInput(f"{output} is what is read: name another one")
+    if output.suffix.lower() == ".json" and form != "json":
+        raise InvalidInput(
+            f"-o {output}: the result would be {form}; add --format json, or name another file"
+        )
 
 
 def deliver(text: str, output: Path | None) -> int:

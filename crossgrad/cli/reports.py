@@ -25,7 +25,7 @@ def require_deliverable(
             f"-o {output} with --format github: GitHub Actions reads commands from stdout only; "
             "leave -o out, or write --format markdown to the file"
         )
-    require_output(output, read)
+    require_output(output, read, form)
 
 
 def deliver_report(

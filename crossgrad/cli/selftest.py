@@ -47,7 +47,7 @@ def selftest(
     from ..selftest import DTYPES
     from ..selftest_text import selftest_text
 
-    require_output(output)
+    require_output(output, form=form)
     trials: Any
     with progress_bar() as progress:
         draw = {"cases": cases, "seed": seed, "dtypes": dtype or DTYPES, "small": not large}

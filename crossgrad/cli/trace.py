@@ -33,7 +33,7 @@ def trace(
     from ..traces import trace_engines
     from .inputs import files_read, limits_where, parameters_from
 
-    require_output(output, files_read([network], (), params))
+    require_output(output, files_read([network], (), params), form)
     isolate = not no_isolate and os.name == "posix"
     traces = trace_engines(
         network,

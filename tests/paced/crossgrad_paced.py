@@ -49,7 +49,7 @@ WRONG = ("wrong-forward", "wrong-update", "wrong-step", "late-wrong")
 
 class PacedBackend(Backend):
     name = "paced"
-    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, *PARTS, *PEAKS, *COPIES, "undecodable")
+    variants = (*VICES, *SLOWER, *CLOCKS, *WRONG, *PARTS, *PEAKS, *COPIES, "undecodable", "products-fail")
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
@@ -64,6 +64,8 @@ class PacedBackend(Backend):
         return PacedProgram(load("numpy").prepare(case, "manual", device), variant)
 
     def products(self, case: Case, device: str) -> Products:
+        if self._variant == "products-fail":
+            raise ArithmeticError("planted: no products")
         if self._variant not in COPIES:
             return super().products(case, device)
         return PacedProducts(load("numpy").products(case, device), COPIES[self._variant])

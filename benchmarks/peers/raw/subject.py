@@ -18,6 +18,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from crossgrad.backends.allocation import give_back_memory
 from crossgrad.backends.registry import load
 from crossgrad.checking import plan_case
 
@@ -89,6 +90,7 @@ def main():
     seconds_of(small_step, small_wait, 10)  # libraries load, thread pools start
     del small_step, small_wait
     gc.collect()
+    give_back_memory()
     before = memory_of("VmRSS")
     step, wait = build(name, plan_case(network, dtype, batch_size=int(batch_size)), device)
     seconds_of(step, wait, 1)
