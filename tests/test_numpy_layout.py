@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from crossgrad.backends.numpy import memory
+from crossgrad.backends.numpy.memory import Order
 from crossgrad.backends.numpy.multiply import order_of_weights
 from crossgrad.checking import check_cases
 
@@ -42,3 +44,27 @@ def test_what_gains_nothing_lies_by_rows(shape: tuple[int, int], batch: int, ord
 
 def _order(array: np.ndarray) -> str:
     return "C" if array.flags.c_contiguous else "F"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [7, (5, 3), (0, 3), (1, 1)], ids=str)
+def test_arrays_begin_where_a_cache_line_does(shape: int | tuple[int, ...], order: Order) -> None:
+    for _ in range(5):
+        array = memory.empty(shape, np.float32, order)
+        assert array.ctypes.data % memory.LINE == 0
+        assert array.shape == np.empty(shape).shape
+        assert array.flags[f"{order}_CONTIGUOUS"]
+        assert array.flags.writeable
+        copied = memory.copy(np.ones(shape), np.float32, order)
+        assert (copied.dtype, copied.tolist()) == (np.float32, np.ones(shape).tolist())
+
+
+def test_all_that_a_step_works_on_begins_so() -> None:
+    case = make_case("30-20-10", "float32", batch_size=7)
+    program = load_or_skip("numpy").prepare(case, "manual", "cpu")
+    values = program.put(case.parameters, case.batch)
+    work, _ = program.step(values)  # type: ignore[misc]
+    arrays = [values.x, values.y, *work.dW, *work.db]  # type: ignore[attr-defined]
+    arrays += [array for dense in values.parameters for array in (dense.W, dense.b)]  # type: ignore[attr-defined]
+    arrays += [target.product for target in (*work._kept, *work._passing)]
+    assert [array.ctypes.data % memory.LINE for array in arrays] == [0] * len(arrays)

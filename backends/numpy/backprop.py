@@ -37,6 +37,7 @@ import numpy as np
 from ...networks.dtypes import Array
 from .activations import ActivationRule
 from .losses import LossRule
+from .memory import empty
 from .multiply import Product, order_of_weights, product_into
 from .scalars import without_warnings
 
@@ -117,20 +118,18 @@ class Workspace:
         self._kernels = [rule.kernel(dtype) for rule in rules]
         self._loss = loss.kernel((batch, shapes[-1][0]), dtype)
         self._ones = np.ones(batch, dtype)
-        shared = np.empty((2, batch * max(o for o, _ in shapes)), dtype)
+        shared = [empty(batch * max(o for o, _ in shapes), dtype) for _ in range(2)]
         rows = [(batch, o) for o, _ in shapes]
-        da = [shared[n % 2, : batch * o].reshape(batch, o) for n, (_, o) in enumerate(rows)]
-        self._spare = shared[len(rows) % 2, : da[-1].size].reshape(da[-1].shape)
+        da = [shared[n % 2][: batch * o].reshape(batch, o) for n, (_, o) in enumerate(rows)]
+        self._spare = shared[len(rows) % 2][: da[-1].size].reshape(da[-1].shape)
         inputs = [i for _, i in shapes]
         above = [*(o for o, _ in shapes[1:]), shapes[-1][1]]
-        self._kept = [_Target.of(np.empty(shape, dtype), i) for shape, i in zip(rows, inputs, strict=True)]
+        self._kept = [_Target.of(empty(shape, dtype), i) for shape, i in zip(rows, inputs, strict=True)]
         self._passing = [_Target.of(*both) for both in zip(da, map(min, inputs, above), strict=True)]
         self._overflow_raises = without_warnings(overflow="raise")
-        self.dW = [np.empty(shape, dtype, order_of_weights(shape, batch, dtype)) for shape in shapes]
+        self.dW = [empty(shape, dtype, order_of_weights(shape, batch, dtype)) for shape in shapes]
         self._multiply = [product_into(dW, batch) for dW in self.dW]
-        self.db = [
-            np.empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)
-        ]
+        self.db = [empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)]
 
     def step(self, parameters: Sequence[Dense], x: Array, y: Array, store: Store | None) -> Any:
         """The loss; the gradients are in `dW` and `db` then."""

@@ -30,7 +30,8 @@ from ..variables import KERNEL_VARIABLES
 from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
 from .losses import LOSSES
-from .multiply import Order, order_of_weights
+from .memory import Order, copy, empty
+from .multiply import order_of_weights
 from .products import NumpyProducts
 from .scalars import without_warnings
 
@@ -181,7 +182,7 @@ class NumpyProgram(Program):
 
     def _new_parameters(self) -> _New:
         return [
-            (np.empty((o, i), self._arithmetic, order), np.empty(o, self._arithmetic) if layer.bias else None)
+            (empty((o, i), self._arithmetic, order), empty(o, self._arithmetic) if layer.bias else None)
             for (o, i), layer, order in zip(
                 self._network.shapes, self._network.layers, self._orders, strict=True
             )
@@ -201,7 +202,7 @@ class NumpyProgram(Program):
         )
 
     def _frozen(self, array: Array, order: Order = "C") -> Array:
-        copied = array.astype(self._arithmetic, order=order)
+        copied = copy(array, self._arithmetic, order)
         copied.setflags(write=False)
         return copied
 

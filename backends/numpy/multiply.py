@@ -1,17 +1,15 @@
 """How NumPy's products of matrices are fastest: which of two functions to call, and how W lies in memory."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ...networks.dtypes import Array
+from .memory import Order
 
 Product = Callable[[Array, Array, Array], Array]
 """``product(left, right, out)``."""
-
-Order = Literal["C", "F"]
-"""Of the elements of a matrix: row after row, or column after column."""
 
 OVERWRITES_FROM = 2**17
 """Bytes of a product from which `np.matmul` is faster than `np.dot`, on two cores of a Zen 4.

@@ -5,6 +5,7 @@ import numpy as np
 from ...networks.cases import Case
 from ...networks.dtypes import Array
 from ..base import Products, bytes_to_copy
+from .memory import copy, empty
 from .multiply import Product, order_of_weights, product_into
 
 
@@ -19,14 +20,16 @@ class NumpyProducts(Products):
         random = np.random.default_rng(0)
 
         def drawn(*shape: int) -> Array:
-            return random.uniform(-1, 1, shape).astype(dtype)
+            return copy(random.uniform(-1, 1, shape), dtype)
 
         inputs = [drawn(batch, i) for i in widths[:-1]]
         shapes = case.network.shapes
-        weights = [np.asarray(drawn(*shape), order=order_of_weights(shape, batch, dtype)) for shape in shapes]
+        orders = [order_of_weights(shape, batch, dtype) for shape in shapes]
+        weights = [copy(drawn(*shape), dtype, order) for shape, order in zip(shapes, orders, strict=True)]
         dz = [drawn(batch, o) for o in widths[1:]]
-        z, dW = [np.empty_like(d) for d in dz], [np.empty_like(W) for W in weights]
-        da = [np.empty_like(a) for a in inputs[1:]]
+        z = [empty(d.shape, dtype) for d in dz]
+        dW = [empty(shape, dtype, order) for shape, order in zip(shapes, orders, strict=True)]
+        da = [empty(a.shape, dtype) for a in inputs[1:]]
         self._forward = [_prepared(a, W.T, out) for a, W, out in zip(inputs, weights, z, strict=True)]
         self._backward = [_prepared(d.T, a, out) for d, a, out in zip(dz, inputs, dW, strict=True)]
         self._backward += [_prepared(d, W, out) for d, W, out in zip(dz[1:], weights[1:], da, strict=True)]

@@ -1,22 +1,27 @@
-"""The matrix products of a step with numpy.matmul, into outputs that are there already."""
+"""The matrix products of a step in NumPy, where arrays lie as its BLAS multiplies them fastest."""
 
-import numpy as np
+from crossgrad.backends.numpy.memory import copy, empty
+from crossgrad.backends.numpy.multiply import order_of_weights, product_into
 
 
 def build(layers, x, y, device):
-    weights = [W for W, _ in layers]
-    inputs = [x] + [np.full((len(x), len(W)), 0.5, x.dtype) for W in weights[:-1]]
-    products = []
-    for a, W in zip(inputs, weights, strict=True):
-        products.append((a, W.T, np.empty((len(a), len(W)), a.dtype)))
-    for n, (a, W) in enumerate(zip(inputs, weights, strict=True)):
-        delta = np.full((len(a), len(W)), 0.5, a.dtype)
-        products.append((delta.T, a, np.empty_like(W)))
+    batch, dtype = len(x), x.dtype
+    orders = [order_of_weights(W.shape, batch, dtype) for W, _ in layers]
+    weights = [copy(W, dtype, order) for (W, _), order in zip(layers, orders, strict=True)]
+    inputs = [copy(x, dtype)] + [empty((batch, len(W)), dtype) for W in weights[:-1]]
+    for a in inputs[1:]:
+        a.fill(0.5)
+    products = [(a, W.T, empty((batch, len(W)), dtype)) for a, W in zip(inputs, weights, strict=True)]
+    for n, (a, W, order) in enumerate(zip(inputs, weights, orders, strict=True)):
+        delta = empty((batch, len(W)), dtype)
+        delta.fill(0.5)
+        products.append((delta.T, a, empty(W.shape, dtype, order)))
         if n:
-            products.append((delta, W, np.empty_like(a)))
+            products.append((delta, W, empty(a.shape, dtype)))
+    prepared = [(product_into(out, len(right)), left, right, out) for left, right, out in products]
 
     def step():
-        for left, right, out in products:
-            np.matmul(left, right, out=out)
+        for multiply, left, right, out in prepared:
+            multiply(left, right, out)
 
     return step, lambda: None
