@@ -47,7 +47,7 @@ def _order(array: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [7, (5, 3), (0, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [7, (5, 3), (1, 1)], ids=str)
 def test_arrays_begin_where_a_cache_line_does(shape: int | tuple[int, ...], order: Order) -> None:
     for _ in range(5):
         array = memory.empty(shape, np.float32, order)
