@@ -8,10 +8,10 @@ right costs nothing.
 
 So the program that JAX has derived is run as it is but for these products, whose left operand is
 copied to where its rows are what is summed over, behind a barrier that XLA does not fold. No
-derivative is written here: a product has the same terms before and after. In float64 the steps of
-eleven networks took 0.57 to 0.86 times as long, of one 1.05 times; in float32, of layers
-with no fewer outputs than inputs, 0.73 to 0.97 times, of one 1.11 times (two cores of a Zen 5, batches of
-10 to 1024). XLA compiles a third to twice as long, which is why small products are left alone.
+derivative is written here: a product has the same terms before and after. ``benchmarks/cores.py`` has the
+steps beside raw code, which is compiled as JAX derives it. XLA compiles longer for it, which is why
+small products are left alone. It does not gain everywhere: in float32, three layers of 256 at batch 128
+took a tenth longer when the limits below were chosen, on two cores of a Zen 5.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ FEWEST = 8
 def gains(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
     """Whether the product of ``(B, O).T`` and ``(B, I)`` is faster behind a copy.
 
-    Except in float64, those of layers with fewer outputs than inputs take up to 1.5 times as long with one.
+    Except in float64, those of layers with fewer outputs than inputs are slower with one.
     """
     if min(batch, inputs) < FEWEST:
         return False

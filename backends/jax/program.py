@@ -24,8 +24,8 @@ GIVEN_AWAY_FROM = 2**22
 """Bytes of a parameter from which a step on a CPU gives away the gradients of the last, to be written into.
 
 glibc returns arrays of some MiB to the system when they are freed, and maps them anew: a page fault for every
-4 KiB, which 1024-1024-1024-1024 at batch 512 in float64 spent 5 % of its step on. Below, it would
-only cost memory: XLA keeps nothing else where gradients will be. A device's memory is JAX's own to keep.
+4 KiB. Below, it would only cost memory: XLA keeps nothing else where gradients will be. A device's
+memory is JAX's own to keep.
 """
 
 OUTPUT_TOO_FROM = 10**7

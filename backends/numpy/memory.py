@@ -17,9 +17,8 @@ LINE = 64
 def empty(shape: int | tuple[int, ...], dtype: Any, order: Order = "C") -> Array:
     """As `np.empty`, on a cache line; NumPy's own begin at any multiple of 16 bytes.
 
-    A vector of 64 bytes that begins elsewhere lies in two lines. ``x @ W.T`` of 784-100-10 at batch 10
-    takes 1.2 times as long then, and once took three times, with OpenBLAS's kernels for AVX-512
-    (two cores of a Zen 5).
+    A vector of 64 bytes that begins elsewhere lies in two lines, and OpenBLAS's kernels for AVX-512 are
+    slower with it where matrices are small.
     """
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
     memory = np.empty(size + LINE, np.uint8)

@@ -26,11 +26,10 @@ def order_of_weights(shape: tuple[int, int], batch: int, dtype: Any) -> Order:
     """How ``(O, I)`` weights and their gradient are to lie in memory: by outputs, or transposed.
 
     OpenBLAS divides a product among its threads, and into panels, by the dimensions as they lie in memory.
-    Where a layer has fewer outputs than inputs, ``dz.T @ a_prev`` in float32 takes 0.43 to 0.94 times as
-    long if it is written transposed (two cores of a Zen 5, batches of 32 to 1024, with the kernels for it and
-    those for a Haswell), and ``a_prev @ W.T`` no longer; ``dz @ W`` loses less than that. Small products
-    lose more than they gain; so do layers with more outputs than inputs. In float64 the step of
-    784-100-10 at batch 1024 takes 0.85 times as long with Haswell's kernels and 1.09 times with those for
+    Where a layer has fewer outputs than inputs, ``dz.T @ a_prev`` in float32 takes less time if it is written
+    transposed (two cores of a Zen 5, with the kernels for it and those for a Haswell), and ``a_prev @ W.T``
+    no more; ``dz @ W`` loses less than that. Small products lose more than they gain; so do layers with
+    more outputs than inputs. In float64, steps gain with Haswell's kernels and lose with those for
     AVX-512, so that nothing is transposed. A product of one term `np.matmul` makes without BLAS.
     """
     outputs, inputs = shape
