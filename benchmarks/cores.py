@@ -4,8 +4,9 @@
     python benchmarks/cores.py [--only 784-100-10@1024] [--dtype float32] [--device cuda]
 
 Every subject has a process of its own, kept warm, and only one works at a
-time: the engines of crossgrad in their default variants, raw code in each
-framework (``peers/raw``), and the pure matrix products in NumPy, PyTorch and JAX.
+time: the engines of crossgrad in their default variants, and ``torch:onednn`` where
+there is one, raw code in each framework (``peers/raw``), and the pure matrix products
+in NumPy, PyTorch and JAX.
 A round gives each subject one turn, of as many calls as it was calibrated to;
 in rounds each comes right after every other equally often. What stays with a process, as where its
 arrays lie, no round shows: so there are five processes of each, one after the other. A
@@ -129,7 +130,7 @@ def main() -> None:
         "processes": options.processes,
         "rounds": options.rounds,
         "load_before": round(load_before, 2),
-        "environment": environment(described(*engines_on(options.device))),
+        "environment": environment(described(*frameworks_on(options.device))),
     }
     for shape, dtype in product(options.only or SHAPES, options.dtype or DTYPES):
         cases.append(measure(shape, dtype, options.device, options.processes, options.rounds))
@@ -145,15 +146,21 @@ def write(file: Path, document: dict[str, Any]) -> None:
     part.replace(file)
 
 
-def engines_on(device: str) -> list[str]:
-    return [name for name in subjects_on(device) if name in ENGINES]
+def frameworks_on(device: str) -> list[str]:
+    engines = [name for name in subjects_on(device, "float32") if name in ENGINES]
+    return list(dict.fromkeys(map(framework_of, engines)))
+
+
+def framework_of(engine: str) -> str:
+    return engine.partition(":")[0]
 
 
 def measure(shape: str, dtype: str, device: str, processes: int, rounds: int) -> dict[str, Any]:
     """Time every subject on one case, in rounds that take turns, in several processes."""
     found = [measure_once(shape, dtype, device, rounds) for _ in range(processes)]
-    samples = {name: [times[name] for times, _ in found] for name in subjects_on(device)}
-    peaks = {name: typical([held[name] for _, held in found]) for name in subjects_on(device)}
+    names = subjects_on(device, dtype)
+    samples = {name: [times[name] for times, _ in found] for name in names}
+    peaks = {name: typical([held[name] for _, held in found]) for name in names}
     return compared(samples, peaks) | {"shape": shape, "dtype": dtype}
 
 
@@ -161,7 +168,7 @@ def measure_once(
     shape: str, dtype: str, device: str, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, int | None]]:
     """Seconds of a call in each round, and the peak of a step in bytes, by subject."""
-    subjects = [Subject(name, shape, dtype, device) for name in subjects_on(device)]
+    subjects = [Subject(name, shape, dtype, device) for name in subjects_on(device, dtype)]
     try:
         for subject in subjects:
             subject.read()
@@ -191,8 +198,8 @@ def compared(samples: dict[str, list[list[float]]], peaks: dict[str, int | None]
     fastest = min((name for name in samples if name.startswith("products")), key=lambda name: seconds[name])
     engines: dict[str, Any] = {}
     for name in [name for name in samples if name in ENGINES]:
-        own = samples.get(f"products {name}")
-        raw, ours_peak, raw_peak = f"raw {name}", peaks[name], peaks[f"raw {name}"]
+        own, raw = samples.get(f"products {framework_of(name)}"), f"raw {framework_of(name)}"
+        ours_peak, raw_peak = peaks[name], peaks[raw]
         engines[name] = {
             "over_raw": vars(ratio(samples[name], samples[raw])),
             "over_products": vars(ratio(samples[name], samples[fastest])),
@@ -224,7 +231,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     seconds, fastest = found["seconds"], found["fastest_products"]
     lines = [
         f"{found['shape']} {found['dtype']}, {fastest} {seconds[fastest] * 1e6:,.1f} µs",
-        f"  {'engine':<6} {'µs':>11}   {'over raw':<22} {'over products':<22} "
+        f"  {'engine':<12} {'µs':>11}   {'over raw':<22} {'over products':<22} "
         f"{'over own products':<22} memory over raw",
     ]
     for name, row in found["engines"].items():
@@ -232,7 +239,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
         cells = [Ratio(**row["over_raw"]), Ratio(**row["over_products"]), Ratio(**own) if own else "-"]
         ratios = " ".join(f"{cell!s:<22}" for cell in cells)
         shown = "-" if memory is None else format(memory, ".3f")
-        lines.append(f"  {name:<6} {seconds[name] * 1e6:11,.1f}   {ratios} {shown}")
+        lines.append(f"  {name:<12} {seconds[name] * 1e6:11,.1f}   {ratios} {shown}")
     return lines
 
 

@@ -90,9 +90,11 @@ def cores() -> str:
 
 def memory() -> str:
     """Peak memory of a step over the raw code's, where that tells something."""
-    rows = [["network @ batch", "dtype", "numpy", "torch", "jax"]]
-    for case in results("cores")["cases"]:
-        found = [case["engines"][name]["memory_over_raw"] for name in ("numpy", "torch", "jax")]
+    cases = results("cores")["cases"]
+    engines = max((list(case["engines"]) for case in cases), key=len)
+    rows = [["network @ batch", "dtype", *engines]]
+    for case in cases:
+        found = [case["engines"].get(name, {}).get("memory_over_raw") for name in engines]
         if any(value is not None for value in found):
             shown = ["-" if value is None else f"{value:.3f}" for value in found]
             rows.append([case["shape"], case["dtype"], *shown])
@@ -101,18 +103,19 @@ def memory() -> str:
 
 def scaling() -> str:
     """Shares of the machine's limit, and of the own library's products, by width."""
+    from crossgrad.bench.results import framework_of
     from crossgrad.bench.statistics import middles_of
 
     found = results("scaling")
     steps = [row for row in found["rows"] if row["phase"] == "step"]
     own = {
-        (products["network"], products["engine"]): median(middles_of(products["step"], products["processes"]))
-        for products in found["yardsticks"]
+        (told["network"], framework_of(told["engine"])): median(middles_of(told["step"], told["processes"]))
+        for told in found["yardsticks"]
     }
     engines = list(dict.fromkeys(_engine(row) for row in steps))
     cells: dict[str, dict[str, str]] = {}
     for row in steps:
-        shares = [row["limit_share"], own.get((row["network"], _engine(row)), 0) / row["median"]]
+        shares = [row["limit_share"], own.get((row["network"], row["backend"]), 0) / row["median"]]
         told = [f"{100 * share:.0f} %" if share else "-" for share in shares]
         network = f"{row['network']} @ {row['batch_size']}"
         cells.setdefault(network, {})[_engine(row)] = ", ".join([seconds(row["median"]), *told])

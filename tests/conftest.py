@@ -42,6 +42,7 @@ VARIANTS = [
     ("torch", "func"),
     ("torch", "compile"),
     ("torch", "cudagraph"),
+    ("torch", "onednn"),
     ("jax", "jit"),
     ("jax", "nojit"),
     ("jax", "forward"),

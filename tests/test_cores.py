@@ -30,7 +30,7 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(cores, "measure", measure)
     monkeypatch.setattr(cores, "lines_of", lambda found: [])
-    monkeypatch.setattr(cores, "engines_on", lambda device: [])
+    monkeypatch.setattr(cores, "frameworks_on", lambda device: [])
     monkeypatch.setattr(sys, "argv", ["cores.py", "--only", "1-1-1@1", "--output", str(output)])
     with pytest.raises(KeyboardInterrupt):
         cores.main()

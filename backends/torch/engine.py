@@ -2,7 +2,8 @@
 
 Variants: ``eager``, autograd on leaf tensors; ``func``, torch.func's
 transformation of a pure function; ``compile``, the loss through torch.compile;
-``cudagraph``, the eager step captured once and replayed, on CUDA.
+``cudagraph``, the eager step captured once and replayed, on CUDA; ``onednn``, the eager
+step with oneDNN's float32 products, on the CPU.
 """
 
 import re
@@ -26,6 +27,7 @@ from ..variables import KERNEL_VARIABLES
 from .activations import ACTIVATIONS
 from .graph import GraphProgram
 from .losses import LOSSES
+from .onednn import OneDnnProgram
 from .precision import matmul_settings, settle_precision
 from .products import TorchProducts
 from .program import DTYPES, TorchProgram
@@ -36,16 +38,17 @@ PROGRAMS: dict[str, type[TorchProgram]] = {
     "func": FuncProgram,
     "compile": CompiledProgram,
     "cudagraph": GraphProgram,
+    "onednn": OneDnnProgram,
 }
 
-KEEPS_FROM = 2**24
+KEEPS_FROM = 2**22
 """Bytes of the largest gradient or output of a layer, from which a process keeps what is freed.
 
 glibc maps what is larger than 32 MiB anew each time, and gives the end of its heap back as soon as that
 is twice the largest array that it has mapped. What a step then takes longer for its fresh
-pages is worth the memory that a heap with holes holds on to (to align an array, glibc 2.36 looks
-for a hole larger than it, and passes by the one that its like has left). Below, glibc keeps nearly all
-by itself, and a kept heap is only the larger one.
+pages, with oneDNN's products a quarter at 1024-1024-1024-1024, is worth the memory that a heap with
+holes holds on to (to align an array, glibc 2.36 looks for a hole larger than it, and passes by the
+one that its like has left). Below, glibc keeps nearly all by itself, and a kept heap is only the larger one.
 """
 
 

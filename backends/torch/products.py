@@ -1,17 +1,26 @@
-"""The matrix products of a step and nothing else, with torch.mm into outputs that are there already."""
+"""The matrix products of a step and nothing else: torch.mm into prepared outputs, or oneDNN's, if faster."""
 
+import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 
 from ...networks.cases import Case
 from ..base import Products, bytes_to_copy
+from .onednn import multiply, offers_onednn
 from .precision import InPrecision
 from .program import DTYPES
 from .timing import DeviceTimed
 
-Product = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Two operands and the output."""
+Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Both factors and the output."""
+
+Product = Callable[[], torch.Tensor]
+
+TRIALS = 3
+"""Calls by which the faster of two ways to multiply is found, after one that warms it up."""
 
 
 class TorchProducts(DeviceTimed, Products):
@@ -34,13 +43,15 @@ class TorchProducts(DeviceTimed, Products):
         a = [drawn(B, width) for width in widths]
         W = [drawn(o, i) for i, o in pairwise(widths)]
         dz = [drawn(B, width) for width in widths[1:]]
-        self._forward = [(a[n], W[n].t(), torch.empty_like(dz[n])) for n in range(len(W))]
-        self._step = list(self._forward)
+        step = [(a[n], W[n].t(), torch.empty_like(dz[n])) for n in range(len(W))]
         for n in reversed(range(len(W))):
-            self._step.append((dz[n].t(), a[n], torch.empty_like(W[n])))
+            step.append((dz[n].t(), a[n], torch.empty_like(W[n])))
             if n:
-                self._step.append((dz[n], W[n], torch.empty_like(a[n])))
-        size = bytes_to_copy(self._touched(), self._device.type == "cpu")
+                step.append((dz[n], W[n], torch.empty_like(a[n])))
+        two_ways = offers_onednn(dtype, self._device)
+        self._step = self._in_precision(_as_fast_as_can_be if two_ways else _as_is, step)
+        self._forward = self._step[: len(W)]
+        size = bytes_to_copy(_touched(step), self._device.type == "cpu")
         self._source = torch.zeros(size, dtype=torch.uint8, device=self._device)
         self._target = torch.zeros_like(self._source)
 
@@ -60,9 +71,31 @@ class TorchProducts(DeviceTimed, Products):
     def _run(self, products: list[Product]) -> list[torch.Tensor]:
         return self._in_precision(_multiplied, products)
 
-    def _touched(self) -> int:
-        return sum({t.data_ptr(): t.nbytes for product in self._step for t in product}.values())
-
 
 def _multiplied(products: list[Product]) -> list[torch.Tensor]:
-    return [torch.mm(left, right, out=out) for left, right, out in products]
+    return [product() for product in products]
+
+
+def _as_is(step: list[Operands]) -> list[Product]:
+    return [partial(torch.mm, left, right, out=out) for left, right, out in step]
+
+
+def _as_fast_as_can_be(step: list[Operands]) -> list[Product]:
+    """Each product by the library that is the faster one at it: which one, is a matter of the processor."""
+    others: list[Product] = [partial(multiply, left, right) for left, right, _ in step]
+    return [min(ways, key=_seconds) for ways in zip(_as_is(step), others, strict=True)]
+
+
+def _seconds(product: Product) -> float:
+    """The least of a few calls."""
+    product()
+    found = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        product()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def _touched(step: list[Operands]) -> int:
+    return sum({t.data_ptr(): t.nbytes for product in step for t in product}.values())

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .results import Phase, Place, Results, Row, Yardstick, place_of
+from .results import Phase, Place, Results, Row, Yardstick, framework_of, place_of
 from .statistics import blocks_of, median, middles_of
 
 LARGEST = 1e300
@@ -61,7 +61,11 @@ class Machine:
     @classmethod
     def of(cls, a: Results, b: Results) -> "Machine":
         before, after = (
-            {(place_of(found), _framework(found)): found for found in results.yardsticks if _usable(found)}
+            {
+                (place_of(found), framework_of(found.engine)): found
+                for found in results.yardsticks
+                if _usable(found)
+            }
             for results in (a, b)
         )
         found: dict[Place, list[Pair]] = {}
@@ -197,8 +201,3 @@ def _samples(yardstick: Yardstick, kind: Kind) -> tuple[float, ...]:
 def _usable(yardstick: Yardstick) -> bool:
     """Whether every round took some time."""
     return all(min(_samples(yardstick, kind), default=0) > 0 for kind in EVERY_KIND)
-
-
-def _framework(yardstick: Yardstick) -> str:
-    """Whose products they are, whatever the variant whose process timed them."""
-    return yardstick.engine.partition(":")[0]

@@ -283,3 +283,8 @@ Place = tuple[str, int, str, str]
 def place_of(found: Row | Limit | Yardstick) -> Place:
     """Where something was timed: what has the same place can be held against it."""
     return (*found.subject, found.device)
+
+
+def framework_of(engine: str) -> str:
+    """Whose bare products an engine timed: its framework's, whatever its variant."""
+    return engine.partition(":")[0]

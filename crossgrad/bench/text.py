@@ -9,7 +9,7 @@ from ..tables import render_table
 from .amount import PROCESSES
 from .baseline import not_held
 from .paired import fastest, paired
-from .results import REPEATED, Limit, Problem, Ratio, Results, Row, place_of, subjects
+from .results import REPEATED, Limit, Problem, Ratio, Results, Row, framework_of, place_of, subjects
 from .rules import SAME, Rule, parse_rule
 from .statistics import median, middles_of
 
@@ -277,14 +277,14 @@ def _below(results: Results, key: Key) -> list[str]:
 
 def _limit_line(limit: Limit, results: Results) -> str:
     """The fastest products, and those of the other frameworks: what of a step is their matrix library's."""
-    others = [
-        f"{other.engine} {seconds_text(median(middles_of(other.step, other.processes)))}"
+    taken = [framework_of(limit.products)] + [
+        f"{framework_of(other.engine)} {seconds_text(median(middles_of(other.step, other.processes)))}"
         for other in results.yardsticks
         if place_of(other) == place_of(limit) and other.engine != limit.products
     ]
     return (
         f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} "
-        f"({'; '.join([limit.products, *others])}), of its forward pass {seconds_text(limit.forward)}; "
+        f"({'; '.join(taken)}), of its forward pass {seconds_text(limit.forward)}; "
         f"a copy of their size {limit.bandwidth / 1e9:.3g} GB/s"
     )
 

@@ -24,7 +24,9 @@ from crossgrad.checking import plan_case
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the device is other subjects' too
 
-ENGINES = ("numpy", "torch", "jax")
+ENGINES = ("numpy", "torch", "torch:onednn", "jax")
+"""In their default variants, and in the one whose products are of another library."""
+
 RAW = {
     "raw numpy": "numpy_step",
     "raw torch": "torch_step",
@@ -36,18 +38,20 @@ RAW = {
 SUBJECTS = (*ENGINES, *RAW)
 
 
-def subjects_on(device):
-    """Those that can run there: NumPy knows the CPU alone."""
-    return [name for name in SUBJECTS if device == "cpu" or "numpy" not in name]
+def subjects_on(device, dtype):
+    """Those that can run there: NumPy knows the CPU alone, and oneDNN's variant is for float32 on it."""
+    here = [name for name in SUBJECTS if device == "cpu" or ("numpy" not in name and "onednn" not in name)]
+    return [name for name in here if dtype == "float32" or "onednn" not in name]
 
 
 def build(name, case, device):
     """``(step, wait)`` of a subject on a case."""
     if name in RAW:
         return import_module(f".{RAW[name]}", __package__).build(case.parameters, *case.batch, device)
-    backend = load(name)
+    framework, _, variant = name.partition(":")
+    backend = load(framework)
     backend.settle(case)
-    program = backend.prepare(case, backend.variants[0], device)
+    program = backend.prepare(case, variant or backend.variants[0], device)
     values = program.put(case.parameters, case.batch)
     return partial(program.step, values), program.synchronize
 
@@ -96,7 +100,7 @@ def main():
     seconds_of(step, wait, 1)
     gc.collect()  # the case too, where the subject has copied it
     if name in ENGINES:
-        load(name).give_back()  # as a worker does that holds a case: part of the engine
+        load(name.partition(":")[0]).give_back()  # as a worker does that holds a case: part of the engine
     gc.disable()
     say({"ready": name})
     for line in sys.stdin:
