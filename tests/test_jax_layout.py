@@ -43,7 +43,7 @@ def test_left_operands_are_copied_where_that_gains(network: str, dtype: str, cop
 
 def test_a_program_with_other_operations_and_constants_gives_the_same(monkeypatch: Any) -> None:
     """A loop, a branch, a jit within, a custom derivative, constants, and results that are arguments."""
-    monkeypatch.setattr(layout, "gains", lambda *_: True)
+    monkeypatch.setattr(layout, "gains_by_copy", lambda *_: True)
     constant = np.arange(6, dtype=np.float32).reshape(2, 3)
 
     def function(x: Any, pair: Any) -> Any:
@@ -54,7 +54,7 @@ def test_a_program_with_other_operations_and_constants_gives_the_same(monkeypatc
         return {"product": columns, "both": (x, 3)}
 
     arguments = (jax.numpy.ones((2, 3)) * 0.5, (jax.numpy.ones((2, 5)), None))
-    rearranged = layout.along_rows(function)
+    rearranged = layout.laid_out(function)
     assert str(jax.make_jaxpr(rearranged)(*arguments)).count("optimization_barrier") == 1
     expected, found = (jax.jit(f)(*arguments) for f in (function, rearranged))
     jax.tree.map(np.testing.assert_array_equal, found, expected)

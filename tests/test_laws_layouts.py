@@ -10,12 +10,13 @@ ENGINES = [("numpy", "manual"), ("jax", "jit")]
 
 @pytest.fixture(autouse=True)
 def as_if_large(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NumPy's narrowing float32 layers transposed; JAX's products along rows, into the last gradients."""
+    """NumPy's narrowing float32 layers transposed; JAX's products laid out, into the last gradients."""
     load_or_skip(backend)
     if backend == "numpy":
         monkeypatch.setattr("crossgrad.backends.numpy.multiply.TRANSPOSED_FROM", 0)
     else:
-        monkeypatch.setattr("crossgrad.backends.jax.layout.gains", lambda *shape: True)
+        for gains in ("gains_by_copy", "gains_by_turning"):
+            monkeypatch.setattr(f"crossgrad.backends.jax.layout.{gains}", lambda *shape: True)
         monkeypatch.setattr("crossgrad.backends.jax.program.GIVEN_AWAY_FROM", 0)
 
 

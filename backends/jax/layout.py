@@ -1,17 +1,18 @@
 """Matrix products in the layout that XLA multiplies fastest on a CPU.
 
-The derivative of ``a_prev @ W.T`` by W, as JAX finds it, sums over the samples, the first dimension of
-both operands: ``dz.T @ a_prev``. XLA folds the transpose into its product, and multiplies
-along columns, in float64 in twice the time of the same product along rows, and in float32 by another
-library, Eigen in place of YNNPACK, which has no such product (jaxlib 0.10.2). ``W.T`` on the
-right costs nothing.
+Autodiff leaves two kinds of products that XLA (jaxlib 0.10.2) multiplies faster in another way:
 
-So the program that JAX has derived is run as it is but for these products, whose left operand is
-copied to where its rows are what is summed over, behind a barrier that XLA does not fold. No
-derivative is written here: a product has the same terms before and after. ``benchmarks/cores.py`` has the
-steps beside raw code, which is compiled as JAX derives it. XLA compiles longer for it, which is why
-small products are left alone. It does not gain everywhere: in float32, three layers of 256 at batch 128
-took a tenth longer when the limits below were chosen, on two cores of a Zen 5.
+- ``dz.T @ a_prev``, the derivative by W, sums over the samples, the first dimension of both operands. XLA
+  folds the transpose into its product, and multiplies along columns, in float64 in twice the time of
+  the same product along rows, and in float32 by another library, Eigen in place of YNNPACK,
+  which has no such product. So the left operand is copied to where its rows are what is summed over.
+- ``a_prev @ W.T`` of few samples takes up to twice the time of ``(W @ a_prev.T).T``, in which nothing needs
+  to be copied either: W comes first, and is read once, along its rows.
+
+Both stand behind a barrier that XLA does not fold. The program that JAX has derived is run as it is
+but for these products. No derivative is written here, and a product has the same terms before and
+after. XLA compiles longer for it, which is why small products are left alone. `benchmarks/layouts.py` has
+each beside the program as JAX derives it.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ import jax
 from jax.extend.core import Literal
 
 from ...networks.cases import Case
+from .binding import bound
 
 FLOAT64_FROM = 500_000
 OTHERS_FROM = 2_000_000
@@ -31,8 +33,14 @@ is worth its time, and the time to compile it."""
 FEWEST = 8
 """Samples and inputs below which the copy takes as long as the product."""
 
+FEW = 32
+"""Samples up to which a product gains by W's being its left operand, if W is large enough."""
 
-def gains(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
+PER_SAMPLE = 4096
+"""Elements of W that are large enough, for each sample."""
+
+
+def gains_by_copy(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
     """Whether the product of ``(B, O).T`` and ``(B, I)`` is faster behind a copy.
 
     Except in float64, those of layers with fewer outputs than inputs are slower with one.
@@ -45,13 +53,34 @@ def gains(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
     return multiplications >= OTHERS_FROM and outputs >= inputs
 
 
+def gains_by_turning(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
+    """Whether the product of ``(B, I)`` and ``(O, I).T`` is faster with the latter on the left.
+
+    A single sample is a vector: there is no way but one. Two and three in float64 gain in the largest alone.
+    """
+    if dtype not in ("float32", "float64"):
+        return False
+    fewest = 4 if dtype == "float64" else 2
+    return fewest <= batch <= FEW and outputs * inputs >= PER_SAMPLE * batch
+
+
 def gains_somewhere(case: Case) -> bool:
-    """Whether one of a network's products of that kind gains."""
-    return any(gains(case.batch_size, *shape, case.format.storage) for shape in case.network.shapes)
+    """Whether one of a network's products gains."""
+    dtype = case.format.storage
+    return any(
+        gains(case.batch_size, *shape, dtype)
+        for shape in case.network.shapes
+        for gains in (gains_by_copy, gains_by_turning)
+    )
 
 
-def along_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function with the same results, to be compiled, that sums along rows where that `gains`."""
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, where there is nothing to gain."""
+    return function
+
+
+def laid_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with the same results, to be compiled, whose products lie as they gain by."""
 
     @wraps(function)
     def rearranged(*arguments: Any) -> Any:
@@ -71,31 +100,39 @@ def _run(program: Any, arguments: list[Any]) -> list[Any]:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
     for equation in inner.eqns:
-        operands = [read(atom) for atom in equation.invars]
-        found = _product(equation, *operands) if _sums_columns(equation) else _bound(equation, operands)
+        found = _way_of(equation)(equation, *map(read, equation.invars))
         values |= zip(equation.outvars, found, strict=True)
     return [read(atom) for atom in inner.outvars]
 
 
-def _sums_columns(equation: Any) -> bool:
-    """Whether it is a product that sums over the first dimension of two matrices, and gains by a copy."""
+def _way_of(equation: Any) -> Callable[..., list[Any]]:
+    """How to run an operation: as it is, unless it is a product of two matrices that gains."""
     if equation.primitive.name != "dot_general":
-        return False
+        return _unchanged
     left, right = (atom.aval for atom in equation.invars)
-    if equation.params["dimension_numbers"] != (((0,), (0,)), ((), ())) or left.ndim != 2 or right.ndim != 2:
-        return False
-    (batch, outputs), inputs = left.shape, right.shape[1]
-    return gains(batch, outputs, inputs, left.dtype)
+    summed, batched = equation.params["dimension_numbers"]
+    if batched != ((), ()) or left.ndim != 2 or right.ndim != 2:
+        return _unchanged
+    batch, (rows, columns) = left.shape[0], right.shape
+    if summed == ((0,), (0,)) and gains_by_copy(batch, left.shape[1], columns, left.dtype):
+        return _along_rows
+    if summed == ((1,), (1,)) and gains_by_turning(batch, rows, columns, left.dtype):
+        return _turned
+    return _unchanged
 
 
-def _product(equation: Any, left: jax.Array, right: jax.Array) -> list[Any]:
+def _unchanged(equation: Any, *operands: Any) -> list[Any]:
+    functions, options = bound(equation)
+    found = equation.primitive.bind(*functions, *operands, **options)
+    return list(found) if equation.primitive.multiple_results else [found]
+
+
+def _along_rows(equation: Any, left: jax.Array, right: jax.Array) -> list[Any]:
     rows = jax.lax.optimization_barrier(left.T)  # type: ignore[no-untyped-call]
     along = {**equation.params, "dimension_numbers": (((1,), (0,)), ((), ()))}
     return [equation.primitive.bind(rows, right, **along)]
 
 
-def _bound(equation: Any, operands: list[Any]) -> list[Any]:
-    bound = equation.primitive.get_bind_params(equation.params)
-    functions, options = bound if isinstance(bound, tuple) else ((), bound)  # JAX changed this in 0.10
-    found = equation.primitive.bind(*functions, *operands, **options)
-    return list(found) if equation.primitive.multiple_results else [found]
+def _turned(equation: Any, left: jax.Array, right: jax.Array) -> list[Any]:
+    product = equation.primitive.bind(right, left, **equation.params)
+    return [jax.lax.optimization_barrier(product).T]  # type: ignore[no-untyped-call]

@@ -16,13 +16,15 @@ import numpy as np
 
 from ...networks.cases import Case
 from ..base import Products, bytes_to_copy
+from .layout import as_it_is, laid_out
 from .scope import OnDevice
 
 
 class JaxProducts(OnDevice, Products):
     """Operands of a case's shapes and dtype, drawn on the device, and of both signs as an engine's are.
 
-    On a CPU ``dz.T`` lies in rows, which XLA multiplies faster (``layout.py``); CUDA's libraries take either.
+    On a CPU ``dz.T`` lies in rows, and few samples are multiplied from the left, as XLA does it
+    faster (``layout.py``); CUDA's libraries take either.
 
     A device at the limit of its power is faster with numbers of fewer different bits (Horace He 2024,
     Strangely, matrix multiplications on GPUs run faster when given "predictable" data).
@@ -45,11 +47,12 @@ class JaxProducts(OnDevice, Products):
             by_rows = self._device.platform == "cpu"
             left = [drawn(*((width, B) if by_rows else (B, width))) for width in widths[1:]]
         self._operands = (a, W, dz, left)
-        self._products = partial(_stepped, by_rows)
+        lay_out = laid_out if by_rows else as_it_is
+        self._products = lay_out(partial(_stepped, by_rows))
         size = bytes_to_copy(self._touched(), self._device.platform == "cpu")
         self._source = (jax.device_put(np.zeros(size, np.uint8), self._device),)
         self._calls = {
-            "forward": self._into_outputs(_multiplied, *self._operands[:2]),
+            "forward": self._into_outputs(lay_out(_multiplied), *self._operands[:2]),
             "step": self._into_outputs(self._products, *self._operands),
             "copy": self._into_outputs(_copied, *self._source),
         }
@@ -92,7 +95,8 @@ class JaxProducts(OnDevice, Products):
 
 
 def _multiplied(outputs: Any, a: list[jax.Array], W: list[jax.Array]) -> list[jax.Array]:
-    return [left @ right.T for left, right in zip(a, W, strict=True)]
+    inputs = (((1,), (1,)), ((), ()))
+    return [jax.lax.dot_general(left, right, inputs) for left, right in zip(a, W, strict=True)]
 
 
 def _stepped(

@@ -12,7 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.parameters import Parameters
 from ...networks.work import forward_work
 from ..base import Program, Trace, numbered
-from .layout import along_rows, gains_somewhere
+from .layout import as_it_is, gains_somewhere, laid_out
 from .network import JaxNetwork, Layer, forward_mode
 from .scope import OnDevice, Ready
 
@@ -45,15 +45,14 @@ class JaxProgram(OnDevice, Program):
         super().__init__(case, device, x64_for_good)
         self._network = JaxNetwork(case, forward_mode if variant == "forward" else jax.value_and_grad)
         self._compiles = variant != "nojit"
-        self._network_step = self._network.step
-        if device == "cpu" and variant == "jit" and gains_somewhere(case):
-            self._network_step = along_rows(self._network.step)
+        lay_out = laid_out if device == "cpu" and variant == "jit" and gains_somewhere(case) else as_it_is
+        self._network_step = lay_out(self._network.step)
         self._ready: dict[str, Ready] = {}
         # Kept: a jit made anew would compile anew, also for a case of the same shapes.
         self._trace = jax.jit(self._network.trace) if self._compiles else self._network.trace
         flops = forward_work(case.network, case.batch_size, case.dtype).flops
         output_too = device == "cpu" and flops >= OUTPUT_TOO_FROM
-        self._forward = self._network.loss_and_output if output_too else self._network.loss
+        self._forward = lay_out(self._network.loss_and_output if output_too else self._network.loss)
         shapes = self._shapes(case)
         largest = max(W.size for W, _ in case.parameters) * self._storage.itemsize
         self._gives_away = self._compiles and device == "cpu" and largest >= GIVEN_AWAY_FROM

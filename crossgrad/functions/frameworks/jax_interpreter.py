@@ -8,11 +8,12 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
+from ...backends.jax.binding import bound
 from ..rounding import Rounding
 from .jax_by_numpy import by_numpy
 from .jax_kernels import as_kernels_give, as_kernels_take
 from .jax_loops import LOOPS, TracedRounding, compiled
-from .jax_programs import INLINED, bound, equations, held, inner
+from .jax_programs import INLINED, equations, held, inner
 from .jax_rounds import rounded, rounds_nothing, rounds_of, selects
 
 ARITHMETIC = {"add", "sub", "mul", "div", "pow"}

@@ -65,12 +65,6 @@ def inner(params: Mapping[str, Any]) -> Any:
     return next(params[name] for name in ("jaxpr", "call_jaxpr", "fun_jaxpr") if name in params)
 
 
-def bound(equation: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """What to bind an operation with beside its inputs: functions and options."""
-    found = equation.primitive.get_bind_params(equation.params)
-    return found if isinstance(found, tuple) else ((), found)  # JAX changed this in 0.10
-
-
 def _require_equal(one: Any, other: Any) -> None:
     pairs = [tuple(map(_bits, pair)) for pair in zip(one.consts, other.consts, strict=True)]
     same = str(one) == str(other) and all(

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from .jax_programs import INLINED, bound, held, inner, primitives
+from ...backends.jax.binding import bound
+from .jax_programs import INLINED, held, inner, primitives
 
 BITS = {"bitcast_convert_type", "reduce_precision"}
 """Operations on how numbers are stored: on other ones in float64. Drawing random numbers is made of them."""
