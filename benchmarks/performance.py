@@ -4,8 +4,8 @@
     python benchmarks/performance.py
 
 Everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made from
-``benchmarks/results/cores.json``, ``scaling.json``, ``honesty.json`` and ``functions.json``; the
-picture is what ``crossgrad bench --load benchmarks/results/scaling.json --plot``
+``cores.json``, ``scaling.json``, ``layouts.json``, ``honesty.json`` and ``functions.json`` in
+``benchmarks/results``; the picture is what ``crossgrad bench --load benchmarks/results/scaling.json --plot``
 draws. A test holds the pages against the figures.
 """
 
@@ -36,7 +36,7 @@ def page(text: str) -> str:
     """The page with its tables made anew."""
     makers = {
         **{"cores": cores, "memory": memory, "scaling": scaling, "honesty": honesty},
-        **{"machine": machine, "functions": functions},
+        **{"layouts": layouts, "machine": machine, "functions": functions},
     }
 
     def made(found: re.Match[str]) -> str:
@@ -127,6 +127,14 @@ def _engine(row: dict[str, Any]) -> str:
     return f"{row['backend']}:{row['variant']}@{row['device']}"
 
 
+def layouts() -> str:
+    """What each layout is worth, where."""
+    rows = [["layout", "network @ batch", "dtype", "a step with it over one without"]]
+    for row in results("layouts")["rows"]:
+        rows.append([row["layout"], f"{row['network']} @ {row['batch_size']}", row["dtype"], ratio(row)])
+    return table(rows)
+
+
 def honesty() -> str:
     """An engine against itself, and against itself slowed down."""
     found = results("honesty")
@@ -183,7 +191,7 @@ def results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def ratio(found: dict[str, float]) -> str:
+def ratio(found: dict[str, Any]) -> str:
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 

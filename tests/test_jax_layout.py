@@ -41,6 +41,50 @@ def test_left_operands_are_copied_where_that_gains(network: str, dtype: str, cop
     assert str(found).count("optimization_barrier") == copies
 
 
+@pytest.mark.parametrize(
+    ("network", "batch_size", "dtype", "turned"),
+    [
+        ("300-400-500", 8, "float32", 2),
+        ("300-400-500", 8, "float64", 2),
+        ("300-400-500", 2, "float32", 2),
+        ("300-400-500", 2, "float64", 0),
+        ("300-400-7", 16, "float32", 1),
+        ("300-400-500", 10, "float32", 0),
+        ("300-400-500", 1, "float32", 0),
+        ("300-400-500", 8, "bfloat16", 0),
+    ],
+)
+def test_few_samples_are_multiplied_from_the_side_of_w(
+    network: str, batch_size: int, dtype: str, turned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the forward pass as in the step."""
+    monkeypatch.setattr(layout, "gains_by_copy", lambda *_: False)
+    case = make_case(network, dtype, batch_size=batch_size)
+    program: Any = load_or_skip("jax").prepare(case, "jit", "cpu")
+    with jax.enable_x64(dtype == "float64"):
+        for function in (program._forward, program._network_step):
+            found = str(jax.make_jaxpr(function)(*program._shapes(case)))
+            assert found.count("optimization_barrier") == turned
+            assert found.count(f"[{batch_size},400] = transpose") == (turned > 0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8, 16])
+@pytest.mark.parametrize("dtype", NATIVE)
+def test_few_samples_give_the_right_gradients(batch_size: int, dtype: str) -> None:
+    load_or_skip("jax")
+    case = make_case("300-400-500", dtype, batch_size=batch_size)
+    check_cases([case], backends=["jax", "numpy"]).raise_if_disagree()
+
+
+def test_no_product_is_of_a_transposed_w() -> None:
+    """Of which XLA makes loops over columns where there is one sample."""
+    case = make_case("30-20-10", "float32", batch_size=1)
+    program: Any = load_or_skip("jax").prepare(case, "jit", "cpu")
+    found = str(jax.make_jaxpr(program._network_step)(*program._shapes(case)))
+    assert found.count("dot_general") == 5
+    assert "transpose" not in found
+
+
 def test_a_program_with_other_operations_and_constants_gives_the_same(monkeypatch: Any) -> None:
     """A loop, a branch, a jit within, a custom derivative, constants, and results that are arguments."""
     monkeypatch.setattr(layout, "gains_by_copy", lambda *_: True)

@@ -33,11 +33,11 @@ is worth its time, and the time to compile it."""
 FEWEST = 8
 """Samples and inputs below which the copy takes as long as the product."""
 
-FEW = 32
-"""Samples up to which a product gains by W's being its left operand, if W is large enough."""
+TURNED_FROM = 2**16
+"""Elements of W from which a product of few samples gains by W's being its left operand."""
 
-PER_SAMPLE = 4096
-"""Elements of W that are large enough, for each sample."""
+FEW, VECTOR = 32, 8
+"""Samples that are few; and those that fill a vector, of which more than one are to be whole ones."""
 
 
 def gains_by_copy(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
@@ -56,12 +56,12 @@ def gains_by_copy(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
 def gains_by_turning(batch: int, outputs: int, inputs: int, dtype: Any) -> bool:
     """Whether the product of ``(B, I)`` and ``(O, I).T`` is faster with the latter on the left.
 
-    A single sample is a vector: there is no way but one. Two and three in float64 gain in the largest alone.
+    A single sample is a vector: there is no way but one. Two and three in float64 do not gain.
     """
-    if dtype not in ("float32", "float64"):
+    if dtype not in ("float32", "float64") or outputs * inputs < TURNED_FROM:
         return False
     fewest = 4 if dtype == "float64" else 2
-    return fewest <= batch <= FEW and outputs * inputs >= PER_SAMPLE * batch
+    return fewest <= batch <= FEW and (batch <= VECTOR or batch % VECTOR == 0)
 
 
 def gains_somewhere(case: Case) -> bool:
