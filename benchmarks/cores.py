@@ -35,7 +35,7 @@ from statistics import median
 from typing import Any
 
 from peers.raw.subject import ENGINES, subjects_on
-from recorded import command_of
+from recorded import command_of, write
 
 from crossgrad.bench.turns import turn_order
 
@@ -137,13 +137,6 @@ def main() -> None:
         print("\n".join(lines_of(cases[-1])), flush=True)
         write(options.output, about | {"seconds": round(time.perf_counter() - start), "cases": cases})
     print(f"written to {options.output}")
-
-
-def write(file: Path, document: dict[str, Any]) -> None:
-    """Whole or not at all: whoever ends this script half-way keeps what was found until then."""
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(document, indent=1) + "\n")
-    part.replace(file)
 
 
 def frameworks_on(device: str) -> list[str]:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What each layout of the engines' matrices is worth: a step with it over the same step without.
 
-    python benchmarks/layouts.py [--only jax-turned] [--processes 5] [--rounds 9]
+    python benchmarks/layouts.py [--processes 5] [--rounds 9] [--only jax-turned --output FILE]
 
 Both programs are built in one process, of one framework, and take turns in rounds, on
 the CPU. What stays with a process, as where arrays lie, is another matter in each, so that
 there are several: a ratio is the median of their rounds' median ratios, with the least and the
 most of them. docs/decisions/0007 and 0008 say what the layouts are.
-Prints a table and writes ``benchmarks/results/layouts.json``.
+Prints a table and writes ``benchmarks/results/layouts.json``, anew after each case.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from recorded import command_of
+from recorded import command_of, write
 
 RESULT = Path(__file__).parent / "results" / "layouts.json"
 ROUND = 0.05
-"""Seconds that each program works in a round, at least."""
+"""Seconds that a program's turn takes at least: of as many calls as it was calibrated to."""
 
 ENGINES = "crossgrad.backends"
 NEVER = float("inf")
@@ -79,12 +79,12 @@ LAYOUTS = {
     "jax-rows": Layout(
         "jax",
         {f"{ENGINES}.jax.layout.gains_by_copy": never},
-        both(("784-100-10", 1024), (LARGE, 128), (LARGE, 512)),
+        (("784-100-10", 1024, "float64"), *both((LARGE, 128), (LARGE, 512))),
     ),
     "jax-turned": Layout(
         "jax",
         {f"{ENGINES}.jax.layout.gains_by_turning": never},
-        both(("784-100-10", 8), (LARGE, 8), (LARGE, 32)),
+        (("784-100-10", 2, "float32"), *both(("784-100-10", 8), (LARGE, 8), (LARGE, 32))),
     ),
     "jax-named": Layout(
         "jax",
@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.only and options.output == RESULT:
+        parser.error(f"--only would leave {RESULT.name} with some of the layouts: name another --output")
     if options.child is not None:
         name, network, batch_size, dtype = options.child
         print(json.dumps(ratios_of(LAYOUTS[name], network, int(batch_size), dtype, options.rounds)))
@@ -123,13 +125,13 @@ def main() -> None:
     from crossgrad.environment import described, environment
 
     about = {"date": str(date.today()), "command": command_of(options), "load_before": os.getloadavg()[0]}
+    about["environment"] = environment(described("numpy", "torch", "jax"))
     rows = []
     for name in options.only or LAYOUTS:
         for case in LAYOUTS[name].cases:
             rows.append(measured(name, *case, options.processes, options.rounds))
             print(line_of(rows[-1]), flush=True)
-    document = about | {"environment": environment(described("numpy", "torch", "jax")), "rows": rows}
-    options.output.write_text(json.dumps(document, indent=1) + "\n")
+            write(options.output, about | {"rows": rows})
     print(f"written to {options.output}")
 
 
@@ -164,11 +166,11 @@ def ratios_of(layout: Layout, network: str, batch_size: int, dtype: str, rounds:
             return program, partial(program.step, program.put(case.parameters, case.batch))
 
     ours, without = stepping(layout.variant, {}), stepping(layout.other, layout.undone)
-    calls = calls_that_fill(*without)
+    calls = {program: calls_that_fill(program, step) for program, step in (ours, without)}
     found = []
     for number in range(rounds):
         turns = [ours, without] if number % 2 else [without, ours]
-        seconds = {program: program.seconds(step, calls) for program, step in turns}
+        seconds = {program: program.seconds(step, calls[program]) / calls[program] for program, step in turns}
         found.append(seconds[ours[0]] / seconds[without[0]])
     return found
 

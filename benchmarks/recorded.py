@@ -1,9 +1,11 @@
-"""The command that repeats a run of a benchmark, defaults said: for the file that holds its figures."""
+"""The file of a benchmark's figures: how it is written, and the command in it that repeats the run."""
 
+import json
 import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 
 def command_of(wanted: Namespace) -> str:
@@ -14,3 +16,10 @@ def command_of(wanted: Namespace) -> str:
             for one in value if isinstance(value, list) else [value]:
                 words += [f"--{name.replace('_', '-')}", str(one)]
     return shlex.join(words)
+
+
+def write(file: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all: whoever ends this script half-way keeps what was found until then."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(document, indent=1) + "\n")
+    part.replace(file)

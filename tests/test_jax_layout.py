@@ -47,7 +47,8 @@ def test_left_operands_are_copied_where_that_gains(network: str, dtype: str, cop
         ("300-400-500", 8, "float32", 2),
         ("300-400-500", 8, "float64", 2),
         ("300-400-500", 2, "float32", 2),
-        ("300-400-500", 2, "float64", 0),
+        ("300-400-500", 3, "float64", 0),
+        ("300-400-500", 4, "float64", 2),
         ("300-400-7", 16, "float32", 1),
         ("300-400-500", 10, "float32", 0),
         ("300-400-500", 1, "float32", 0),
@@ -72,6 +73,8 @@ def test_few_samples_are_multiplied_from_the_side_of_w(
 @pytest.mark.parametrize("dtype", NATIVE)
 def test_few_samples_give_the_right_gradients(batch_size: int, dtype: str) -> None:
     load_or_skip("jax")
+    turned = layout.gains_by_turning(batch_size, 400, 300, dtype)
+    assert turned == (batch_size >= (4 if dtype == "float64" else 2))
     case = make_case("300-400-500", dtype, batch_size=batch_size)
     check_cases([case], backends=["jax", "numpy"]).raise_if_disagree()
 

@@ -1,11 +1,17 @@
 """``benchmarks/layouts.py``: each layout can be undone, and is what makes the difference."""
 
+import math
 import pkgutil
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+
+from crossgrad.backends.registry import load
+from crossgrad.checking import plan_case
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -36,3 +42,30 @@ def test_a_ratio_is_of_the_layout_over_none(layouts: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(NumpyProgram, "seconds", seconds)
     (case,) = layouts.LAYOUTS["numpy-transposed"].cases
     assert layouts.ratios_of(layouts.LAYOUTS["numpy-transposed"], *case, rounds=3) == [0.25] * 3
+
+
+JAX_ROWS = ["jax-rows", "jax-turned", "jax-named", "jax-given"]
+
+
+@pytest.mark.parametrize("name", JAX_ROWS)
+def test_undone_it_is_another_program(layouts: Any, name: str) -> None:
+    """A program beside itself would have a ratio, too."""
+    jax = pytest.importorskip("jax")
+    layout = layouts.LAYOUTS[name]
+
+    def told(network: str, batch_size: int, dtype: str) -> tuple[str, bool]:
+        case = plan_case(network, dtype, batch_size=batch_size)
+        program: Any = load("jax").prepare(case, "jit", "cpu")
+        with jax.enable_x64(dtype == "float64"):
+            step = jax.make_jaxpr(program._network_step)(*program._shapes(case))
+        return str(step), program._gives_away
+
+    cases = {case for case in layout.cases if math.prod(map(int, case[0].split("-")[:2])) <= 10**5} or {
+        layout.cases[0]
+    }
+    for case in cases:
+        with ExitStack() as patches:
+            ours = told(*case)
+            for target, value in layout.undone.items():
+                patches.enter_context(patch(target, value))
+            assert told(*case) != ours, case

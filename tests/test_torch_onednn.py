@@ -1,9 +1,12 @@
 """The variant ``torch:onednn``, and the choice of a library for PyTorch's bare products."""
 
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -62,16 +65,46 @@ def test_eager_has_none_of_them() -> None:
     assert ONEDNN not in ran
 
 
-@pytest.mark.parametrize(
-    ("dtype", "said"),
-    [
-        ("float64", "oneDNN has no products in float64"),
-        ("bfloat16", "PyTorch multiplies in bfloat16 by oneDNN as it is"),
-    ],
-)
-def test_other_dtypes_are_refused_with_the_reason(dtype: str, said: str) -> None:
-    with pytest.raises(Unsupported, match=said):
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_other_dtypes_are_refused_with_the_way_out(dtype: str) -> None:
+    with pytest.raises(Unsupported, match=f"for float32 alone: in {dtype} use torch:eager"):
         program_of("onednn", NETWORKS["bias"], dtype)
+
+
+@pytest.mark.parametrize("mode", ["BF16", "any"])
+def test_fast_math_is_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN obeys it where the processor can, although PyTorch says that its precision is IEEE's."""
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", mode)
+    with pytest.raises(Unsupported, match=f"ONEDNN_DEFAULT_FPMATH_MODE={mode} is set; unset it"):
+        program_of("onednn", NETWORKS["bias"])
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "strict")
+    program_of("onednn", NETWORKS["bias"])
+
+
+def test_products_are_in_float32_whatever_precision_the_process_has() -> None:
+    """oneDNN says of each of its calls whether it may round the operands."""
+    code = (
+        "import torch, crossgrad; torch.set_float32_matmul_precision('medium');"
+        "a = torch.ones(64, 64); a @ a;"
+        "print('=', flush=True);"
+        "crossgrad.check('64-32', backends=['torch:onednn'], dtypes=['float32'])"
+    )
+    told = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | told
+    )
+    before, _, ours = done.stdout.partition("=\n")
+    if "fpmath:bf16" not in before:
+        pytest.skip("this PyTorch has no narrower products for float32 here")
+    assert "inner_product" in ours
+    assert "fpmath:bf16" not in ours
+
+
+def test_a_bias_may_lie_in_steps() -> None:
+    from crossgrad.backends.torch.onednn import multiply
+
+    steps = torch.arange(6.0)[::2]
+    torch.testing.assert_close(multiply(torch.zeros(1, 2), torch.zeros(2, 3), steps), steps[None])
 
 
 def test_a_step_does_not_import_torch_compile() -> None:
@@ -90,7 +123,12 @@ def test_bare_products_are_the_faster_library_s(slower: str, monkeypatch: pytest
     """Whichever of the two is made slow, the other multiplies; the products are the same."""
     from crossgrad.backends.torch import products as module
 
-    monkeypatch.setattr(module, "_seconds", lambda product: (product.func is torch.mm) == (slower == "mm"))
+    seconds = {
+        "mm": lambda product: product.func is torch.mm,
+        "onednn": lambda product: product.func is not torch.mm,
+    }
+    monkeypatch.setattr(module, "_seconds", seconds[slower])
+    monkeypatch.setattr(module, "TWO_WAYS_FROM", 0)
     case = make_case(NETWORKS["bias"], "float32", batch_size=BATCH)
     products = load_or_skip("torch").products(case, "cpu")
     ran = operations(products.step)
@@ -100,3 +138,18 @@ def test_bare_products_are_the_faster_library_s(slower: str, monkeypatch: pytest
     plain = load_or_skip("torch").products(case, "cpu")
     for found, expected in zip(products.step(), plain.step(), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def test_small_products_are_no_matter_of_chance() -> None:
+    products = load_or_skip("torch").products(make_case("784-100-10", "float32", batch_size=10), "cpu")
+    assert operations(products.step)[ONEDNN] == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wins"), [((0.02, 0.002), True), ((0.002, 0.02), False), ((0.02, 0.02), False)]
+)
+def test_the_other_way_has_to_be_clearly_faster(seconds: tuple[float, float], wins: bool) -> None:
+    from crossgrad.backends.torch.products import faster
+
+    plain, other = (partial(time.sleep, length) for length in seconds)
+    assert (faster(plain, other) is other) == wins

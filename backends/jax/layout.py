@@ -6,13 +6,13 @@ Autodiff leaves two kinds of products that XLA (jaxlib 0.10.2) multiplies faster
   folds the transpose into its product, and multiplies along columns, in float64 in twice the time of
   the same product along rows, and in float32 by another library, Eigen in place of YNNPACK,
   which has no such product. So the left operand is copied to where its rows are what is summed over.
-- ``a_prev @ W.T`` of few samples takes up to twice the time of ``(W @ a_prev.T).T``, in which nothing needs
-  to be copied either: W comes first, and is read once, along its rows.
+- ``a_prev @ W.T`` of few samples takes longer than ``(W @ a_prev.T).T``, in which W comes first, and is
+  read along its rows.
 
 Both stand behind a barrier that XLA does not fold. The program that JAX has derived is run as it is
 but for these products. No derivative is written here, and a product has the same terms before and
 after. XLA compiles longer for it, which is why small products are left alone. `benchmarks/layouts.py` has
-each beside the program as JAX derives it.
+steps with each beside those without.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,6 @@ import jax
 from jax.extend.core import Literal
 
 from ...networks.cases import Case
-from .binding import bound
 
 FLOAT64_FROM = 500_000
 OTHERS_FROM = 2_000_000
@@ -111,7 +110,12 @@ def _way_of(equation: Any) -> Callable[..., list[Any]]:
         return _unchanged
     left, right = (atom.aval for atom in equation.invars)
     summed, batched = equation.params["dimension_numbers"]
-    if batched != ((), ()) or left.ndim != 2 or right.ndim != 2:
+    if (
+        batched != ((), ())
+        or left.ndim != 2
+        or right.ndim != 2
+        or equation.params["out_sharding"] is not None
+    ):
         return _unchanged
     batch, (rows, columns) = left.shape[0], right.shape
     if summed == ((0,), (0,)) and gains_by_copy(batch, left.shape[1], columns, left.dtype):
@@ -122,8 +126,8 @@ def _way_of(equation: Any) -> Callable[..., list[Any]]:
 
 
 def _unchanged(equation: Any, *operands: Any) -> list[Any]:
-    functions, options = bound(equation)
-    found = equation.primitive.bind(*functions, *operands, **options)
+    options = equation.primitive.get_bind_params(equation.params)
+    found = equation.primitive.bind(*operands, **options)
     return list(found) if equation.primitive.multiple_results else [found]
 
 
@@ -134,5 +138,7 @@ def _along_rows(equation: Any, left: jax.Array, right: jax.Array) -> list[Any]:
 
 
 def _turned(equation: Any, left: jax.Array, right: jax.Array) -> list[Any]:
-    product = equation.primitive.bind(right, left, **equation.params)
+    precision = equation.params["precision"]
+    of_each = {"precision": precision[::-1] if isinstance(precision, tuple) else precision}
+    product = equation.primitive.bind(right, left, **equation.params | of_each)
     return [jax.lax.optimization_barrier(product).T]  # type: ignore[no-untyped-call]

@@ -67,7 +67,8 @@ def _affine(a: jax.Array, W: jax.Array, b: jax.Array | None) -> jax.Array:
     """``a @ W.T + b``, by naming the dimension that is summed over: the inputs, the second of both.
 
     Of a transposed W the backward pass takes the transpose again, and XLA for the CPU makes the
-    products of one sample parts of loops over W's columns, in ten times the time (jaxlib 0.10.2).
+    products of one sample parts of loops over W's columns (jaxlib 0.10.2; `benchmarks/layouts.py` has
+    what a step then takes).
     """
     z: jax.Array = jax.lax.dot_general(a, W, (((1,), (1,)), ((), ())))
     return z if b is None else z + b

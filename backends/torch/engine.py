@@ -46,7 +46,7 @@ KEEPS_FROM = 2**22
 
 glibc maps what is larger than 32 MiB anew each time, and gives the end of its heap back as soon as that
 is twice the largest array that it has mapped. What a step then takes longer for its fresh
-pages, with oneDNN's products a quarter at 1024-1024-1024-1024, is worth the memory that a heap with
+pages, most of all with oneDNN's products, is worth the memory that a heap with
 holes holds on to (to align an array, glibc 2.36 looks for a hole larger than it, and passes by the
 one that its like has left). Below, glibc keeps nearly all by itself, and a kept heap is only the larger one.
 """

@@ -1,10 +1,11 @@
 """float32 products by oneDNN, which PyTorch brings with it, in place of the BLAS that it was built with.
 
-PyTorch's wheels multiply float32 matrices on the CPU by MKL, which has no kernels for AVX-512
+PyTorch's wheels for x86 multiply float32 matrices on the CPU by MKL, which has no kernels for AVX-512
 on another maker's processors than Intel's. oneDNN looks at the instructions alone, and PyTorch calls it for
-convolutions, narrow dtypes and what torch.compile has frozen.
+convolutions and for what torch.compile has frozen.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,20 +14,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...networks.cases import Case
 from ..base import BackendUnavailable, Unsupported
+from ..variables import FAST_MATH_VARIABLES
 from .program import Derivatives, Stepped, Values
 from .variants import EagerProgram
 
 
 def offers_onednn(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether `multiply` can be called for such operands, and would be another product than torch.mm."""
+    """Whether `multiply` can be called for such operands, which torch.mm may multiply by another library."""
     brought: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     callable_there = brought and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return callable_there and device.type == "cpu" and dtype is torch.float32
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """``left @ right + bias`` of float32 matrices by oneDNN; it reads transposed operands where they lie."""
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
+    """``left @ right + bias`` of float32 matrices by oneDNN.
+
+    It reads a transposed `right` where it lies, and copies a transposed `left`. Of a bias it takes
+    neighbours in memory for its elements.
+    """
+    packed = None if bias is None else bias.contiguous()
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), packed, "none", [], "")
     return product
 
 
@@ -38,7 +45,9 @@ class OneDnnProgram(EagerProgram):
         if self._device.type != "cpu":
             raise Unsupported("torch:onednn multiplies on the CPU, and on no other device")
         if self._dtype is not torch.float32:
-            raise Unsupported(f"torch:onednn is for float32 alone: {_instead_of(case.dtype)}")
+            raise Unsupported(f"torch:onednn is for float32 alone: in {case.dtype} use torch:eager")
+        if (mode := _fast_math()) is not None:
+            raise Unsupported(f"torch:onednn would not compute in float32: {mode} is set; unset it")
         if not offers_onednn(self._dtype, self._device):
             raise BackendUnavailable("torch:onednn needs a PyTorch that was built with oneDNN (MKLDNN)")
         self._by_onednn = _ByOneDnn()  # type: ignore[no-untyped-call]
@@ -56,10 +65,13 @@ class OneDnnProgram(EagerProgram):
             return super()._traced(values)
 
 
-def _instead_of(dtype: str) -> str:
-    if dtype == "float64":
-        return "oneDNN has no products in float64"
-    return f"PyTorch multiplies in {dtype} by oneDNN as it is (torch:eager)"
+def _fast_math() -> str | None:
+    """What has oneDNN round float32 operands to a narrower format, whatever PyTorch says of its precision."""
+    for name in FAST_MATH_VARIABLES:
+        mode = os.environ.get(name, "")
+        if mode.upper() not in ("", "STRICT"):
+            return f"{name}={mode}"
+    return None
 
 
 def _linear(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
@@ -67,6 +79,7 @@ def _linear(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None = None) -> 
 
 
 def _addmm(b: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """As linear has it: one bias for each output, and neither of the two factors that addmm knows."""
     return multiply(left, right, b)
 
 
@@ -83,7 +96,7 @@ class _ByOneDnn(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Whether PyTorch keeps torch.compile out of here, which it imports for that: most of a second."""
+        """No: to keep torch.compile out of the method below, PyTorch would import it: most of a second."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:

@@ -19,8 +19,14 @@ Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 Product = Callable[[], torch.Tensor]
 
-TRIALS = 3
+TRIALS = 5
 """Calls by which the faster of two ways to multiply is found, after one that warms it up."""
+
+CLEARLY = 0.9
+"""Of torch.mm's time, which another way must not exceed to be the faster one: not by chance."""
+
+TWO_WAYS_FROM = 10**6
+"""Multiplications of a product from which there is a choice: smaller ones mostly take what calls do."""
 
 
 class TorchProducts(DeviceTimed, Products):
@@ -82,19 +88,26 @@ def _as_is(step: list[Operands]) -> list[Product]:
 
 def _as_fast_as_can_be(step: list[Operands]) -> list[Product]:
     """Each product by the library that is the faster one at it: which one, is a matter of the processor."""
-    others: list[Product] = [partial(multiply, left, right) for left, right, _ in step]
-    return [min(ways, key=_seconds) for ways in zip(_as_is(step), others, strict=True)]
+    return [
+        faster(plain, partial(multiply, left, right))
+        if left.numel() * right.shape[1] >= TWO_WAYS_FROM
+        else plain
+        for plain, (left, right, _) in zip(_as_is(step), step, strict=True)
+    ]
+
+
+def faster(plain: Product, other: Product) -> Product:
+    """The other way if it is clearly the faster one, in calls that take turns."""
+    plain(), other()
+    trials = [(_seconds(plain), _seconds(other)) for _ in range(TRIALS)]
+    least_plain, least_other = map(min, zip(*trials, strict=True))
+    return other if least_other < CLEARLY * least_plain else plain
 
 
 def _seconds(product: Product) -> float:
-    """The least of a few calls."""
+    start = time.perf_counter()
     product()
-    found = []
-    for _ in range(TRIALS):
-        start = time.perf_counter()
-        product()
-        found.append(time.perf_counter() - start)
-    return min(found)
+    return time.perf_counter() - start
 
 
 def _touched(step: list[Operands]) -> int:

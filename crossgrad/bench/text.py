@@ -267,24 +267,26 @@ def _title(key: Key) -> str:
 
 def _below(results: Results, key: Key) -> list[str]:
     """What stands below a table: the limit of each device, what has no timing, and the rule's outcome."""
-    limits = [limit for limit in results.limits if limit.subject == key]
+    timed = any(row.subject == key and row.phase == "step" for row in results.rows)
+    limits = [limit for limit in results.limits if limit.subject == key and timed]
     problems = [p for p in results.problems if p.subject == key]
     lines = [_limit_line(limit, results) for limit in limits]
-    if not limits and any(row.subject == key and row.phase == "step" for row in results.rows):
+    if timed and not limits:
         lines = [f"no limit: none of these engines has bare matrix products in {key[2]} that were timed"]
     return [*lines, *map(_problem_line, problems), *_baseline_lines(results, key)]
 
 
 def _limit_line(limit: Limit, results: Results) -> str:
     """The fastest products, and those of the other frameworks: what of a step is their matrix library's."""
-    taken = [framework_of(limit.products)] + [
+    others = [
         f"{framework_of(other.engine)} {seconds_text(median(middles_of(other.step, other.processes)))}"
         for other in results.yardsticks
         if place_of(other) == place_of(limit) and other.engine != limit.products
     ]
+    slower = f" ({', '.join(others)})" if others else ""
     return (
-        f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} "
-        f"({'; '.join(taken)}), of its forward pass {seconds_text(limit.forward)}; "
+        f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} by "
+        f"{framework_of(limit.products)}{slower}, of its forward pass {seconds_text(limit.forward)}; "
         f"a copy of their size {limit.bandwidth / 1e9:.3g} GB/s"
     )
 

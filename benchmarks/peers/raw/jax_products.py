@@ -7,6 +7,8 @@ are multiplied from W's side, behind a barrier, as XLA would turn it round again
 import jax
 import jax.numpy as jnp
 
+from crossgrad.backends.jax.layout import gains_by_turning
+
 
 def build(layers, x, y, device):
     if x.dtype == "float64":
@@ -36,8 +38,6 @@ def build(layers, x, y, device):
 
 
 def z_of(a, W, device):
-    B = len(a)
-    few = (2 if W.dtype == "float32" else 4) <= B <= 8 or B in (16, 24, 32)
-    if device == "cpu" and few and W.size >= 2**16:
+    if device == "cpu" and gains_by_turning(len(a), *W.shape, W.dtype):
         return jax.lax.optimization_barrier(W @ a.T).T
     return a @ W.T

@@ -1,32 +1,34 @@
 """The matrix products of a step: torch.mm into outputs that are there already, or oneDNN's, if faster.
 
-The latter is for float32 on the CPU, and by the operation that torch.compile has for what it froze. It
-takes no outputs: what it frees is kept for the next, as by the engines.
+The latter is for float32 on the CPU, by the operation that torch.compile has for what it froze. It
+takes no outputs: of large ones, what it frees is kept for the next, as by the engines.
 """
 
-import time
 from functools import partial
 
 import torch
 
 from crossgrad.backends.allocation import keep_freed_memory
-
-by_onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+from crossgrad.backends.torch.engine import KEEPS_FROM
+from crossgrad.backends.torch.onednn import offers_onednn
+from crossgrad.backends.torch.products import TWO_WAYS_FROM, faster
 
 
 def build(layers, x, y, device):
-    keep_freed_memory()
     weights = [torch.tensor(W, device=device) for W, _ in layers]
     first = torch.tensor(x, device=device)
     inputs = [first] + [first.new_full((len(x), len(W)), 0.5) for W in weights[:-1]]
-    products = []
+    operands = []
     for a, W in zip(inputs, weights, strict=True):
-        products.append(product(a, W.t(), a.new_empty(len(a), len(W))))
+        operands.append((a, W.t(), a.new_empty(len(a), len(W))))
     for n, (a, W) in enumerate(zip(inputs, weights, strict=True)):
         delta = a.new_full((len(a), len(W)), 0.5)
-        products.append(product(delta.t(), a, torch.empty_like(W)))
+        operands.append((delta.t(), a, torch.empty_like(W)))
         if n:
-            products.append(product(delta, W, torch.empty_like(a)))
+            operands.append((delta, W, torch.empty_like(a)))
+    if max(out.nbytes for _, _, out in operands) >= KEEPS_FROM:
+        keep_freed_memory()
+    products = [product(*of) for of in operands]
 
     def step():
         for multiply in products:
@@ -37,16 +39,7 @@ def build(layers, x, y, device):
 
 def product(left, right, out):
     plain = partial(torch.mm, left, right, out=out)
-    if by_onednn is None or out.device.type != "cpu" or out.dtype is not torch.float32:
+    if not offers_onednn(out.dtype, out.device) or left.numel() * right.shape[1] < TWO_WAYS_FROM:
         return plain
-    return min(plain, partial(by_onednn, left, right.t(), None, "none", [], ""), key=least_seconds)
-
-
-def least_seconds(multiply):
-    multiply()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        multiply()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    by_onednn = partial(torch.ops.mkldnn._linear_pointwise, left, right.t(), None, "none", [], "")
+    return faster(plain, by_onednn)

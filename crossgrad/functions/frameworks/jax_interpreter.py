@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from ...backends.jax.binding import bound
 from ..rounding import Rounding
 from .jax_by_numpy import by_numpy
 from .jax_kernels import as_kernels_give, as_kernels_take
@@ -62,8 +61,8 @@ class Interpreter:
             return self._loop(equation, inputs, self._rounding)
         if self._rounding is not None:
             inputs = as_kernels_take(primitive.name, inputs, self._rounding)
-        functions, options = bound(equation)
-        bind = partial(primitive.bind, *functions, **options)
+        options = equation.primitive.get_bind_params(equation.params)
+        bind = partial(primitive.bind, **options)
         found = self._done(equation, bind)(*inputs)
         results = list(found) if primitive.multiple_results else [found]
         if self._rounding is None or selects(primitive.name, inputs):

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from ...backends.jax.binding import bound
 from .jax_programs import INLINED, held, inner, primitives
 
 BITS = {"bitcast_convert_type", "reduce_precision"}
@@ -50,9 +49,9 @@ class Widening:
         primitive = equation.primitive
         if primitive.name in INLINED:
             return self._evaluated(inner(equation.params), *inputs)
-        functions, options = bound(equation)
+        options = equation.primitive.get_bind_params(equation.params)
         options = {name: self._option(value) for name, value in options.items()}
-        found = primitive.bind(*functions, *inputs, **options)
+        found = primitive.bind(*inputs, **options)
         return list(found) if primitive.multiple_results else [found]
 
     def _option(self, value: Any) -> Any:
