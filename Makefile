@@ -4,6 +4,7 @@
 # make lint    set up, then ruff and mypy
 # make bench   set up, then the pytest-benchmark suite, for each engine by itself
 # make newest  the tests with the newest packages there are (torch's brings CUDA): make newest PYTHON=python3.13
+# make oldest  the tests with the lowest versions that pyproject.toml allows (torch's brings CUDA)
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 VERSIONS := --constraint constraints.txt
 
-.PHONY: check test tests lint bench newest clean
+.PHONY: check test tests lint bench newest oldest clean
 
 check: $(VENV)/users
 	$(BIN)/crossgrad check
@@ -35,6 +36,13 @@ bench: $(VENV)/developers
 
 newest:
 	$(MAKE) VENV=$(VENV)/newest VERSIONS=--upgrade test
+
+# Packages that it does not name are those of constraints.txt: pip would try versions for hours.
+oldest: $(VENV)/oldest.txt
+	$(MAKE) VENV=$(VENV)/oldest VERSIONS="--constraint $<" test
+
+$(VENV)/oldest.txt: constraints.txt constraints-oldest.txt | $(BIN)/python
+	$(BIN)/python tests/lowest.py constraints.txt constraints-oldest.txt > $@
 
 # A stamp file for each set of packages: installed again only when what it depends on has changed.
 $(VENV)/users: pyproject.toml constraints.txt | $(BIN)/python

@@ -8,6 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from .lowest import pins
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +75,23 @@ def test_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None
 def test_links_serve_the_static_tools_only() -> None:
     assert (ROOT / "crossgrad/backends").resolve() == ROOT / "backends"
     assert (ROOT / "crossgrad/networks").resolve() == ROOT / "networks"
+
+
+def test_the_lowest_versions_that_are_allowed_are_those_that_are_tried() -> None:
+    """``make oldest`` would otherwise show something else than what pyproject.toml promises."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines]
+    bounds = dict(line.split(">=") for line in project["dependencies"] + extras if ">=" in line)
+    tried = dict(line.split("==") for line in pins(ROOT / "constraints-oldest.txt").values() if "==" in line)
+    assert {name: Version(version) for name, version in tried.items()} == {
+        name: Version(version) for name, version in bounds.items()
+    }
+
+
+def test_they_take_the_place_of_the_usual_ones() -> None:
+    command = [sys.executable, "tests/lowest.py", "constraints.txt", "constraints-oldest.txt"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "numpy==2.0.0" in told
+    assert "scipy<1.15" in told
+    assert not [line for line in told if line.startswith(("numpy==2.4", "scipy=="))]
+    assert len(told) == len(pins(ROOT / "constraints.txt"))

@@ -45,7 +45,9 @@ class OneDnnProgram(EagerProgram):
         if self._device.type != "cpu":
             raise Unsupported("torch:onednn multiplies on the CPU, and on no other device")
         if self._dtype is not torch.float32:
-            raise Unsupported(f"torch:onednn is for float32 alone: in {case.dtype} use torch:eager")
+            raise Unsupported(
+                f"torch:onednn is for float32 alone (--dtype float32): in {case.dtype} use torch:eager"
+            )
         if (mode := _fast_math()) is not None:
             raise Unsupported(f"torch:onednn would not compute in float32: {mode} is set; unset it")
         if not offers_onednn(self._dtype, self._device):

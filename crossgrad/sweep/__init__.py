@@ -1,7 +1,7 @@
 """Thousands of cases, stored as they are finished, stopped and gone on with at will.
 
 ``ids``       the name of a case, from which alone it can be made again
-``plan``      which cases: a random stream or a grid, from options or a TOML file
+``plan``      which cases: a random stream or a grid; ``plan_files`` reads one from options or TOML
 ``records``   what is kept of a case
 ``lines``     records as checksummed lines
 ``store``     a run's directory: what survives crashes, full disks and two writers
