@@ -1,6 +1,6 @@
 """Puts the lowest versions in the place of the usual ones: one list of constraints for pip.
 
-    python tests/lowest.py constraints.txt constraints-oldest.txt
+python tests/lowest.py constraints.txt constraints-oldest.txt
 """
 
 import re

@@ -107,20 +107,32 @@ def test_a_row_of_no_time_has_no_rates(seconds: float) -> None:
     assert (row.median, row.gflops, row.gbps, row.limit_share) == (seconds, None, None, None)
 
 
-def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kills", "told"),
+    [
+        (0, ("crashed", "signal 9 (SIGKILL) in idle")),
+        (1, ("out-of-memory", "the system ran out of memory, and killed it in idle")),
+    ],
+    ids=["by-somebody", "by-the-system"],
+)
+def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(
+    kills: int, told: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next process, which holds nothing, is asked in its place."""
-    seconds, asked = Lanes.seconds, []
+    seconds, asked, killed = Lanes.seconds, [], [0]
+    monkeypatch.setattr("crossgrad.workers.worker.oom_kills", lambda: killed[0])
 
     def killing(self: Lanes, engine: Any, what: str, calls: int) -> float:
         asked.append(what)
         if what == "step" and asked.count(what) == 9:  # in the rounds, after calibration
+            killed[0] += kills
             os.kill(engine.lane.places[0].worker._process.pid, signal.SIGKILL)
             time.sleep(0.5)
         return seconds(self, engine, what, calls)
 
     monkeypatch.setattr(Lanes, "seconds", killing)
     found = bench("numpy", settings=Settings(min_time=0.001, rounds=30, processes=1))
-    assert [(p.status, p.message) for p in found.problems] == [("crashed", "signal 9 (SIGKILL) in idle")]
+    assert [(p.status, p.message) for p in found.problems] == [told]
     assert found.rows == ()
 
 

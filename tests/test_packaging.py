@@ -80,7 +80,9 @@ def test_links_serve_the_static_tools_only() -> None:
 def test_the_lowest_versions_that_are_allowed_are_those_that_are_tried() -> None:
     """``make oldest`` would otherwise show something else than what pyproject.toml promises."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines]
+    extras = [
+        line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines
+    ]
     bounds = dict(line.split(">=") for line in project["dependencies"] + extras if ">=" in line)
     tried = dict(line.split("==") for line in pins(ROOT / "constraints-oldest.txt").values() if "==" in line)
     assert {name: Version(version) for name, version in tried.items()} == {

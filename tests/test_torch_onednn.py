@@ -67,7 +67,9 @@ def test_eager_has_none_of_them() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_other_dtypes_are_refused_with_the_way_out(dtype: str) -> None:
-    with pytest.raises(Unsupported, match=rf"for float32 alone \(--dtype float32\): in {dtype} use torch:eager"):
+    with pytest.raises(
+        Unsupported, match=rf"for float32 alone \(--dtype float32\): in {dtype} use torch:eager"
+    ):
         program_of("onednn", NETWORKS["bias"], dtype)
 
 

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from .proc import pids, told
 
@@ -53,6 +54,16 @@ def most_held(pid: int) -> int:
     """Bytes that a process held at most since its peak was last forgotten: none if it has ended."""
     with suppress(ValueError, IndexError):
         return peak_in(told(pid, "status")) or 0
+    return 0
+
+
+def oom_kills() -> int:
+    """How many processes the system has killed since it began, to have memory for others."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
     return 0
 
 

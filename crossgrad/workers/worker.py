@@ -16,7 +16,7 @@ from uuid import uuid4
 from ..run import CRASHED, OUT_OF_MEMORY, PROTOCOL_ERROR, TIMEOUT
 from .arrays import anonymous_file, write_anew
 from .limits import DUMP, FINAL, GRACE, RECEIVE, Limits
-from .memory import Sessions, most_held
+from .memory import Sessions, most_held, oom_kills
 from .phases import Watcher, make_room
 from .protocol import VERSION, Inbox, ProtocolError, pack
 from .strays import VARIABLE
@@ -121,6 +121,7 @@ class Worker:
         self._given_up: float | None = None
         self._code: int | None = None
         self._next_look = 0.0
+        self._oom_kills = oom_kills()
         self._deadline: float | None = None
         self._enter("load")
         self._send({"do": "load", **loads, "device_memory": limits.device_memory})
@@ -191,7 +192,7 @@ class Worker:
         now = time.monotonic()
         if self.ending is None:
             if self._code is not None:
-                self.ending = Ending(CRASHED, f"{_exit_in_words(self._code)} in {self.phase}")
+                self.ending = self._death(self._code)
             elif self._deadline is not None and now > self._deadline:
                 limit = self._limits.seconds_for(self.phase)
                 self.end(TIMEOUT, f"{self.phase} took longer than {limit:g} s")
@@ -288,6 +289,12 @@ class Worker:
         limit = self._limits.memory
         if limit is not None and held > limit:
             self.end(OUT_OF_MEMORY, f"{self.phase} took more than {limit / 2**20:,.0f} MiB of memory")
+
+    def _death(self, code: int) -> Ending:
+        """How it ended, though nobody here ended it."""
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return Ending(OUT_OF_MEMORY, f"the system ran out of memory, and killed it in {self.phase}")
+        return Ending(CRASHED, f"{_exit_in_words(code)} in {self.phase}")
 
     def _kill(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
