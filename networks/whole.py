@@ -7,7 +7,7 @@ from .errors import InvalidInput, shortened
 
 def whole(value: object) -> int | None:
     """`value` as an int; None if it is no whole number, as True and False are none."""
-    if isinstance(value, bool):
+    if type(value).__name__ in ("bool", "bool_"):  # NumPy's too, which until 2.1 counts as 0 and 1
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type]
