@@ -20,10 +20,10 @@ from .variants import EagerProgram
 
 
 def offers_onednn(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether `multiply` can be called for such operands, which torch.mm may multiply by another library."""
+    """Whether `multiply` computes in float32 there; torch.mm may do so by another library."""
     brought: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     callable_there = brought and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return callable_there and device.type == "cpu" and dtype is torch.float32
+    return callable_there and device.type == "cpu" and dtype is torch.float32 and _fast_math() is None
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -49,7 +49,7 @@ class OneDnnProgram(EagerProgram):
                 f"torch:onednn is for float32 alone (--dtype float32): in {case.dtype} use torch:eager"
             )
         if (mode := _fast_math()) is not None:
-            raise Unsupported(f"torch:onednn would not compute in float32: {mode} is set; unset it")
+            raise Unsupported(f"torch:onednn would not compute in float32: unset {mode}")
         if not offers_onednn(self._dtype, self._device):
             raise BackendUnavailable("torch:onednn needs a PyTorch that was built with oneDNN (MKLDNN)")
         self._by_onednn = _ByOneDnn()  # type: ignore[no-untyped-call]
