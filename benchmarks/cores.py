@@ -37,6 +37,7 @@ from typing import Any
 from peers.raw.subject import ENGINES, subjects_on
 from recorded import command_of, write
 
+from crossgrad.bench.results import framework_of
 from crossgrad.bench.turns import turn_order
 
 RESULT = Path(__file__).parent / "results" / "cores.json"
@@ -142,10 +143,6 @@ def main() -> None:
 def frameworks_on(device: str) -> list[str]:
     engines = [name for name in subjects_on(device, "float32") if name in ENGINES]
     return list(dict.fromkeys(map(framework_of, engines)))
-
-
-def framework_of(engine: str) -> str:
-    return engine.partition(":")[0]
 
 
 def measure(shape: str, dtype: str, device: str, processes: int, rounds: int) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def measured(
     child = ["--child", name, network, str(batch_size), dtype, "--rounds", str(rounds)]
     found = []
     for _ in range(processes):
-        done = subprocess.run([sys.executable, __file__, *child], capture_output=True, text=True, check=True)
+        command = [sys.executable, __file__, *child]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found.append(median(json.loads(done.stdout)))
     return {
         **{"layout": name, "network": network, "batch_size": batch_size, "dtype": dtype},

@@ -279,6 +279,27 @@ def test_a_death_while_idle_costs_nothing(marked: None) -> None:
     assert (run.status, again.status) == ("ok", "ok")
 
 
+@pytest.mark.parametrize("kills", [0, 1], ids=["by-somebody", "by-the-system"])
+def test_a_death_before_a_case_was_read_does_not_cost_that_case(
+    kills: int, marked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor if the system killed it for its memory: of this case it had nothing yet."""
+    killed = [0]
+    monkeypatch.setattr("crossgrad.workers.worker.oom_kills", lambda: killed[0])
+    with Isolated(["numpy"], None, {}, LIMITS) as executor:
+        assert executor.selection.engines
+        (lane,) = executor._lanes.values()
+        worker = lane.places[0].worker
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        finish = executor.start(make_case("3-2", "float64"))
+        while worker.phase != "receive":
+            time.sleep(0.01)
+        killed[0] += kills
+        os.kill(worker._process.pid, signal.SIGKILL)
+        (run,) = finish(lambda engine: None)
+    assert run.status == "ok"
+
+
 def test_a_process_is_replaced_after_many_cases(marked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crossgrad.workers.pool.CASES_A_PROCESS", 2)
     pids = []

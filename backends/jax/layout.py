@@ -3,9 +3,9 @@
 Autodiff leaves two kinds of products that XLA (jaxlib 0.10.2) multiplies faster in another way:
 
 - ``dz.T @ a_prev``, the derivative by W, sums over the samples, the first dimension of both operands. XLA
-  folds the transpose into its product, and multiplies along columns, in float64 in twice the time of
-  the same product along rows, and in float32 by another library, Eigen in place of YNNPACK,
-  which has no such product. So the left operand is copied to where its rows are what is summed over.
+  folds the transpose into its product, and multiplies along columns, which is slower than along rows: in
+  float32 by another library, Eigen in place of YNNPACK, which has no such product. So the left operand
+  is copied to where its rows are what is summed over.
 - ``a_prev @ W.T`` of few samples takes longer than ``(W @ a_prev.T).T``, in which W comes first, and is
   read along its rows.
 
@@ -33,7 +33,7 @@ FEWEST = 8
 """Samples and inputs below which the copy takes as long as the product."""
 
 TURNED_FROM = 2**16
-"""Elements of W from which a product of few samples gains by W's being its left operand."""
+"""Elements of W from which a product of few samples may have W as its left operand: below it is no matter."""
 
 FEW, VECTOR = 32, 8
 """Samples that are few; and those that fill a vector, of which more than one are to be whole ones."""
@@ -79,7 +79,7 @@ def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def laid_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function with the same results, to be compiled, whose products lie as they gain by."""
+    """A function with the same results, to be compiled, whose products are run in the way that gains."""
 
     @wraps(function)
     def rearranged(*arguments: Any) -> Any:

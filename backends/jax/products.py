@@ -23,8 +23,8 @@ from .scope import OnDevice
 class JaxProducts(OnDevice, Products):
     """Operands of a case's shapes and dtype, drawn on the device, and of both signs as an engine's are.
 
-    On a CPU ``dz.T`` lies in rows, and few samples are multiplied from the left, as XLA does it
-    faster (``layout.py``); CUDA's libraries take either.
+    On a CPU ``dz.T`` lies in rows, and few samples are multiplied from W's side, which is faster in XLA
+    (``layout.py``); CUDA's libraries take either.
 
     A device at the limit of its power is faster with numbers of fewer different bits (Horace He 2024,
     Strangely, matrix multiplications on GPUs run faster when given "predictable" data).

@@ -286,5 +286,5 @@ def place_of(found: Row | Limit | Yardstick) -> Place:
 
 
 def framework_of(engine: str) -> str:
-    """Whose bare products an engine timed: its framework's, whatever its variant."""
+    """The framework of an engine, whatever its variant: whose bare products its process timed."""
     return engine.partition(":")[0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..networks.errors import InvalidInput
-from ..run import CRASHED, FAILED, PROTOCOL_ERROR
+from ..run import FAILED, PROTOCOL_ERROR
 from .limits import RECEIVE, Limits
 from .memory import Sessions
 from .protocol import ProtocolError
@@ -262,7 +262,7 @@ class Pool:
         """Let go of a process that has ended; say so to whoever waits for it."""
         task, loaded, lane.last = place.task, place.loaded, ending
         self._let_go(place, worker)
-        died_before = ending.status == CRASHED and worker.phase == RECEIVE
+        died_before = worker.died and worker.phase == RECEIVE
         if task is not None and died_before and not task.begun_again:
             task.begun_again = True  # it died of what was before
             lane.tasks.appendleft(task)

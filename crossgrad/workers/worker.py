@@ -76,6 +76,8 @@ class Worker:
         What it is at: one of `limits.PHASE_OF`, or ``idle``; as of the last look.
     ending
         Set once the worker will do no more work.
+    died
+        Whether that is because its process ended, and nobody here had ended it.
     mute
         Whether its stderr is closed.
     mark
@@ -115,6 +117,7 @@ class Worker:
             os.set_blocking(descriptor, False)
         self._inbox, self._tail, self._greeted = Inbox(), b"", False
         self.ending: Ending | None = None
+        self.died = False
         self._silent_since: float | None = None
         self.mute = False
         self._signals: list[tuple[float, int]] = []
@@ -192,7 +195,7 @@ class Worker:
         now = time.monotonic()
         if self.ending is None:
             if self._code is not None:
-                self.ending = self._death(self._code)
+                self.ending, self.died = self._death(self._code), True
             elif self._deadline is not None and now > self._deadline:
                 limit = self._limits.seconds_for(self.phase)
                 self.end(TIMEOUT, f"{self.phase} took longer than {limit:g} s")

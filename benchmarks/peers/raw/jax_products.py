@@ -1,6 +1,6 @@
 """The matrix products of a step under jax.jit, into the memory of the last ones, which are given away.
 
-On a CPU ``delta.T`` is prepared: XLA sums along its columns in up to twice the time. Few samples
+On a CPU ``delta.T`` is prepared: XLA is slower to sum along its columns. Few samples
 are multiplied from W's side, behind a barrier, as XLA would turn it round again.
 """
 
