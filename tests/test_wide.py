@@ -6,13 +6,14 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crossgrad.backends.base import Unsupported
 from crossgrad.backends.wide import engine, pairs, splitting, wide_trace
 from crossgrad.backends.wide.activations import exp_of_negative
 from crossgrad.backends.wide.pairs import DOUBLE, LONG, Pair
+from crossgrad.backends.wide.results import Wide
 from crossgrad.backends.wide.splitting import Factor, product
 from crossgrad.networks.cases import Case
 from crossgrad.networks.spec import Dense, Network
@@ -47,7 +48,11 @@ def scaled_case(network: str, scale: float, batch_size: int) -> Case:
 
 
 def assert_near_the_truth(case: Case) -> None:
-    """Within 2**-8 ulp of float64, as the certified oracle knows it, and within its own estimate."""
+    """Within 2**-8 ulp of float64, as the certified oracle knows it, and within its own estimate.
+
+    A sum over the samples that cancels by more than pairs are longer than float64 keeps what they err by
+    in its terms: there the estimate says that no more is known.
+    """
     if find_spec("flint") is None:
         skip("arb", "python-flint is not installed")
     from crossgrad.backends.arb import certify
@@ -59,7 +64,19 @@ def assert_near_the_truth(case: Case) -> None:
         assert wide.value.shape == true.mid.shape
         error = np.abs((wide.value - true.mid) + (wide.low - true.mid_low))
         assert (error <= wide.error + true.radius).all(), name
-        assert (error <= 2.0**-8 * case.format.ulp(true.mid) + 2.0**-1074).all(), name
+        kept = 2.0**-90 * terms_of(name, case, found)
+        assert (error <= 2.0**-8 * case.format.ulp(true.mid) + kept + 2.0**-1074).all(), name
+
+
+def terms_of(name: str, case: Case, found: dict[str, Wide]) -> np.ndarray | float:
+    """The absolute values of what dW and db are sums of, added up; 0 of other quantities."""
+    kind, _, layer = name.partition(".")
+    if kind not in ("dW", "db"):
+        return 0.0
+    dz = np.abs(found[f"dz.{layer}"].value)
+    below = int(layer) - 1
+    a_prev = np.abs(found[f"a.{below}"].value if below else case.batch.x)
+    return dz.T @ a_prev if kind == "dW" else dz.sum(axis=0)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mse-sum", "half-mse"])
@@ -70,6 +87,7 @@ def test_random_networks(seed: int, scale: float, loss: str) -> None:
 
 
 @settings(max_examples=60)
+@example(seed=1359, scale=60.0)  # an element of dW cancels by 2**48
 @given(seed=st.integers(0, 2**32), scale=st.sampled_from([0.01, 1.0, 12.0, 60.0]))
 def test_more_random_networks(seed: int, scale: float) -> None:
     assert_near_the_truth(random_case(seed, scale, widest=12))
