@@ -7,6 +7,7 @@ from typing import Any
 from ..engines import EngineId
 from ..networks.work import Work, forward_work, step_work, transfer_work, update_work
 from ..run import Run
+from .amount import LEAST_EACH
 from .held import PRODUCTS
 from .lanes import Engine
 from .plan import Item
@@ -48,6 +49,20 @@ class Timing:
     @property
     def middle(self) -> float:
         return median(self.middles)
+
+
+def whole_rounds(timed: Sequence[Sequence[Sequence[float]]]) -> list[int]:
+    """How many rounds of each process every timing has, where rounds ended early; none if they are few.
+
+    Parameters
+    ----------
+    timed
+        The rounds of each process, of each timing. The last process, if it has fewer rounds than the
+        others, counts for none; the only one needs `LEAST_EACH`.
+    """
+    rounds = [min(map(len, of_all)) for of_all in zip(*timed, strict=False)]
+    whole = [count for count in rounds if count == rounds[0]]
+    return whole if whole and whole[0] >= LEAST_EACH else []
 
 
 def single_rows(

@@ -26,6 +26,7 @@ from .rows import (
     repeated_row,
     roofline,
     single_rows,
+    whole_rounds,
     with_products,
     yardstick,
 )
@@ -55,6 +56,8 @@ class Measured:
     yardsticks: tuple[Yardstick, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    """Whether only the rounds are there that were whole by then; nothing more is to be measured."""
 
 
 @dataclass
@@ -79,7 +82,8 @@ class _Held:
 def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda words: None) -> Measured:
     """Check and time every engine on one item.
 
-    Whatever an engine does costs its own rows: they become a `Problem`.
+    Whatever an engine does costs its own rows: they become a `Problem`. Interrupted once there are a few
+    whole rounds, it keeps those, if what they timed is still right.
     """
     return _Measurement(item, lanes, settings, say).run()
 
@@ -101,6 +105,7 @@ class _Measurement:
         self._held: list[_Held] = []
         self._problems: list[Problem] = []
         self._notes: list[str] = []
+        self._between_processes = self._interrupted = False
         self._rounds = settings.rounds or MANY
         self._processes = settings.processes or processes_for(self._rounds)
 
@@ -110,23 +115,23 @@ class _Measurement:
         oracle = oracle_for(case)
         self._check_all(case, oracle)
         self._calibrate()
-        for number in range(1, self._processes + 1):
-            if number > 1:
-                self._check_again(case, oracle)
-                self._begin_anew(case, oracle)
-            self._time(number)
-        for held in self._held:
-            self._say(f"{held.engine.id}, {WEIGHED}")
-            held.memory = self._tried(held, WEIGHED, partial(self._lanes.memory, held.engine)) or {}
-        self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
+        try:
+            self._time_all(case, oracle)
+            self._weigh()
+        except KeyboardInterrupt:
+            if not self._keep_whole_rounds():
+                raise
+        if not self._between_processes:
+            self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
         self._leave_out_stopped()
         timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
         limits = roofline(self._item, timed)
         rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
         yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
-        for held in self._held:
-            self._tried(held, None, partial(self._lanes.release, held.engine))
-        return Measured(rows, tuple(limits.values()), yardsticks, tuple(self._problems), tuple(self._notes))
+        if not self._interrupted:
+            self._release()
+        found = rows, tuple(limits.values()), yardsticks, tuple(self._problems), tuple(self._notes)
+        return Measured(*found, interrupted=self._interrupted)
 
     def _check_all(self, case: Case, oracle: Oracle) -> None:
         have_products: set[tuple[str, str]] = set()
@@ -213,6 +218,11 @@ class _Measurement:
         return [timing for held in self._held for timing in held.timings.values()]
 
     @property
+    def _rounds_each(self) -> int:
+        """How many rounds each process has."""
+        return ceil(self._rounds / self._processes)
+
+    @property
     def _round(self) -> float:
         """Seconds that a round of one thing is to take."""
         return self._settings.min_time / self._rounds
@@ -228,9 +238,18 @@ class _Measurement:
                 return max(min(seconds, again), 1e-9) / calls
             calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
+    def _time_all(self, case: Case, oracle: Oracle) -> None:
+        for number in range(1, self._processes + 1):
+            if number > 1:
+                self._check_again(case, oracle)
+                self._between_processes = True
+                self._begin_anew(case, oracle)
+                self._between_processes = False
+            self._time(number)
+
     def _time(self, process: int) -> None:
         """Rounds that take turns, so that the machine's moods hit all alike."""
-        rounds = ceil(self._rounds / self._processes)
+        rounds = self._rounds_each
         for timing in self._timings():
             timing.rounds.append([])
         for number in range(rounds):
@@ -249,6 +268,28 @@ class _Measurement:
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
             held.timings[what].rounds[-1].append(seconds / calls)
+
+    def _weigh(self) -> None:
+        for held in self._held:
+            self._say(f"{held.engine.id}, {WEIGHED}")
+            held.memory = self._tried(held, WEIGHED, partial(self._lanes.memory, held.engine)) or {}
+
+    def _release(self) -> None:
+        for held in self._held:
+            self._tried(held, None, partial(self._lanes.release, held.engine))
+
+    def _keep_whole_rounds(self) -> bool:
+        """Keep what every engine has, of an interrupted measurement; whether that is enough for rows."""
+        kept = whole_rounds([timing.rounds for timing in self._timings()])
+        if not kept:
+            return False
+        for timing in self._timings():
+            timing.rounds = [rounds[:count] for rounds, count in zip(timing.rounds, kept, strict=False)]
+        self._interrupted = True
+        self._say("interrupted: checking what was timed once more, unless interrupted again")
+        planned = f"{sum(kept)} of {self._rounds_each * self._processes} rounds"
+        self._notes.append(f"{self._about_item}: interrupted after {planned}")
+        return True
 
     def _leave_out_stopped(self) -> None:
         """Products and copies that took no time by their clock: nothing could be held against them."""
@@ -297,8 +338,12 @@ class _Measurement:
             self._problem(held.engine, phase, ended.status, told)
 
     def _yardstick_less(self, engine: Engine, told: str) -> None:
-        about = f"{engine.id} at {self._item.network} (batch {self._item.batch_size}, {self._item.dtype})"
+        about = f"{engine.id} at {self._about_item}"
         self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
+
+    @property
+    def _about_item(self) -> str:
+        return f"{self._item.network} (batch {self._item.batch_size}, {self._item.dtype})"
 
     def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
         if engine.asked_for:

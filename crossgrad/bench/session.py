@@ -42,13 +42,18 @@ class Session:
         self.notes = (*_busy_at_start(), *self._limited(), *steered(engines), *told(engines))
 
     def run(self, say: Say = lambda words: None) -> Iterator[Results]:
-        """Measure; yield what was found for each item as it is finished."""
+        """Measure; yield what was found for each item as it is finished.
+
+        Raises `KeyboardInterrupt` after what could be kept of an item that was interrupted.
+        """
         for number, item in enumerate(self._plan, start=1):
             about = f"{number}/{len(self._plan)} {item.network} batch {item.batch_size} {item.dtype}"
             found = measure(item, self._lanes, self._settings, partial(_say_about, say, about))
             self._measured.append(found)
             notes = [*found.notes, *noise_notes(found.rows), *width_note(found.rows)]
             yield self._results([found], notes)
+            if found.interrupted:
+                raise KeyboardInterrupt
 
     @property
     def results(self) -> Results:
@@ -62,8 +67,11 @@ class Session:
     @property
     def missing(self) -> str | None:
         """What of the plan was not measured, in words."""
-        missing = len(self._plan) - len(self._measured)
-        return f"not finished: {missing} of {len(self._plan)} networks not measured" if missing else None
+        begun, planned = len(self._measured), len(self._plan)
+        parts = [f"{planned - begun} of {planned} networks not measured"] if begun < planned else []
+        if begun and self._measured[-1].interrupted:
+            parts.append("1 measured in part" if parts else "the last network measured in part")
+        return f"not finished: {', '.join(parts)}" if parts else None
 
     @property
     def lacks(self) -> bool:
