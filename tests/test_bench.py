@@ -11,7 +11,6 @@ import pytest
 from crossgrad.backends.registry import load
 from crossgrad.bench import amount, runner
 from crossgrad.bench.gate import hold_before, oracle_for
-from crossgrad.bench.held import PRODUCTS
 from crossgrad.bench.lanes import YARDSTICK, Lanes
 from crossgrad.bench.plan import DEFAULT_DEPTH, Item, make_plan
 from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, read_results
@@ -25,6 +24,7 @@ from crossgrad.networks.errors import InvalidInput
 from crossgrad.networks.work import forward_work, step_work, transfer_work, update_work
 from crossgrad.oracle import consult
 from crossgrad.run import run_engine
+from crossgrad.workers.held import PRODUCTS
 from crossgrad.workers.limits import Limits
 from crossgrad.workers.tasks import Ended
 

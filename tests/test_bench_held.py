@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from crossgrad.backends.base import Backend, Trace
-from crossgrad.bench import held
 from crossgrad.bench.gate import hold_before
-from crossgrad.bench.held import PRODUCTS, Held
 from crossgrad.engines import EngineId
 from crossgrad.networks.cases import Case
 from crossgrad.oracle import consult
 from crossgrad.run import CANDIDATE_KINDS, OK, Run
+from crossgrad.workers import held
+from crossgrad.workers.held import PRODUCTS, Held
 
 from .conftest import load_or_skip, make_case
 

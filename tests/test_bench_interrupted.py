@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from crossgrad.bench import runner
-from crossgrad.bench.held import PRODUCTS
 from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import REPEATED, Results, Settings
 from crossgrad.bench.rows import whole_rounds
 from crossgrad.bench.session import Session
+from crossgrad.workers.held import PRODUCTS
 from crossgrad.workers.limits import Limits
 
 from .test_bench import item, paced, paced_folder  # noqa: F401 - fixtures

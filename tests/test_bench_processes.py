@@ -12,12 +12,12 @@ import pytest
 from crossgrad.backends.registry import load
 from crossgrad.bench import runner
 from crossgrad.bench.compare import compare
-from crossgrad.bench.held import Held
-from crossgrad.bench.lanes import YARDSTICK, Engine, Lanes
+from crossgrad.bench.lanes import YARDSTICK, Contender, Lanes
 from crossgrad.bench.paired import Paired, paired
 from crossgrad.bench.results import REPEATED, Results, Row, Settings
 from crossgrad.bench.statistics import median, median_interval, middles_of, noise_notes, parts_of
 from crossgrad.run import CRASHED, Run
+from crossgrad.workers.held import Held
 from crossgrad.workers.limits import Limits
 
 from .conftest import make_case
@@ -111,7 +111,7 @@ def test_every_process_is_new_checked_and_timed(monkeypatch: pytest.MonkeyPatch)
     order: list[str] = []
     hold, renew, seconds = Lanes.hold, Lanes.renew, Lanes.seconds
 
-    def noted_hold(self: Lanes, engine: Engine, *rest: Any) -> Any:
+    def noted_hold(self: Lanes, engine: Contender, *rest: Any) -> Any:
         order.append("hold")
         found = hold(self, engine, *rest)
         order.append(f"worker {engine.lane.places[0].worker.mark}")  # type: ignore[union-attr]
@@ -121,7 +121,7 @@ def test_every_process_is_new_checked_and_timed(monkeypatch: pytest.MonkeyPatch)
         order.append("renew")
         renew(self, engines)
 
-    def noted_seconds(self: Lanes, engine: Engine, what: str, calls: int) -> float:
+    def noted_seconds(self: Lanes, engine: Contender, what: str, calls: int) -> float:
         if what == "step":
             order.append("step")
         return seconds(self, engine, what, calls)
@@ -142,7 +142,7 @@ def test_every_process_is_new_checked_and_timed(monkeypatch: pytest.MonkeyPatch)
 def test_an_engine_that_fails_in_a_later_process_loses_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     right, held = Lanes.hold, Counter[str]()
 
-    def hold(self: Lanes, engine: Engine, *rest: Any) -> Any:
+    def hold(self: Lanes, engine: Contender, *rest: Any) -> Any:
         held[engine.id.backend] += 1
         if (engine.id.backend, held["torch"]) == ("torch", 2):
             return Run(engine.id, CRASHED, {}, None, "planted: gone", False), {}

@@ -10,7 +10,7 @@ import pytest
 
 from crossgrad import InvalidInput
 from crossgrad.bench.compare import compare, comparison_text, parse_rule
-from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.bench.lanes import Contender, Lanes
 from crossgrad.bench.results import PHASES, Limit, Results, read_results
 from crossgrad.bench.statistics import median
 from crossgrad.bench.text import results_text
@@ -42,7 +42,7 @@ def test_the_machines_own_products_are_kept_round_by_round() -> None:
 def test_products_that_fail_cost_a_yardstick_and_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Lanes.seconds
 
-    def failing(self: Lanes, engine: Engine, what: str, calls: int) -> float:
+    def failing(self: Lanes, engine: Contender, what: str, calls: int) -> float:
         if (engine.id.backend, what) == ("torch", "products step"):
             raise Ended("failed", "RuntimeError: planted", with_it=False)
         return right(self, engine, what, calls)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crossgrad.bench.lanes import Engine, Lanes
+from crossgrad.bench.lanes import Contender, Lanes
 from crossgrad.workers.limits import Limits
 
 from .conftest import engine_grid, load_or_skip, make_case
@@ -75,7 +75,7 @@ def test_what_a_check_freed_is_given_back() -> None:
         assert resident(engine) - before < 5 * WIDTH * WIDTH * 4
 
 
-def resident(engine: Engine) -> int:
+def resident(engine: Contender) -> int:
     """Bytes that the engine's process holds."""
     process = engine.lane.places[0].worker._process
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -21,7 +21,7 @@ YARDSTICK = EngineId("numpy", "manual", "cpu")
 
 
 @dataclass(frozen=True)
-class Engine:
+class Contender:
     """An engine with a process of its own."""
 
     id: EngineId
@@ -91,7 +91,7 @@ class Lanes:
         seen = {name: lane.description.result().variants for name, lane in self._first.items()}
         return {name: variants[0] for name, variants in seen.items() if variants}
 
-    def hold(self, engine: Engine, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
+    def hold(self, engine: Contender, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
         """Have a case compiled, run and kept; see `held.Held.begin`.
 
         Raises `Ended`, also if it gives times or sizes that there cannot be.
@@ -104,13 +104,13 @@ class Lanes:
             _require_possible("copied_bytes", found["copied_bytes"], whole=True)
         return run, found
 
-    def seconds(self, engine: Engine, what: str, calls: int) -> float:
+    def seconds(self, engine: Contender, what: str, calls: int) -> float:
         """Time so many calls of what is held; raises `Ended`, also if that is no time."""
         found = self._order(engine, "time", what=what, calls=calls)
         _require_possible("seconds", found)
         return float(found)
 
-    def again(self, engine: Engine) -> tuple[Run | None, float | None]:
+    def again(self, engine: Contender) -> tuple[Run | None, float | None]:
         """What was timed, run once more, and the forward pass's loss: no longer what was checked, or None.
 
         Raises `Ended`.
@@ -118,7 +118,7 @@ class Lanes:
         found: tuple[Run | None, float | None] = self._pool.submit(engine.lane, AgainTask(engine.id)).result()
         return found
 
-    def memory(self, engine: Engine) -> dict[str, int | None]:
+    def memory(self, engine: Contender) -> dict[str, int | None]:
         """Most memory during a step; raises `Ended`, also if that is no size."""
         found: dict[str, int | None] = self._order(engine, "weigh")
         for size in found.values():
@@ -126,16 +126,16 @@ class Lanes:
                 _require_possible("bytes", size, whole=True)
         return found
 
-    def renew(self, engines: Iterable[Engine]) -> None:
+    def renew(self, engines: Iterable[Contender]) -> None:
         """Start new processes for engines, all at once; what the old ones held is gone."""
         for engine in engines:
             self._pool.renew(engine.lane)
 
-    def release(self, engine: Engine) -> None:
+    def release(self, engine: Contender) -> None:
         """Let go of what is held; raises `Ended`."""
         self._order(engine, "release")
 
-    def _order(self, engine: Engine, do: str, **words: Any) -> Any:
+    def _order(self, engine: Contender, do: str, **words: Any) -> Any:
         return self._pool.submit(engine.lane, OrderTask(engine.id, do, words)).result()
 
     def _see(self, name: str) -> Seen:
@@ -150,7 +150,7 @@ class Lanes:
         lane.description.result()
         return lane
 
-    def _engines(self) -> list[Engine]:
+    def _engines(self) -> list[Contender]:
         unused = dict(self._first)
         found = []
         for chosen in self.selection.engines:
@@ -158,10 +158,10 @@ class Lanes:
             lane = unused.pop(name, None)
             if lane is None:
                 lane = self._first[name] if chosen.problem else self._open(name)
-            found.append(Engine(chosen.id, lane, chosen.problem))
+            found.append(Contender(chosen.id, lane, chosen.problem))
         on_cpu = any(engine.id.device == "cpu" and not engine.problem for engine in found)
         if on_cpu and YARDSTICK not in {engine.id for engine in found}:
-            found.append(Engine(YARDSTICK, self._open(YARDSTICK.backend), None, asked_for=False))
+            found.append(Contender(YARDSTICK, self._open(YARDSTICK.backend), None, asked_for=False))
         return found
 
 

@@ -91,7 +91,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Relative:
     """Time over time before, relative to the machine's own where that is known, with a 99 % interval."""
 
     ratio: float
@@ -99,7 +99,7 @@ class Ratio:
     high: float
 
 
-def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
+def ratio_of(a: Row, b: Row, machine: Machine) -> Relative | None:
     """How many times longer `b` takes, relative to the machine; None without rounds, or a yardstick, to tell.
 
     With l the logarithm of a run's rounds over their yardsticks', in the middle, and s the standard
@@ -131,7 +131,7 @@ def ratio_of(a: Row, b: Row, machine: Machine) -> Ratio | None:
     middle = after.middle - before.middle
     freedom = len(before.blocks) + len(after.blocks) - 2
     half = student(freedom) * math.sqrt(before.variance + after.variance + statistics.variance(told))
-    return Ratio(exp(middle), exp(middle - half), exp(middle + half))
+    return Relative(exp(middle), exp(middle - half), exp(middle + half))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 from ..engines import EngineId
 from ..networks.work import Work, forward_work, step_work, transfer_work, update_work
 from ..run import Run
+from ..workers.held import PRODUCTS
 from .amount import LEAST_EACH
-from .held import PRODUCTS
-from .lanes import Engine
+from .lanes import Contender
 from .plan import Item
 from .results import Limit, Phase, Row, Yardstick
 from .statistics import iqr, median, median_interval, middles_of
@@ -66,7 +66,7 @@ def whole_rounds(timed: Sequence[Sequence[Sequence[float]]]) -> list[int]:
 
 
 def single_rows(
-    item: Item, engine: Engine, run: Run, verdict: str, parts: Mapping[str, float]
+    item: Item, engine: Contender, run: Run, verdict: str, parts: Mapping[str, float]
 ) -> Iterator[Row]:
     """Import, compilation and first call of an engine."""
     seconds: dict[Phase, float] = {"import": engine.import_seconds}
@@ -78,7 +78,7 @@ def single_rows(
 
 def repeated_row(
     item: Item,
-    engine: Engine,
+    engine: Contender,
     phase: Phase,
     timing: Timing,
     verdict: str,

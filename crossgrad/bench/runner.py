@@ -12,11 +12,11 @@ from ..networks.cases import Case
 from ..networks.errors import InvalidInput
 from ..oracle import Oracle
 from ..run import OK, PROTOCOL_ERROR, Run
+from ..workers.held import PRODUCTS
 from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
 from .gate import hold_before, oracle_for
-from .held import PRODUCTS
-from .lanes import Engine, Lanes
+from .lanes import Contender, Lanes
 from .plan import Item
 from .results import REPEATED, Limit, Problem, Row, Settings, Yardstick
 from .rows import (
@@ -61,10 +61,10 @@ class Measured:
 
 
 @dataclass
-class _Held:
+class _Ready:
     """An engine whose gradients are right, ready to be timed."""
 
-    engine: Engine
+    engine: Contender
     run: Run
     verdict: str
     found: dict[str, Any]
@@ -102,7 +102,7 @@ def require_rounds_within(limit: float, settings: Settings) -> None:
 class _Measurement:
     def __init__(self, item: Item, lanes: Lanes, settings: Settings, say: Say) -> None:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
-        self._held: list[_Held] = []
+        self._held: list[_Ready] = []
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._between_processes = self._interrupted = False
@@ -147,7 +147,7 @@ class _Measurement:
                 if held.found["products_failed"] is not None:
                     self._yardstick_less(engine, held.found["products_failed"])
 
-    def _checked(self, engine: Engine, case: Case, oracle: Oracle, products: bool) -> _Held | None:
+    def _checked(self, engine: Contender, case: Case, oracle: Oracle, products: bool) -> _Ready | None:
         """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""
         self._say(f"{engine.id}, compiling and checking")
         try:
@@ -162,7 +162,7 @@ class _Measurement:
         if passed.wrong is not None:
             self._problem(engine, None, MISMATCH, passed.wrong)
             return None
-        return _Held(engine, replace(run, trace=None), passed.verdict, found)
+        return _Ready(engine, replace(run, trace=None), passed.verdict, found)
 
     def _check_again(self, case: Case, oracle: Oracle) -> None:
         """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
@@ -227,7 +227,7 @@ class _Measurement:
         """Seconds that a round of one thing is to take."""
         return self._settings.min_time / self._rounds
 
-    def _call_seconds(self, engine: Engine, what: str) -> float:
+    def _call_seconds(self, engine: Contender, what: str) -> float:
         calls = 1
         while True:
             seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
@@ -263,7 +263,7 @@ class _Measurement:
                 if self._settings.threads != 1:
                     time.sleep(PAUSE)
 
-    def _time_once(self, held: _Held, what: str) -> None:
+    def _time_once(self, held: _Ready, what: str) -> None:
         calls = held.timings[what].calls
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
@@ -299,12 +299,12 @@ class _Measurement:
                     del held.timings[what]
                     self._failed(held, what, Ended(PROTOCOL_ERROR, "its clock stands still", with_it=False))
 
-    def _to_time(self, held: _Held) -> list[str]:
+    def _to_time(self, held: _Ready) -> list[str]:
         lacks = held.found["lacks"]
         phases = [phase for phase in REPEATED if phase not in lacks] if held.engine.asked_for else []
         return phases + (list(PRODUCTS) if held.found["copied_bytes"] else [])
 
-    def _rows(self, held: _Held, limits: dict[str, Limit]) -> Iterator[Row]:
+    def _rows(self, held: _Ready, limits: dict[str, Limit]) -> Iterator[Row]:
         if held.gone:
             return
         yield from single_rows(self._item, held.engine, held.run, held.verdict, held.found["parts"])
@@ -315,7 +315,7 @@ class _Measurement:
                 memory = held.memory if phase == "step" else {}
                 yield repeated_row(self._item, held.engine, phase, timing, held.verdict, limit, memory)
 
-    def _tried(self, held: _Held, what: str | None, action: Callable[[], Any]) -> Any:
+    def _tried(self, held: _Ready, what: str | None, action: Callable[[], Any]) -> Any:
         """The outcome, or None with a problem noted; an engine whose process ended is out of the running."""
         if held.gone:
             return None
@@ -328,7 +328,7 @@ class _Measurement:
                 held.lose()
             return None
 
-    def _failed(self, held: _Held, what: str | None, ended: Ended) -> None:
+    def _failed(self, held: _Ready, what: str | None, ended: Ended) -> None:
         """Note a problem; of a yardstick, which costs no row, a warning."""
         phase = what if what in REPEATED else None
         told = str(ended) if what in (None, phase) else f"{what}: {ended}"
@@ -337,7 +337,7 @@ class _Measurement:
         else:
             self._problem(held.engine, phase, ended.status, told)
 
-    def _yardstick_less(self, engine: Engine, told: str) -> None:
+    def _yardstick_less(self, engine: Contender, told: str) -> None:
         about = f"{engine.id} at {self._about_item}"
         self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
 
@@ -345,7 +345,7 @@ class _Measurement:
     def _about_item(self) -> str:
         return f"{self._item.network} (batch {self._item.batch_size}, {self._item.dtype})"
 
-    def _problem(self, engine: Engine, phase: Any, status: str, message: str) -> None:
+    def _problem(self, engine: Contender, phase: Any, status: str, message: str) -> None:
         if engine.asked_for:
             about, told = about_engine(self._item, engine.id), escape.utf8(message)
             self._problems.append(Problem(**about, phase=phase, status=status, message=told))

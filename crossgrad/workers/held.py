@@ -14,7 +14,7 @@ from ..backends.base import Backend, BackendUnavailable, Program, Timed, Trace, 
 from ..engines import Engine, EngineId
 from ..networks.cases import Case
 from ..run import OK, Announce, Run, run_engine, status_of, summary_of
-from ..workers.memory import peak_in
+from .memory import peak_in
 
 PRODUCTS = ("products forward", "products step", "copy")
 """What is timed of the matrix products alone, beside the phases of an engine."""
