@@ -4,6 +4,7 @@ import os
 from math import prod
 from pathlib import Path
 
+from ..words import counted
 from .dtypes import find_dtype
 from .errors import InvalidInput, shortened
 from .spec import Network, require_count
@@ -14,6 +15,10 @@ CGROUP = Path("/sys/fs/cgroup")
 ALWAYS_THERE = 2**26
 """Bytes that are not asked for: the frameworks take more themselves, and asking is slow."""
 
+WIDE_ORACLE = 32 + 40
+"""Bytes that an oracle wider than float64 takes for each element of a quantity: three arrays, the floor
+joined with their error, and the pairs and slices that it works on."""
+
 
 def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) -> int:
     """Bytes that a check of `traces` engines keeps alive at its peak, the comparison.
@@ -21,13 +26,12 @@ def estimated_bytes(network: Network, batch_size: int, dtype: str, traces: int) 
     By then there are the case's parameters and batch, up to three float64 copies
     of them, every quantity and its rounding floor in float64, and of each engine
     in its dtype and in float64; judging a tensor takes six more of its size. A
-    float64 case has a wider oracle: three arrays, the floor joined with their
-    error, and the pairs and slices that it works on.
+    float64 case has a wider oracle, `WIDE_ORACLE`.
     """
     item = int(find_dtype(dtype).storage.itemsize)
     given = network.parameter_count + batch_size * (network.inputs + network.widths[-1])
     sizes = [prod(quantity.shape) for quantity in network.quantities(batch_size)]
-    oracle = 16 + (32 + 40 if dtype == "float64" else 0)
+    oracle = 16 + (WIDE_ORACLE if dtype == "float64" else 0)
     return (item + 3 * 8) * given + (oracle + traces * (item + 8)) * sum(sizes) + 6 * 8 * max(sizes)
 
 
@@ -47,6 +51,11 @@ def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -
     """Raise `InvalidInput` with the estimate if the case cannot fit into this machine's memory."""
     batch_size = require_count("the batch size", batch_size)
     needed = estimated_bytes(network, batch_size, dtype, traces)
+    require_available(needed, network, batch_size, dtype, engines=traces)
+
+
+def require_available(needed: int, network: Network, batch_size: int, dtype: str, engines: int) -> None:
+    """Raise `InvalidInput` if this machine has less memory than engines need for a network."""
     if needed <= ALWAYS_THERE:
         return
     available = available_bytes()
@@ -54,7 +63,7 @@ def require_memory(network: Network, batch_size: int, dtype: str, traces: int) -
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
             f"at batch {batch_size} in {dtype} needs about {_gib(needed)} "
-            f"for {traces} engine{'s' * (traces > 1)}, and {_gib(available)} are available: "
+            f"for {counted(engines, 'engine')}, and {_gib(available)} are available: "
             "use a narrower network, a smaller batch or fewer engines"
         )
 

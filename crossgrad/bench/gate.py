@@ -13,6 +13,7 @@ from ..floor import rounding_floor
 from ..networks.cases import Case
 from ..networks.cost import step_flops
 from ..networks.dtypes import Array
+from ..networks.spec import Network
 from ..oracle import Oracle, consult, with_outcomes
 from ..run import CANDIDATE_KINDS, Run
 from ..verdict import DISAGREE, SEVERITY, WRONG, Expectation, judge
@@ -37,11 +38,16 @@ def oracle_for(case: Case) -> Oracle:
     the floor's size and independent of the engine's, so that their difference
     has the floor's standard deviation times sqrt(2).
     """
-    if case.dtype != "float64" or step_flops(case.network, case.batch_size) <= WORTH_THE_BEST_JUDGE:
+    if case.dtype != "float64" or has_wide_oracle(case.network, case.batch_size, case.dtype):
         return consult(case)
     floor = rounding_floor(case)
     expected = {quantity.name: Expectation(*floor.expected(quantity.name)) for quantity in case.quantities}
     return Oracle("float64", {name: _doubted(found) for name, found in expected.items()})
+
+
+def has_wide_oracle(network: Network, batch_size: int, dtype: str) -> bool:
+    """Whether a case is held before an oracle wider than float64, which takes more time and memory."""
+    return dtype == "float64" and step_flops(network, batch_size) <= WORTH_THE_BEST_JUDGE
 
 
 def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float | None) -> Passed:

@@ -10,9 +10,9 @@ from ..networks.catalogue import Entry, build_case, find_entry
 from ..networks.cost import require_affordable
 from ..networks.dtypes import find_dtype
 from ..networks.errors import InvalidInput
-from ..networks.memory import require_memory
 from ..networks.spec import Dense, Network, require_count
 from .results import Subject
+from .room import require_room
 
 DEFAULT_NETWORKS = ("article", "mnist-shape", "wide")
 DEFAULT_DEPTH = 3
@@ -64,7 +64,7 @@ def make_plan(
     ------
     InvalidInput
         If something is unknown or out of range, would run for hours (unless `allow_large`),
-        or does not fit into memory; or if two networks differ in their losses alone.
+        or does not fit into memory with one engine; or if two networks differ in their losses alone.
     """
     if depth is not None and not widths:
         raise InvalidInput(f"depth {depth}: it goes with widths, as in --widths 64,256 --depth {depth}")
@@ -88,7 +88,7 @@ def make_plan(
                 )
     for item in items.values():
         require_affordable(item.network, item.batch_size, allow_large=allow_large)
-        require_memory(item.network, item.batch_size, item.dtype, traces=1)
+        require_room(item.network, item.batch_size, item.dtype, on_cpu=1)
     return tuple(items.values())
 
 

@@ -10,6 +10,8 @@ import faulthandler
 import os
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.variables import THREAD_VARIABLES
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
     from .wire import Message
 
 READ_SIZE = 1 << 16
+OOM_SCORE = "500"
+"""Added to a worker's share of the memory, in thousandths, as Linux chooses whom to end (proc(5))."""
 
 
 def main(inbound: int, outbound: int, life: int, case_file: int, result_file: int, phase_file: int) -> None:
     """Answer messages until the parent closes the pipe."""
     _guard(life, inbound, outbound, case_file, result_file, phase_file)
     _quieten()
+    _offer_to_be_killed()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the device is other workers' too
     announce = Announcer(phase_file)
     channel = _Channel(inbound, outbound)
@@ -87,6 +92,12 @@ def _quieten() -> None:
     os.dup2(2, 1)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
+def _offer_to_be_killed() -> None:
+    """Have a system that runs out of memory end an engine, which costs its rows, and not its parent."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _load(

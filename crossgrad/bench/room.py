@@ -1,0 +1,41 @@
+"""What a benchmark holds in memory at once: every engine keeps its program until all are timed."""
+
+from math import prod
+
+from ..networks.dtypes import find_dtype
+from ..networks.memory import WIDE_ORACLE, require_available
+from ..networks.spec import Network
+from .gate import has_wide_oracle
+
+EACH = 3
+"""Times a step's quantities that an engine on the CPU holds with the case and its bare products.
+
+2.2 to 3.4 were found with 25 to 200 million parameters, and up to 4.8 where the heap kept what had been
+needed to deliver the gradients: too low an estimate costs an engine its rows, too high a one everybody's.
+"""
+
+
+def held_bytes(network: Network, batch_size: int, dtype: str, on_cpu: int, on_device: int = 0) -> int:
+    """About the memory that is held as the last engine's gradients are judged.
+
+    The case and its oracle, whose updated parameters are computed as they are read; what each engine
+    holds, beside a device's memory nothing but the case; and one engine's quantities, delivered.
+
+    Parameters
+    ----------
+    on_cpu, on_device
+        How many engines are timed there.
+    """
+    size = int(find_dtype(dtype).storage.itemsize)
+    given = network.parameter_count + batch_size * (network.inputs + network.widths[-1])
+    quantities = sum(prod(quantity.shape) for quantity in network.quantities(batch_size))
+    oracle = 2 * 8 * (quantities - network.parameter_count)
+    if has_wide_oracle(network, batch_size, dtype):
+        oracle += WIDE_ORACLE * quantities
+    return oracle + size * ((1 + on_device) * given + (EACH * on_cpu + 1) * quantities)
+
+
+def require_room(network: Network, batch_size: int, dtype: str, on_cpu: int, on_device: int = 0) -> None:
+    """Raise `InvalidInput` with the estimate if the engines cannot hold the network all at once."""
+    needed = held_bytes(network, batch_size, dtype, on_cpu, on_device)
+    require_available(needed, network, batch_size, dtype, engines=on_cpu + on_device)

@@ -1,0 +1,96 @@
+"""What a benchmark's engines hold at once is refused if it is not there; the estimate is near the truth."""
+
+import os
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+
+import pytest
+
+from crossgrad.bench.lanes import Lanes
+from crossgrad.bench.room import held_bytes, require_room
+from crossgrad.cli.app import run
+from crossgrad.networks import memory
+from crossgrad.networks.catalogue import build_case, find_entry
+from crossgrad.networks.errors import InvalidInput
+from crossgrad.networks.spec import Dense, Network
+from crossgrad.workers.limits import Limits
+
+HUGE = Network(8192, (Dense(8192),) * 3)
+HELD = Path("/proc/self/oom_score_adj").exists()
+"""Whether this system says what a process holds."""
+
+
+def test_every_engine_counts_and_a_device_has_its_own_memory() -> None:
+    needed = [held_bytes(HUGE, 128, "float32", on_cpu=count) for count in range(1, 5)]
+    each = needed[1] - needed[0]
+    assert [more - less for less, more in pairwise(needed)] == [each] * 3
+    on_device = held_bytes(HUGE, 128, "float32", on_cpu=1, on_device=1) - needed[0]
+    assert 4 * HUGE.parameter_count <= on_device < each / 5
+
+
+def test_200_million_parameters_fit_into_24_gib_with_three_engines_and_not_with_four() -> None:
+    """As ``benchmarks/results/scaling.json`` has it, where the fourth was killed."""
+    needed = [held_bytes(HUGE, 128, "float32", on_cpu=count) for count in (3, 4)]
+    assert needed[0] < 22 * 2**30 < needed[1]
+
+
+@pytest.mark.parametrize("width", [8, 1024])
+def test_a_wider_oracle_counts_where_it_judges(width: int) -> None:
+    """Of large networks it does not, in a benchmark."""
+    network = Network(width, (Dense(width),) * 3)
+    more = held_bytes(network, 512, "float64", 1) - 2 * held_bytes(network, 512, "float32", 1)
+    assert (more > 0) == (width == 8)
+
+
+def test_it_is_refused_from_the_first_byte_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = held_bytes(HUGE, 128, "float32", on_cpu=3)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
+    require_room(HUGE, 128, "float32", on_cpu=3)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
+    with pytest.raises(InvalidInput, match=r"for 3 engines, and 19\.4 GiB are available: .* fewer engines"):
+        require_room(HUGE, 128, "float32", on_cpu=3)
+
+
+def test_all_engines_that_are_there_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also the yardstick, which is timed though nobody asked; before anything is drawn."""
+    needed = held_bytes(HUGE, 128, "float32", on_cpu=2)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
+    monkeypatch.setattr("crossgrad.bench.plan.Item.case", lambda self: pytest.fail("the case was drawn"))
+    wide = ["bench", "--widths", "8192", "--batch-size", "128", "-d", "cpu", "--allow-large"]
+    assert run([*wide, "-b", "jax"]) == 2
+    assert "needs about 14.8 GiB for 2 engines" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not HELD, reason="this system does not say what a process holds")
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_estimate_is_near_what_an_engine_holds(name: str, dtype: str) -> None:
+    network = Network(1024, (Dense(1024),) * 3)
+    with Lanes([name], ["cpu"], Limits()) as lanes:
+        engine = lanes.engines[0]
+        status = Path(f"/proc/{engine.lane.places[0].worker._process.pid}/status")
+        sizes = []
+        for held in (Network(2, (Dense(2),)), network):
+            case = build_case(find_entry(held), dtype=dtype, batch_size=128)
+            lanes.hold(engine, case, products=True)
+            sizes.append(memory_of(status))
+    item = 4 if dtype == "float32" else 8
+    quantities = item * sum(prod(quantity.shape) for quantity in network.quantities(128))
+    assert 1.5 < (sizes[1] - sizes[0]) / quantities < 6
+
+
+def memory_of(status: Path) -> int:
+    found = [line for line in status.read_text().splitlines() if line.startswith("VmRSS")]
+    return int(found[0].split()[1]) * 1024
+
+
+@pytest.mark.skipif(not HELD, reason="Linux alone can be told whom to end first")
+def test_where_memory_runs_out_an_engine_is_ended_first() -> None:
+    with Lanes(["numpy"], ["cpu"], Limits()) as lanes:
+        worker = lanes.engines[0].lane.places[0].worker
+        assert worker is not None
+        theirs = int(Path(f"/proc/{worker._process.pid}/oom_score_adj").read_text())
+    assert theirs > int(Path(f"/proc/{os.getpid()}/oom_score_adj").read_text())
