@@ -67,6 +67,11 @@ def never(*_: Any) -> bool:
 
 
 LARGE = "1024-1024-1024-1024"
+FEW_OF_WIDE = [
+    *(("256-256-256-256", size) for size in (8, 32, 128)),
+    ("784-512-256-10", 32),
+    *((LARGE, size) for size in (8, 32, 128)),
+]
 LAYOUTS = {
     "numpy-lines": Layout(
         "numpy",
@@ -75,6 +80,11 @@ LAYOUTS = {
     ),
     "numpy-transposed": Layout(
         "numpy", {f"{ENGINES}.numpy.multiply.TRANSPOSED_FROM": NEVER}, (("784-100-10", 1024, "float32"),)
+    ),
+    "numpy-samples": Layout(
+        "numpy",
+        {f"{ENGINES}.numpy.multiply.WIDE_FROM": NEVER},
+        tuple((*shape, "float32") for shape in FEW_OF_WIDE),
     ),
     "jax-rows": Layout(
         "jax",

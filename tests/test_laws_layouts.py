@@ -5,22 +5,25 @@ import pytest
 from . import test_laws
 from .conftest import NATIVE, load_or_skip
 
-ENGINES = [("numpy", "manual"), ("jax", "jit")]
+ENGINES = [("numpy", "manual", "weights"), ("numpy", "manual", "samples"), ("jax", "jit", "products")]
 
 
 @pytest.fixture(autouse=True)
-def as_if_large(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NumPy's narrowing float32 layers transposed; JAX's products laid out, into the last gradients."""
+def as_if_large(backend: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy's narrowing float32 layers transposed, or its samples; JAX's products laid out."""
     load_or_skip(backend)
-    if backend == "numpy":
+    if what == "weights":
         monkeypatch.setattr("crossgrad.backends.numpy.multiply.TRANSPOSED_FROM", 0)
+    elif what == "samples":
+        monkeypatch.setattr("crossgrad.backends.numpy.multiply.WIDE_FROM", 1)
+        monkeypatch.setattr("crossgrad.backends.numpy.multiply.FEW", range(1, 10**6))
     else:
         for gains in ("gains_by_copy", "gains_by_turning"):
             monkeypatch.setattr(f"crossgrad.backends.jax.layout.{gains}", lambda *shape: True)
         monkeypatch.setattr("crossgrad.backends.jax.program.GIVEN_AWAY_FROM", 0)
 
 
-@pytest.mark.parametrize(("backend", "variant"), ENGINES, ids=["numpy", "jax"])
+@pytest.mark.parametrize(("backend", "variant", "what"), ENGINES, ids=["numpy-W", "numpy-samples", "jax"])
 class TestLaws:
     @pytest.mark.parametrize("dtype", [*NATIVE, "float16"])
     def test_trace_and_step_give_the_same_gradients(self, backend: str, variant: str, dtype: str) -> None:

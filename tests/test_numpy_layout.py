@@ -1,12 +1,15 @@
-"""Weights that lie transposed in memory: the same numbers, and nobody outside sees it."""
+"""Matrices that lie transposed in memory: the same numbers, and nobody outside sees it."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 
 from crossgrad.backends.numpy import memory
 from crossgrad.backends.numpy.memory import Order
-from crossgrad.backends.numpy.multiply import order_of_weights
+from crossgrad.backends.numpy.multiply import layout_of, order_of_weights
 from crossgrad.checking import check_cases
+from crossgrad.networks.spec import Network
 
 from .conftest import load_or_skip, make_case
 
@@ -40,6 +43,44 @@ def test_a_layer_with_fewer_outputs_lies_transposed_and_is_right(dtype: str) -> 
 )
 def test_what_gains_nothing_lies_by_rows(shape: tuple[int, int], batch: int, order: str) -> None:
     assert order_of_weights(shape, batch, np.float32) == order
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("widths", ["300-256-300-7", "9-257-1", "1-256-3"])
+@pytest.mark.parametrize("loss", ["mse", "half-mse"])
+def test_few_samples_of_wide_layers_lie_unit_after_unit_and_are_right(
+    dtype: str, widths: str, loss: str
+) -> None:
+    case = make_case(widths, dtype, batch_size=24, loss=loss)
+    program: Any = load_or_skip("numpy").prepare(case, "manual", "cpu")
+    values = program.put(case.parameters, case.batch)
+    work, _ = program.step(values)
+    samples = [values.x, values.y, *(target.product for target in (*work._kept, *work._passing))]
+    transposed = {array.T.flags.c_contiguous for array in samples if 1 not in array.shape}
+    assert transposed == {dtype != "float64"}
+    assert not [array for array in program.trace(values).quantities.values() if not array.flags.c_contiguous]
+    check_cases([case], backends=["numpy"]).raise_if_disagree()
+
+
+@pytest.mark.parametrize(
+    ("widths", "batch", "order"),
+    [
+        ("300-300-10", 8, "F"),
+        ("300-300-10", 128, "F"),
+        ("2-256-10", 64, "F"),
+        ("300-300-10", 7, "C"),
+        ("300-300-10", 129, "C"),
+        ("300-300-255-300", 64, "C"),
+        ("300-300", 64, "C"),
+    ],
+    ids=["few", "many", "narrow-ends", "fewer", "more", "narrow-inside", "one-layer"],
+)
+def test_where_it_gains_samples_are_transposed(widths: str, batch: int, order: str) -> None:
+    shapes = Network.from_widths(widths).shapes
+    found = layout_of(shapes, batch, np.dtype(np.float32))
+    assert (found.samples, len(found.weights)) == (order, len(shapes))
+    assert order == "C" or set(found.weights) == {"C"}
+    assert layout_of(shapes, batch, np.dtype(np.float64)) == ("C", ("C",) * len(shapes))
 
 
 def _order(array: np.ndarray) -> str:

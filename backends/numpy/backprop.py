@@ -30,6 +30,7 @@ what this pass won, others lost.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +38,8 @@ import numpy as np
 from ...networks.dtypes import Array
 from .activations import ActivationRule
 from .losses import LossRule
-from .memory import empty
-from .multiply import Product, order_of_weights, product_into
+from .memory import Order, copy, empty
+from .multiply import Layout, Product, product_into
 from .scalars import without_warnings
 
 Store = Callable[[str, int, Array], None]
@@ -52,15 +53,30 @@ class Dense(NamedTuple):
     W_T: Array
     b: Array | None
     minus_b: Array | None
-    """-b for as many samples as `_rows_together` says, one after the other: ``(1, rows * O)``."""
+    """-b as it is subtracted from what `_together` makes of a layer's rows."""
 
     @classmethod
-    def of(cls, W: Array, b: Array | None, batch: int) -> "Dense":
+    def of(cls, W: Array, b: Array | None, batch: int, samples: Order) -> "Dense":
+        """`samples` as `Layout` has it."""
         if b is None:
             return cls(W, W.T, None, None)
-        repeated = np.tile(-b, (1, _rows_together(batch, len(b))))
+        repeated = _repeated(-b, batch, samples)
         repeated.setflags(write=False)
         return cls(W, W.T, b, repeated)
+
+
+def _repeated(minus_b: Array, batch: int, samples: Order) -> Array:
+    """``(1, rows * O)`` for as many samples as `_rows_together` says; for all where units lie together."""
+    if samples == "F":
+        return copy(np.broadcast_to(minus_b, (batch, len(minus_b))), minus_b.dtype, "F")
+    return np.tile(minus_b, (1, _rows_together(batch, len(minus_b))))
+
+
+def _together(rows: Array, samples: Order) -> Array:
+    """A view of a layer's rows ``(B, O)``, in rows as long as the repeated bias."""
+    if samples == "F":
+        return rows
+    return rows.reshape(len(rows) // _rows_together(*rows.shape), -1)
 
 
 def _rows_together(batch: int, outputs: int) -> int:
@@ -84,14 +100,12 @@ class _Target(NamedTuple):
     """The same array, or None where a new one is faster."""
 
     together: Array
-    """The same array, in rows as long as the repeated bias."""
 
     @classmethod
-    def of(cls, array: Array, terms: int) -> "_Target":
+    def of(cls, array: Array, terms: int, samples: Order) -> "_Target":
         """`terms` as `product_into` takes them, of the product that has the fewest."""
-        rows = _rows_together(*array.shape)
-        together = array.reshape(len(array) // rows, -1)
-        return cls(product_into(array, terms), array, array if array.size > 1 else None, together)
+        out = array if array.size > 1 else None
+        return cls(product_into(array, terms), array, out, _together(array, samples))
 
 
 class Workspace:
@@ -114,20 +128,25 @@ class Workspace:
         loss: LossRule,
         batch: int,
         dtype: Any,
+        layout: Layout,
     ) -> None:
+        samples = layout.samples
+        self._transposed = samples == "F"
         self._kernels = [rule.kernel(dtype) for rule in rules]
         self._loss = loss.kernel((batch, shapes[-1][0]), dtype)
         self._ones = np.ones(batch, dtype)
         shared = [empty(batch * max(o for o, _ in shapes), dtype) for _ in range(2)]
         rows = [(batch, o) for o, _ in shapes]
-        da = [shared[n % 2][: batch * o].reshape(batch, o) for n, (_, o) in enumerate(rows)]
-        self._spare = shared[len(rows) % 2][: da[-1].size].reshape(da[-1].shape)
+        da = [shared[n % 2][: batch * o].reshape((batch, o), order=samples) for n, (_, o) in enumerate(rows)]
+        self._spare = shared[len(rows) % 2][: da[-1].size].reshape(da[-1].shape, order=samples)
         inputs = [i for _, i in shapes]
         above = [*(o for o, _ in shapes[1:]), shapes[-1][1]]
-        self._kept = [_Target.of(empty(shape, dtype), i) for shape, i in zip(rows, inputs, strict=True)]
-        self._passing = [_Target.of(*both) for both in zip(da, map(min, inputs, above), strict=True)]
+        kept = [empty(shape, dtype, samples) for shape in rows]
+        target = partial(_Target.of, samples=samples)
+        self._kept = list(map(target, kept, inputs))
+        self._passing = list(map(target, da, map(min, inputs, above)))
         self._overflow_raises = without_warnings(overflow="raise")
-        self.dW = [empty(shape, dtype, order_of_weights(shape, batch, dtype)) for shape in shapes]
+        self.dW = [empty(shape, dtype, order) for shape, order in zip(shapes, layout.weights, strict=True)]
         self._multiply = [product_into(dW, batch) for dW in self.dW]
         self.db = [empty(o, dtype) if biased else None for (o, _), biased in zip(shapes, biases, strict=True)]
 
@@ -135,7 +154,7 @@ class Workspace:
         """The loss; the gradients are in `dW` and `db` then."""
         a = self._forward(parameters, x, self._kept, store)
         r = np.subtract(a[-1], y, self._passing[-1].out)
-        loss = self._loss.value(r)
+        loss = self._loss_of(r)
         self._backward(parameters, a, self._loss.backward(r, self._passing[-1].out), store)
         return loss
 
@@ -143,7 +162,11 @@ class Workspace:
         """The loss alone; the two shared arrays hold all activations in turn."""
         a = self._forward(parameters, x, self._passing, store)
         r = np.subtract(a[-1], y, self._spare)
-        return self._loss.value(r)
+        return self._loss_of(r)
+
+    def _loss_of(self, r: Array) -> Any:
+        """Its terms are squares of elements, which may come in any order: in that of the memory."""
+        return self._loss.value(r.T if self._transposed else r)
 
     def _forward(
         self, parameters: Sequence[Dense], x: Array, targets: Sequence[_Target], store: Store | None

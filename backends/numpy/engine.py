@@ -31,7 +31,7 @@ from .activations import ACTIVATIONS
 from .backprop import Dense, Store, Workspace
 from .losses import LOSSES
 from .memory import Order, copy, empty
-from .multiply import order_of_weights
+from .multiply import layout_of
 from .products import NumpyProducts
 from .scalars import without_warnings
 
@@ -107,9 +107,7 @@ class NumpyProgram(Program):
         self._rules = [ACTIVATIONS[layer.activation] for layer in case.network.layers]
         self._loss = LOSSES[case.loss]
         self._learning_rate = np.array(case.learning_rate, self._arithmetic)
-        self._orders = [
-            order_of_weights(shape, case.batch_size, self._arithmetic) for shape in case.network.shapes
-        ]
+        self._layout = layout_of(case.network.shapes, case.batch_size, self._arithmetic)
         self._workspace = self._new_workspace()
         self._store: Store | None = self._round_stored if self._narrow else None
         self._quietly = without_warnings(overflow="ignore")
@@ -117,9 +115,10 @@ class NumpyProgram(Program):
     def put(self, parameters: Parameters, batch: Batch) -> _Values:
         layers = (
             self._dense(self._frozen(W, order), None if b is None else self._frozen(b))
-            for (W, b), order in zip(parameters, self._orders, strict=True)
+            for (W, b), order in zip(parameters, self._layout.weights, strict=True)
         )
-        return _Values(tuple(layers), self._frozen(batch.x), self._frozen(batch.y))
+        samples = self._layout.samples
+        return _Values(tuple(layers), self._frozen(batch.x, samples), self._frozen(batch.y, samples))
 
     def step(self, values: _Values) -> tuple[Workspace, Any]:
         work = self._workspace
@@ -184,12 +183,12 @@ class NumpyProgram(Program):
         return [
             (empty((o, i), self._arithmetic, order), empty(o, self._arithmetic) if layer.bias else None)
             for (o, i), layer, order in zip(
-                self._network.shapes, self._network.layers, self._orders, strict=True
+                self._network.shapes, self._network.layers, self._layout.weights, strict=True
             )
         ]
 
     def _dense(self, W: Array, b: Array | None) -> Dense:
-        return Dense.of(W, b, self._batch_size)
+        return Dense.of(W, b, self._batch_size, self._layout.samples)
 
     def _new_workspace(self) -> Workspace:
         return Workspace(
@@ -199,6 +198,7 @@ class NumpyProgram(Program):
             self._loss,
             self._batch_size,
             self._arithmetic,
+            self._layout,
         )
 
     def _frozen(self, array: Array, order: Order = "C") -> Array:

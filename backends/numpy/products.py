@@ -5,8 +5,8 @@ import numpy as np
 from ...networks.cases import Case
 from ...networks.dtypes import Array
 from ..base import Products, bytes_to_copy
-from .memory import copy, empty
-from .multiply import Product, order_of_weights, product_into
+from .memory import Order, copy, empty
+from .multiply import Product, layout_of, product_into
 
 
 class NumpyProducts(Products):
@@ -19,17 +19,17 @@ class NumpyProducts(Products):
         dtype, batch, widths = case.format.storage, case.batch_size, case.network.widths
         random = np.random.default_rng(0)
 
-        def drawn(*shape: int) -> Array:
-            return copy(random.uniform(-1, 1, shape), dtype)
+        def drawn(shape: tuple[int, int], order: Order) -> Array:
+            return copy(random.uniform(-1, 1, shape), dtype, order)
 
-        inputs = [drawn(batch, i) for i in widths[:-1]]
         shapes = case.network.shapes
-        orders = [order_of_weights(shape, batch, dtype) for shape in shapes]
-        weights = [copy(drawn(*shape), dtype, order) for shape, order in zip(shapes, orders, strict=True)]
-        dz = [drawn(batch, o) for o in widths[1:]]
-        z = [empty(d.shape, dtype) for d in dz]
+        samples, orders = layout_of(shapes, batch, dtype)
+        inputs = [drawn((batch, i), samples) for i in widths[:-1]]
+        weights = [drawn(*both) for both in zip(shapes, orders, strict=True)]
+        dz = [drawn((batch, o), samples) for o in widths[1:]]
+        z = [empty(d.shape, dtype, samples) for d in dz]
         dW = [empty(shape, dtype, order) for shape, order in zip(shapes, orders, strict=True)]
-        da = [empty(a.shape, dtype) for a in inputs[1:]]
+        da = [empty(a.shape, dtype, samples) for a in inputs[1:]]
         self._forward = [_prepared(a, W.T, out) for a, W, out in zip(inputs, weights, z, strict=True)]
         self._backward = [_prepared(d.T, a, out) for d, a, out in zip(dz, inputs, dW, strict=True)]
         self._backward += [_prepared(d, W, out) for d, W, out in zip(dz[1:], weights[1:], da, strict=True)]

@@ -1,23 +1,25 @@
 """The matrix products of a step in NumPy, where arrays lie as its BLAS multiplies them fastest."""
 
 from crossgrad.backends.numpy.memory import copy, empty
-from crossgrad.backends.numpy.multiply import order_of_weights, product_into
+from crossgrad.backends.numpy.multiply import layout_of, product_into
 
 
 def build(layers, x, y, device):
     batch, dtype = len(x), x.dtype
-    orders = [order_of_weights(W.shape, batch, dtype) for W, _ in layers]
+    samples, orders = layout_of([W.shape for W, _ in layers], batch, dtype)
     weights = [copy(W, dtype, order) for (W, _), order in zip(layers, orders, strict=True)]
-    inputs = [copy(x, dtype)] + [empty((batch, len(W)), dtype) for W in weights[:-1]]
+    inputs = [copy(x, dtype, samples)] + [empty((batch, len(W)), dtype, samples) for W in weights[:-1]]
     for a in inputs[1:]:
         a.fill(0.5)
-    products = [(a, W.T, empty((batch, len(W)), dtype)) for a, W in zip(inputs, weights, strict=True)]
+    products = [
+        (a, W.T, empty((batch, len(W)), dtype, samples)) for a, W in zip(inputs, weights, strict=True)
+    ]
     for n, (a, W, order) in enumerate(zip(inputs, weights, orders, strict=True)):
-        delta = empty((batch, len(W)), dtype)
+        delta = empty((batch, len(W)), dtype, samples)
         delta.fill(0.5)
         products.append((delta.T, a, empty(W.shape, dtype, order)))
         if n:
-            products.append((delta, W, empty(a.shape, dtype)))
+            products.append((delta, W, empty(a.shape, dtype, samples)))
     prepared = [(product_into(out, len(right)), left, right, out) for left, right, out in products]
 
     def step():
