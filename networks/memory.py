@@ -62,8 +62,8 @@ def require_available(needed: int, network: Network, batch_size: int, dtype: str
     if available is not None and needed > available:
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
-            f"at batch {batch_size} in {dtype} needs about {_gib(needed)} "
-            f"for {counted(engines, 'engine')}, and {_gib(available)} are available: "
+            f"at batch {batch_size} in {dtype} needs about {gib(needed)} "
+            f"for {counted(engines, 'engine')}, and {gib(available)} are available: "
             "use a narrower network, a smaller batch or fewer engines"
         )
 
@@ -91,5 +91,6 @@ def _cgroup_available() -> int | None:
     return max(0, int(limit) - int(used) + given_back)
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 2**30:,.1f} GiB"

@@ -1,4 +1,4 @@
-"""What a benchmark's engines hold at once is refused if it is not there; the estimate is near the truth."""
+"""Who does not fit into memory beside the others loses its rows; the estimate is near the truth."""
 
 import os
 from itertools import pairwise
@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from crossgrad.bench import room, runner
 from crossgrad.bench.lanes import Lanes
-from crossgrad.bench.room import held_bytes, require_room
+from crossgrad.bench.room import held_bytes, lack_of_room, require_room
 from crossgrad.cli.app import run
 from crossgrad.networks import memory
 from crossgrad.networks.catalogue import build_case, find_entry
-from crossgrad.networks.errors import InvalidInput
 from crossgrad.networks.spec import Dense, Network
 from crossgrad.workers.limits import Limits
+
+from .test_bench import bench, item, paced, paced_folder  # noqa: F401 - fixtures
 
 HUGE = Network(8192, (Dense(8192),) * 3)
 HELD = Path("/proc/self/oom_score_adj").exists()
@@ -43,25 +45,39 @@ def test_a_wider_oracle_counts_where_it_judges(width: int) -> None:
     assert (more > 0) == (width == 8)
 
 
-def test_it_is_refused_from_the_first_byte_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = held_bytes(HUGE, 128, "float32", on_cpu=3)
-    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
-    require_room(HUGE, 128, "float32", on_cpu=3)
-    monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
-    with pytest.raises(InvalidInput, match=r"for 3 engines, and 19\.4 GiB are available: .* fewer engines"):
-        require_room(HUGE, 128, "float32", on_cpu=3)
-
-
-def test_all_engines_that_are_there_are_counted(
+def test_where_not_even_one_engine_fits_it_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also the yardstick, which is timed though nobody asked; before anything is drawn."""
-    needed = held_bytes(HUGE, 128, "float32", on_cpu=2)
+    needed = held_bytes(HUGE, 128, "float32", on_cpu=1)
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
+    require_room(HUGE, 128, "float32")
     monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
-    monkeypatch.setattr("crossgrad.bench.plan.Item.case", lambda self: pytest.fail("the case was drawn"))
     wide = ["bench", "--widths", "8192", "--batch-size", "128", "-d", "cpu", "--allow-large"]
     assert run([*wide, "-b", "jax"]) == 2
-    assert "needs about 14.8 GiB for 2 engines" in capsys.readouterr().err
+    assert "needs about 10.1 GiB for 1 engine, and 10.1 GiB are available" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fitting", "timed"), [(1, ["numpy"]), (2, ["numpy", "paced"]), (9, ["numpy", "paced"])]
+)
+@pytest.mark.usefixtures("paced")
+def test_an_engine_that_does_not_fit_beside_the_others_loses_its_rows(
+    fitting: int, timed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ALWAYS_THERE", 0)
+    there = item()
+    available = held_bytes(there.network, there.batch_size, there.dtype, on_cpu=fitting)
+    monkeypatch.setattr(runner, "available_bytes", lambda: available)
+    found = bench("numpy", "paced:right")
+    assert list(dict.fromkeys(row.backend for row in found.rows)) == timed
+    told = [(problem.backend, problem.status, problem.message) for problem in found.problems]
+    wanted = "2 engines would hold about 0.0 GiB at once, and 0.0 GiB were available: measure fewer together"
+    assert told == ([("paced", "out-of-memory", wanted)] if fitting == 1 else [])
+
+
+@pytest.mark.parametrize(("available", "lacks"), [(None, False), (2**40 - 1, True), (2**40, False)])
+def test_there_is_no_room_from_the_first_byte_too_many(available: int | None, lacks: bool) -> None:
+    assert (lack_of_room(2**40, available, engines=3) is not None) == lacks
 
 
 @pytest.mark.skipif(not HELD, reason="this system does not say what a process holds")

@@ -88,7 +88,7 @@ def make_plan(
                 )
     for item in items.values():
         require_affordable(item.network, item.batch_size, allow_large=allow_large)
-        require_room(item.network, item.batch_size, item.dtype, on_cpu=1)
+        require_room(item.network, item.batch_size, item.dtype)
     return tuple(items.values())
 
 

@@ -3,8 +3,9 @@
 from math import prod
 
 from ..networks.dtypes import find_dtype
-from ..networks.memory import WIDE_ORACLE, require_available
+from ..networks.memory import ALWAYS_THERE, WIDE_ORACLE, gib, require_available
 from ..networks.spec import Network
+from ..words import counted
 from .gate import has_wide_oracle
 
 EACH = 3
@@ -35,7 +36,25 @@ def held_bytes(network: Network, batch_size: int, dtype: str, on_cpu: int, on_de
     return oracle + size * ((1 + on_device) * given + (EACH * on_cpu + 1) * quantities)
 
 
-def require_room(network: Network, batch_size: int, dtype: str, on_cpu: int, on_device: int = 0) -> None:
-    """Raise `InvalidInput` with the estimate if the engines cannot hold the network all at once."""
-    needed = held_bytes(network, batch_size, dtype, on_cpu, on_device)
-    require_available(needed, network, batch_size, dtype, engines=on_cpu + on_device)
+def require_room(network: Network, batch_size: int, dtype: str) -> None:
+    """Raise `InvalidInput` with the estimate if not even one engine on the CPU can hold the network."""
+    needed = held_bytes(network, batch_size, dtype, on_cpu=1)
+    require_available(needed, network, batch_size, dtype, engines=1)
+
+
+def lack_of_room(needed: int, available: int | None, engines: int) -> str | None:
+    """What is to be said of the last of so many engines, if all cannot hold a network at once; else None.
+
+    Parameters
+    ----------
+    needed
+        As `held_bytes` has it.
+    available
+        What there was before the first one held it.
+    """
+    if available is None or needed <= max(available, ALWAYS_THERE):
+        return None
+    return (
+        f"{counted(engines, 'engine')} would hold about {gib(needed)} at once, "
+        f"and {gib(available)} were available: measure fewer together"
+    )

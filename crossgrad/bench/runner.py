@@ -10,8 +10,9 @@ from typing import Any
 from .. import escape
 from ..networks.cases import Case
 from ..networks.errors import InvalidInput
+from ..networks.memory import available_bytes
 from ..oracle import Oracle
-from ..run import OK, PROTOCOL_ERROR, Run
+from ..run import OK, OUT_OF_MEMORY, PROTOCOL_ERROR, Run
 from ..workers.held import PRODUCTS
 from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
@@ -19,6 +20,7 @@ from .gate import hold_before, oracle_for
 from .lanes import Contender, Lanes
 from .plan import Item
 from .results import REPEATED, Limit, Problem, Row, Settings, Yardstick
+from .room import held_bytes, lack_of_room
 from .rows import (
     LEAST,
     Timing,
@@ -110,6 +112,7 @@ class _Measurement:
         self._processes = settings.processes or processes_for(self._rounds)
 
     def run(self) -> Measured:
+        self._available = available_bytes()
         self._say("drawing and judging")
         case = self._item.case()
         oracle = oracle_for(case)
@@ -139,6 +142,9 @@ class _Measurement:
             if engine.problem is not None:
                 self._problem(engine, None, engine.status, engine.problem)
                 continue
+            if (lack := self._lack_of_room(engine)) is not None:
+                self._problem(engine, None, OUT_OF_MEMORY, lack)
+                continue
             place = (engine.id.backend, engine.id.device)
             held = self._checked(engine, case, oracle, products=place not in have_products)
             if held is not None:
@@ -146,6 +152,13 @@ class _Measurement:
                 self._held.append(held)
                 if held.found["products_failed"] is not None:
                     self._yardstick_less(engine, held.found["products_failed"])
+
+    def _lack_of_room(self, engine: Contender) -> str | None:
+        """Why an engine cannot hold the item beside those that do."""
+        there = [held.engine.id.device == "cpu" for held in self._held] + [engine.id.device == "cpu"]
+        item, on_cpu = self._item, sum(there)
+        needed = held_bytes(item.network, item.batch_size, item.dtype, on_cpu, len(there) - on_cpu)
+        return lack_of_room(needed, self._available, len(there))
 
     def _checked(self, engine: Contender, case: Case, oracle: Oracle, products: bool) -> _Ready | None:
         """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""

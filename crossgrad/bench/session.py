@@ -1,7 +1,6 @@
 """A whole benchmark: its plan measured item by item, what was found so far kept whatever happens."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +12,6 @@ from ..pythons import told
 from .lanes import Lanes
 from .plan import Item
 from .results import Results, Settings
-from .room import require_room
 from .runner import Measured, Say, measure
 from .statistics import noise_notes, width_note
 
@@ -33,15 +31,9 @@ class Session:
     ----------
     notes
         What is to be said before it begins.
-
-    Raises
-    ------
-    InvalidInput
-        If the engines, each of which holds a network until all are timed, need more memory than there is.
     """
 
     def __init__(self, plan: Sequence[Item], lanes: Lanes, settings: Settings) -> None:
-        _require_room(plan, lanes)
         self._plan, self._lanes, self._settings = plan, lanes, settings
         self._began = datetime.now(UTC).isoformat(timespec="seconds")
         self._environment = environment(lanes.environment())
@@ -109,12 +101,6 @@ class Session:
             problems=tuple(problem for found in measured for problem in found.problems),
             notes=tuple(notes),
         )
-
-
-def _require_room(plan: Sequence[Item], lanes: Lanes) -> None:
-    places = Counter(engine.id.device == "cpu" for engine in lanes.engines if engine.problem is None)
-    for item in plan:
-        require_room(item.network, item.batch_size, item.dtype, on_cpu=places[True], on_device=places[False])
 
 
 def _say_about(say: Say, about: str, words: str) -> None:
