@@ -84,7 +84,7 @@ def test_there_is_no_room_from_the_first_byte_too_many(available: int | None, la
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_estimate_is_near_what_an_engine_holds(name: str, dtype: str) -> None:
-    network = Network(1024, (Dense(1024),) * 3)
+    network = Network(2048, (Dense(2048),) * 2)
     with Lanes([name], ["cpu"], Limits()) as lanes:
         engine = lanes.engines[0]
         status = Path(f"/proc/{engine.lane.places[0].worker._process.pid}/status")
