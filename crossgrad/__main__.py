@@ -26,6 +26,7 @@ def main() -> NoReturn:
 def _run() -> NoReturn:
     from .cli import exits
     from .cli.app import run
+    from .interrupts import heed_cancelling
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us: results may still go to files
@@ -35,10 +36,7 @@ def _run() -> NoReturn:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a terminal without a character still shows the rest
-    for name in ("SIGTERM", "SIGHUP"):  # a job that is cancelled keeps what Ctrl-C keeps
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not if nohup ignores it
-            signal.signal(number, signal.default_int_handler)
+    heed_cancelling()
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     try:

@@ -10,24 +10,26 @@ from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import REPEATED, Results, Settings
 from crossgrad.bench.rows import whole_rounds
 from crossgrad.bench.session import Session
+from crossgrad.interrupts import Cancelled
 from crossgrad.workers.held import PRODUCTS
 from crossgrad.workers.limits import Limits
 
 from .test_bench import item, paced, paced_folder  # noqa: F401 - fixtures
 
-LATE = Settings(min_time=1e-6, rounds=8, processes=2)
+TWO = Settings(min_time=1e-6, rounds=8, processes=2)
+ONE = Settings(min_time=1e-6, rounds=8, processes=1)
 Interrupt = Callable[[pytest.MonkeyPatch], None]
 
 
-def raised_in(owner: Any, name: str, call: int) -> Interrupt:
-    """What raises `KeyboardInterrupt` in place of one call of a method."""
+def raised_in(owner: Any, name: str, call: int, kind: type[BaseException] = KeyboardInterrupt) -> Interrupt:
+    """What raises an interruption in place of one call of a method."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
         right, calls = getattr(owner, name), iter(range(1, 10**6))
 
         def interrupted(self: Any, *given: Any) -> Any:
             if next(calls) == call:
-                raise KeyboardInterrupt
+                raise kind
             return right(self, *given)
 
         monkeypatch.setattr(owner, name, interrupted)
@@ -35,11 +37,11 @@ def raised_in(owner: Any, name: str, call: int) -> Interrupt:
     return plant
 
 
-def bench(*backends: str, plan: int = 1) -> tuple[Session, list[Results]]:
+def bench(*backends: str, plan: int = 1, settings: Settings = TWO) -> tuple[Session, list[Results]]:
     """A session that must be interrupted, and what it told until then."""
     told: list[Results] = []
     with Lanes(backends, ["cpu"], Limits()) as lanes:
-        session = Session([item()] * plan, lanes, LATE)
+        session = Session([item()] * plan, lanes, settings)
         finished = map(told.append, session.run())
         with pytest.raises(KeyboardInterrupt):
             list(finished)
@@ -57,6 +59,10 @@ A_ROUND = 2 * len(REPEATED) + len(PRODUCTS)
 """Times asked for: two engines, one with bare products."""
 
 
+AT_THE_END = raised_in(Lanes, "release", 1)
+"""When all that was planned is there."""
+
+
 @pytest.mark.parametrize(
     ("interrupt", "rounds", "processes"),
     [
@@ -67,9 +73,14 @@ A_ROUND = 2 * len(REPEATED) + len(PRODUCTS)
         (raised_in(Lanes, "hold", 4), 4, 1),
         (raised_in(Lanes, "seconds", 7 * A_ROUND + 1), 4, 1),
         (raised_in(Lanes, "memory", 1), 8, 2),
+        (raised_in(Lanes, "again", 4), 8, 2),
+        (AT_THE_END, 8, 2),
     ],
-    ids=["a-round", "within-a-round", "checking", "renewing", "holding", "2nd-process", "weighing"],
-)
+    ids=[
+        "a-round", "within-a-round", "checking", "renewing", "holding", "2nd-process", "weighing",
+        "last-check", "releasing",
+    ],
+)  # fmt: skip
 @pytest.mark.usefixtures("calls_are_short", "paced")
 def test_whole_rounds_are_kept(
     interrupt: Interrupt, rounds: int, processes: int, monkeypatch: pytest.MonkeyPatch
@@ -82,10 +93,11 @@ def test_whole_rounds_are_kept(
     wanted = [(name, phase) for name in ("numpy", "paced") for phase in REPEATED]
     assert timed == dict.fromkeys(wanted, (rounds, processes))
     assert [len(kept.step) for kept in found.yardsticks] == [rounds]
-    assert f"6-5-4 (batch 3, float32): interrupted after {rounds} of 8 rounds" in told.notes
+    told_so = f"6-5-4 (batch 3, float32): interrupted, with {rounds} of 8 rounds" in told.notes
+    assert told_so == (interrupt is not AT_THE_END)
     assert found.problems == ()
     assert found.notes[-1] == session.missing
-    assert session.missing == "not finished: 1 of 2 networks not measured, 1 measured in part"
+    assert session.missing == "not finished: 1 of 2 networks not measured, 6-5-4 only in part"
 
 
 @pytest.mark.usefixtures("calls_are_short", "paced")
@@ -98,6 +110,28 @@ def test_few_rounds_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("calls_are_short", "paced")
+def test_rounds_that_were_checked_stay_though_an_engine_dies_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the second process after the interruption is nothing."""
+    raised_in(Lanes, "seconds", 5 * A_ROUND)(monkeypatch)
+    right, calls = Lanes.again, iter(range(10))
+
+    def again(self: Any, engine: Any) -> Any:
+        assert next(calls) < 2, "the first process of two engines was checked already"
+        return right(self, engine)
+
+    monkeypatch.setattr(Lanes, "again", again)
+    session, _ = bench("numpy", "paced:right")
+    assert {row.rounds for row in session.results.rows if row.samples} == {4}
+
+
+@pytest.mark.usefixtures("calls_are_short", "paced")
+def test_a_process_that_is_cancelled_begins_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised_in(Lanes, "seconds", 3 * A_ROUND + 1, Cancelled)(monkeypatch)
+    session, told = bench("numpy", "paced:right")
+    assert (told, session.results.rows) == ([], ())
+
+
+@pytest.mark.usefixtures("calls_are_short", "paced")
 def test_interrupted_once_more_nothing_unchecked_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     raised_in(Lanes, "seconds", 3 * A_ROUND + 1)(monkeypatch)
     raised_in(Lanes, "again", 2)(monkeypatch)
@@ -107,11 +141,11 @@ def test_interrupted_once_more_nothing_unchecked_is_kept(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("calls_are_short", "paced")
 def test_what_has_become_wrong_meanwhile_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised_in(Lanes, "memory", 1)(monkeypatch)
-    session, _ = bench("numpy", "paced:late-wrong")
+    raised_in(Lanes, "seconds", 7 * A_ROUND + 1)(monkeypatch)
+    session, _ = bench("numpy", "paced:late-wrong", settings=ONE)
     assert {row.backend for row in session.results.rows} == {"numpy"}
     assert [problem.status for problem in session.results.problems] == ["mismatch"]
-    assert session.missing == "not finished: the last network measured in part"
+    assert session.missing == "not finished: 6-5-4 only in part"
 
 
 def rounds_of(*counts: int) -> Iterator[list[float]]:
@@ -129,6 +163,9 @@ def rounds_of(*counts: int) -> Iterator[list[float]]:
         ([(6, 5), (6, 6)], [6]),
         ([(6, 6), (6, 6)], [6, 6]),
         ([(6, 0), (6,)], [6]),
+        ([(2, 2), (2, 2)], [2, 2]),
+        ([(2, 1), (2, 1)], []),
+        ([(2, 2, 1), (2, 2, 2)], [2, 2]),
     ],
 )
 def test_only_rounds_that_all_have_are_whole(timed: list[tuple[int, ...]], kept: list[int]) -> None:

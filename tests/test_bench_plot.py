@@ -173,6 +173,14 @@ def test_the_svg_names_axes_units_and_engines(tmp_path: Path) -> None:
     assert any(word.endswith(("ms", "µs")) for word in words)
 
 
+def test_without_a_limit_there_is_no_share_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "figure.svg"
+    plot_results(results(*engines(limit_share=None)), path)
+    words = text_of(path.read_text())
+    assert "time of a step (median, 95 % interval)" in words
+    assert "share of the machine's limit (%)" not in words
+
+
 @pytest.mark.parametrize("suffix", [".svg", ".html", ".png", ".SVG"])
 def test_a_file_is_the_same_each_time(suffix: str, tmp_path: Path) -> None:
     assert drawn(tmp_path / f"one{suffix}") == drawn(tmp_path / f"other{suffix}")

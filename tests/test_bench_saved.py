@@ -41,6 +41,17 @@ def test_what_is_saved_is_what_is_loaded(folder: Path) -> None:
     assert [file.name for file in (folder / HOME).iterdir()] == ["night-1.5.json"]
 
 
+@pytest.mark.parametrize("rows", [(), (ROW,)], ids=["none", "one"])
+def test_a_result_without_rows_says_so(
+    rows: tuple[Row, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_results(results(*rows), "night")
+    assert run(["bench", "--load", "night"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ("" if rows else "night has no row: nothing was measured\n")
+    assert bool(said.out.strip()) == bool(rows)
+
+
 def test_a_taken_name_is_refused_before_and_at_the_end(folder: Path) -> None:
     save_results(results(), "night")
     before = (folder / HOME / "night.json").read_bytes()

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from crossgrad.backends.registry import load
 from crossgrad.checking import plan_case
+from crossgrad.networks.spec import Network
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -42,6 +44,20 @@ def test_a_ratio_is_of_the_layout_over_none(layouts: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(NumpyProgram, "seconds", seconds)
     (case,) = layouts.LAYOUTS["numpy-transposed"].cases
     assert layouts.ratios_of(layouts.LAYOUTS["numpy-transposed"], *case, rounds=3) == [0.25] * 3
+
+
+@pytest.mark.parametrize("name", ["numpy-transposed", "numpy-samples"])
+def test_every_case_of_numpys_is_laid_out_otherwise_if_undone(layouts: Any, name: str) -> None:
+    from crossgrad.backends.numpy.multiply import layout_of
+
+    layout = layouts.LAYOUTS[name]
+    for network, batch_size, dtype in layout.cases:
+        told = Network.from_widths(network).shapes, batch_size, np.dtype(dtype)
+        found = layout_of(*told)
+        with ExitStack() as patches:
+            for target, instead in layout.undone.items():
+                patches.enter_context(patch(target, instead))
+            assert layout_of(*told) != found
 
 
 JAX_ROWS = ["jax-rows", "jax-turned", "jax-named", "jax-given"]

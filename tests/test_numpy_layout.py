@@ -7,7 +7,7 @@ import pytest
 
 from crossgrad.backends.numpy import memory
 from crossgrad.backends.numpy.memory import Order
-from crossgrad.backends.numpy.multiply import layout_of, order_of_weights
+from crossgrad.backends.numpy.multiply import layout_of, order_of_weights, product_into
 from crossgrad.checking import check_cases
 from crossgrad.networks.spec import Network
 
@@ -46,7 +46,7 @@ def test_what_gains_nothing_lies_by_rows(shape: tuple[int, int], batch: int, ord
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("widths", ["300-256-300-7", "9-257-1", "1-256-3"])
+@pytest.mark.parametrize("widths", ["300-256-300-7", "9-257-1", "1-256-3", "256-256-1"])
 @pytest.mark.parametrize("loss", ["mse", "half-mse"])
 def test_few_samples_of_wide_layers_lie_unit_after_unit_and_are_right(
     dtype: str, widths: str, loss: str
@@ -81,6 +81,22 @@ def test_where_it_gains_samples_are_transposed(widths: str, batch: int, order: s
     assert (found.samples, len(found.weights)) == (order, len(shapes))
     assert order == "C" or set(found.weights) == {"C"}
     assert layout_of(shapes, batch, np.dtype(np.float64)) == ("C", ("C",) * len(shapes))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("left", "right"), [((30, 1), (1, 400)), ((30, 5), (5, 40)), ((300, 5), (5, 400))], ids=str
+)
+def test_every_product_is_right_in_both_orders(
+    left: tuple[int, int], right: tuple[int, int], order: Order
+) -> None:
+    random = np.random.default_rng(0)
+    out = memory.empty((left[0], right[1]), np.float64, order)
+    a, b = (np.array(random.normal(size=shape), order=order) for shape in (left, right))
+    multiply = product_into(out, left[1])
+    assert multiply(a, b, out) is out
+    assert np.allclose(out, np.einsum("ik,kj->ij", a, b), rtol=1e-12, atol=1e-12)
+    assert (multiply is np.matmul) == (out.nbytes >= 2**17)
 
 
 def _order(array: np.ndarray) -> str:

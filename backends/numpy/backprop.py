@@ -66,7 +66,7 @@ class Dense(NamedTuple):
 
 
 def _repeated(minus_b: Array, batch: int, samples: Order) -> Array:
-    """``(1, rows * O)`` for as many samples as `_rows_together` says; for all where units lie together."""
+    """``(1, rows * O)`` of as many rows as `_rows_together` says, or ``(B, O)`` where they are transposed."""
     if samples == "F":
         return copy(np.broadcast_to(minus_b, (batch, len(minus_b))), minus_b.dtype, "F")
     return np.tile(minus_b, (1, _rows_together(batch, len(minus_b))))

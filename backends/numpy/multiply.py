@@ -22,7 +22,7 @@ TRANSPOSED_FROM = 10**6
 """Multiplications of a product from which the layout of W and dW matters more than it costs."""
 
 WIDE_FROM = 256
-"""Units of each hidden layer from which it matters how few samples lie."""
+"""Units of each hidden layer from which products of few samples gain if these lie transposed."""
 
 FEW = range(8, 129)
 """Samples with which products are faster, in float32, if the values of a unit lie together."""
@@ -77,6 +77,12 @@ def product_into(out: Array, terms: int) -> Product:
 
     An outer product, of one term, `np.matmul` makes without BLAS, in several times as long.
     """
-    if not out.flags.c_contiguous:
-        return np.matmul  # np.dot refuses such an array
-    return np.matmul if out.nbytes >= OVERWRITES_FROM and terms > 1 else np.dot
+    if out.nbytes >= OVERWRITES_FROM and terms > 1:
+        return np.matmul
+    return np.dot if out.flags.c_contiguous else _dot_transposed
+
+
+def _dot_transposed(left: Array, right: Array, out: Array) -> Array:
+    """Into what lies column after column, which `np.dot` refuses."""
+    np.dot(right.T, left.T, out.T)
+    return out

@@ -123,9 +123,9 @@ def _ratio(row: Row, other: Row, rule: Rule | None, settings: Settings) -> Ratio
 
 
 def _alone(row: Row, other: Row, settings: Settings) -> bool:
-    """Whether there was one process where calls are short, and nobody asked for that.
+    """Whether there was one process where calls are short, and nobody asked for one.
 
     What stays with it shows beside others only: equal engines may differ by some per cent.
     """
     short = is_short(min(row.median, other.median), settings)
-    return short and row.processes == 1 and settings.processes is None
+    return short and row.processes == 1 and settings.processes != 1

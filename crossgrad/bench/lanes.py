@@ -8,6 +8,7 @@ from .. import escape
 from ..engines import EngineId, Seen, Selection, select_engines
 from ..networks.cases import Case
 from ..networks.errors import shortened
+from ..networks.memory import available_bytes
 from ..pythons import HERE, Pythons, to_load
 from ..run import MISSING, PROTOCOL_ERROR, Run
 from ..workers.limits import Limits
@@ -50,6 +51,12 @@ class Lanes:
     pythons
         Those that names of backends may begin with.
 
+    Attributes
+    ----------
+    available
+        Bytes of memory that there were with all engines loaded and none holding a case, or None where the
+        system does not say. Later some of what is not available is theirs, kept for the next case.
+
     Raises
     ------
     InvalidInput
@@ -70,6 +77,7 @@ class Lanes:
         try:
             self.selection: Selection = select_engines(backends, devices, self._see, pythons)
             self.engines = tuple(self._engines())
+            self.available = available_bytes()
         except BaseException:
             self._pool.close()
             raise
@@ -92,7 +100,7 @@ class Lanes:
         return {name: variants[0] for name, variants in seen.items() if variants}
 
     def hold(self, engine: Contender, case: Case, products: bool) -> tuple[Run, dict[str, Any]]:
-        """Have a case compiled, run and kept; see `held.Held.begin`.
+        """Have a case compiled, run and kept; see `workers.held.Held.begin`.
 
         Raises `Ended`, also if it gives times or sizes that there cannot be.
         """

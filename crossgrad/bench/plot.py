@@ -138,14 +138,15 @@ def _figure(curves: Curves, title: str, covered: str) -> "Figure":
     height = HEIGHT + LEGEND_LINE * ceil(len(names) / columns)
     figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
     figure.suptitle(title, fontsize=9, color="#444444")
-    times, shares = figure.subplots(1, 2)
+    times, *shares = figure.subplots(1, 2 if curves.shares else 1, squeeze=False)[0]
     _draw(times, curves.times, curves.limits)
     times.set_ylabel(f"time of a step (median, {covered} interval)")
     _time_ticks(times)
-    _draw(shares, curves.shares, ())
-    shares.set_ylabel("share of the machine's limit (%)")
-    _share_limits(shares, curves)
-    for axes in (times, shares):
+    for axes in shares:
+        _draw(axes, curves.shares, ())
+        axes.set_ylabel("share of the machine's limit (%)")
+        _share_limits(axes, curves)
+    for axes in (times, *shares):
         axes.set_xlabel(curves.x_title)
         _x_ticks(axes, curves.xs)
         axes.grid(color="#e4e4e4", linewidth=0.6)

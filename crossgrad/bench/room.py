@@ -9,18 +9,18 @@ from ..words import counted
 from .gate import has_wide_oracle
 
 EACH = 3
-"""Times a step's quantities that an engine on the CPU holds with the case and its bare products.
+"""Times a step's quantities that an engine on the CPU holds with the case and its bare products, about.
 
-2.2 to 3.4 were found with 25 to 200 million parameters, and up to 4.8 where the heap kept what had been
-needed to deliver the gradients: too low an estimate costs an engine its rows, too high a one everybody's.
+Rather too low than too high: where memory runs out, the system ends an engine, which costs its rows.
 """
 
 
 def held_bytes(network: Network, batch_size: int, dtype: str, on_cpu: int, on_device: int = 0) -> int:
-    """About the memory that is held as the last engine's gradients are judged.
+    """About the memory that is held when all engines have the network.
 
     The case and its oracle, whose updated parameters are computed as they are read; what each engine
-    holds, beside a device's memory nothing but the case; and one engine's quantities, delivered.
+    holds, beside a device's memory nothing but the case; and one copy of a step's quantities, on their way
+    to the judge.
 
     Parameters
     ----------
@@ -43,18 +43,16 @@ def require_room(network: Network, batch_size: int, dtype: str) -> None:
 
 
 def lack_of_room(needed: int, available: int | None, engines: int) -> str | None:
-    """What is to be said of the last of so many engines, if all cannot hold a network at once; else None.
+    """What is to be said of the last of so many engines where they do not fit together; None if they do.
 
     Parameters
     ----------
     needed
         As `held_bytes` has it.
     available
-        What there was before the first one held it.
+        As `Lanes` has it.
     """
     if available is None or needed <= max(available, ALWAYS_THERE):
         return None
-    return (
-        f"{counted(engines, 'engine')} would hold about {gib(needed)} at once, "
-        f"and {gib(available)} were available: measure fewer together"
-    )
+    what = f"{counted(engines, 'engine')} would hold about {gib(needed)}, and {gib(available)} were available"
+    return what if engines == 1 else f"{what}: measure fewer together"

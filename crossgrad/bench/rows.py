@@ -61,8 +61,8 @@ def whole_rounds(timed: Sequence[Sequence[Sequence[float]]]) -> list[int]:
         others, counts for none; the only one needs `LEAST_EACH`.
     """
     rounds = [min(map(len, of_all)) for of_all in zip(*timed, strict=False)]
-    whole = [count for count in rounds if count == rounds[0]]
-    return whole if whole and whole[0] >= LEAST_EACH else []
+    whole = [count for count in rounds if count == rounds[0] > 0]
+    return whole if sum(whole) >= LEAST_EACH else []
 
 
 def single_rows(

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import Any
 
 from .. import escape
+from ..interrupts import Cancelled
 from ..networks.cases import Case
 from ..networks.errors import InvalidInput
-from ..networks.memory import available_bytes
 from ..oracle import Oracle
 from ..run import OK, OUT_OF_MEMORY, PROTOCOL_ERROR, Run
 from ..workers.held import PRODUCTS
@@ -77,15 +78,15 @@ class _Ready:
 
     def lose(self) -> None:
         """Nothing more is asked of it, and what it was timed at is no result: it cannot be checked again."""
-        self.gone = True
         self.timings.clear()
+        self.gone = True
 
 
 def measure(item: Item, lanes: Lanes, settings: Settings, say: Say = lambda words: None) -> Measured:
     """Check and time every engine on one item.
 
-    Whatever an engine does costs its own rows: they become a `Problem`. Interrupted once there are a few
-    whole rounds, it keeps those, if what they timed is still right.
+    Whatever an engine does costs its own rows: they become a `Problem`. After Ctrl-C, once there are a few
+    whole rounds, those are kept if what they timed is still right; not if the process is `Cancelled`.
     """
     return _Measurement(item, lanes, settings, say).run()
 
@@ -104,15 +105,14 @@ def require_rounds_within(limit: float, settings: Settings) -> None:
 class _Measurement:
     def __init__(self, item: Item, lanes: Lanes, settings: Settings, say: Say) -> None:
         self._item, self._lanes, self._settings, self._say = item, lanes, settings, say
-        self._held: list[_Ready] = []
+        self._ready: list[_Ready] = []
         self._problems: list[Problem] = []
         self._notes: list[str] = []
-        self._between_processes = self._interrupted = False
+        self._checked_processes, self._interrupted = 0, False
         self._rounds = settings.rounds or MANY
         self._processes = settings.processes or processes_for(self._rounds)
 
     def run(self) -> Measured:
-        self._available = available_bytes()
         self._say("drawing and judging")
         case = self._item.case()
         oracle = oracle_for(case)
@@ -120,16 +120,16 @@ class _Measurement:
         self._calibrate()
         try:
             self._time_all(case, oracle)
-            self._weigh()
+        except Cancelled:
+            raise
         except KeyboardInterrupt:
-            if not self._keep_whole_rounds():
+            if not self._keep_whole_rounds(case, oracle):
                 raise
-        if not self._between_processes:
-            self._check_again(case, oracle)  # last, for its copies of the gradients are memory too
         self._leave_out_stopped()
-        timed = with_products((held.engine.id, held.found, held.timings) for held in self._held)
+        there = [held for held in self._ready if not held.gone]
+        timed = with_products((held.engine.id, held.found, held.timings) for held in there)
         limits = roofline(self._item, timed)
-        rows = tuple(row for held in self._held if held.engine.asked_for for row in self._rows(held, limits))
+        rows = tuple(row for held in there if held.engine.asked_for for row in self._rows(held, limits))
         yardsticks = tuple(yardstick(self._item, engine, timings) for engine, _, timings in timed)
         if not self._interrupted:
             self._release()
@@ -143,22 +143,28 @@ class _Measurement:
                 self._problem(engine, None, engine.status, engine.problem)
                 continue
             if (lack := self._lack_of_room(engine)) is not None:
-                self._problem(engine, None, OUT_OF_MEMORY, lack)
+                self._no_room(engine, lack)
                 continue
             place = (engine.id.backend, engine.id.device)
             held = self._checked(engine, case, oracle, products=place not in have_products)
             if held is not None:
                 have_products.add(place)
-                self._held.append(held)
+                self._ready.append(held)
                 if held.found["products_failed"] is not None:
-                    self._yardstick_less(engine, held.found["products_failed"])
+                    self._yardstick_less(engine, f"its bare products failed: {held.found['products_failed']}")
 
     def _lack_of_room(self, engine: Contender) -> str | None:
         """Why an engine cannot hold the item beside those that do."""
-        there = [held.engine.id.device == "cpu" for held in self._held] + [engine.id.device == "cpu"]
+        there = [held.engine.id.device == "cpu" for held in self._ready] + [engine.id.device == "cpu"]
         item, on_cpu = self._item, sum(there)
         needed = held_bytes(item.network, item.batch_size, item.dtype, on_cpu, len(there) - on_cpu)
-        return lack_of_room(needed, self._available, len(there))
+        return lack_of_room(needed, self._lanes.available, len(there))
+
+    def _no_room(self, engine: Contender, lack: str) -> None:
+        if engine.asked_for:
+            self._problem(engine, None, OUT_OF_MEMORY, lack)
+        else:
+            self._yardstick_less(engine, lack)
 
     def _checked(self, engine: Contender, case: Case, oracle: Oracle, products: bool) -> _Ready | None:
         """Have a case held by an engine's process; None, with a problem noted, if it is not right there."""
@@ -174,29 +180,32 @@ class _Measurement:
         passed = hold_before(oracle, case, run, found["loss"])
         if passed.wrong is not None:
             self._problem(engine, None, MISMATCH, passed.wrong)
+            with suppress(Ended):
+                self._lanes.release(engine)  # the others need the memory
             return None
         return _Ready(engine, replace(run, trace=None), passed.verdict, found)
 
     def _check_again(self, case: Case, oracle: Oracle) -> None:
         """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
-        for held in self._held:
+        for held in self._ready:
             if not any(phase in held.timings for phase in REPEATED):
                 continue
-            self._say(f"{held.engine.id}, checking again")
+            again = " (interrupted; once more drops this network)" if self._interrupted else ""
+            self._say(f"{held.engine.id}, checking again{again}")
             found = self._tried(held, None, partial(self._lanes.again, held.engine))
             if found is not None and found[0] is None:
                 continue
-            if found is not None:
-                passed = hold_before(oracle, case, *found)
-                if passed.wrong is None:
-                    continue
-                told = f"right before it was timed, wrong after that: {passed.wrong}"
-                self._problem(held.engine, None, MISMATCH, told)
+            wrong = None if found is None else hold_before(oracle, case, *found).wrong
+            if found is not None and wrong is None:
+                continue
             held.lose()
+            if wrong is not None:
+                told = f"right before it was timed, wrong after that: {wrong}"
+                self._problem(held.engine, None, MISMATCH, told)
 
     def _begin_anew(self, case: Case, oracle: Oracle) -> None:
         """Have the case held by new processes, each checked like the first."""
-        there = [held for held in self._held if not held.gone]
+        there = [held for held in self._ready if not held.gone]
         self._lanes.renew(held.engine for held in there)
         for held in there:
             if self._checked(held.engine, case, oracle, bool(held.found["copied_bytes"])) is None:
@@ -204,7 +213,7 @@ class _Measurement:
 
     def _calibrate(self) -> None:
         """Find how many rounds there are, and how many calls make a round of each thing that is timed."""
-        for held in list(self._held):
+        for held in list(self._ready):
             for what in self._to_time(held):
                 self._say(f"{held.engine.id}, {what}")
                 seconds = self._tried(held, what, partial(self._call_seconds, held.engine, what))
@@ -224,11 +233,13 @@ class _Measurement:
 
     def _every_engine_is_long(self) -> bool:
         """Whether each engine has a phase that is: one alone must not cost the others their processes."""
-        phases = ([held.timings[phase] for phase in REPEATED if phase in held.timings] for held in self._held)
+        phases = (
+            [held.timings[phase] for phase in REPEATED if phase in held.timings] for held in self._ready
+        )
         return all(any(map(self._is_long, timings)) for timings in phases if timings)
 
     def _timings(self) -> list[Timing]:
-        return [timing for held in self._held for timing in held.timings.values()]
+        return [timing for held in self._ready for timing in held.timings.values()]
 
     @property
     def _rounds_each(self) -> int:
@@ -252,13 +263,15 @@ class _Measurement:
             calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
 
     def _time_all(self, case: Case, oracle: Oracle) -> None:
+        """Every round of every process, the gradients checked again at the end of each."""
         for number in range(1, self._processes + 1):
             if number > 1:
-                self._check_again(case, oracle)
-                self._between_processes = True
                 self._begin_anew(case, oracle)
-                self._between_processes = False
             self._time(number)
+            if number == self._processes:
+                self._weigh()  # before the check, whose copies of the gradients are memory too
+            self._check_again(case, oracle)
+            self._checked_processes = number
 
     def _time(self, process: int) -> None:
         """Rounds that take turns, so that the machine's moods hit all alike."""
@@ -268,8 +281,8 @@ class _Measurement:
         for number in range(rounds):
             which = f"process {process} of {self._processes}, " if self._processes > 1 else ""
             self._say(f"{which}round {number + 1} of {rounds}")
-            for place in turn_order((process - 1) * rounds + number, len(self._held)):
-                held = self._held[place]
+            for place in turn_order((process - 1) * rounds + number, len(self._ready)):
+                held = self._ready[place]
                 for what in list(held.timings):
                     if not held.gone:
                         self._time_once(held, what)
@@ -283,30 +296,34 @@ class _Measurement:
             held.timings[what].rounds[-1].append(seconds / calls)
 
     def _weigh(self) -> None:
-        for held in self._held:
+        for held in self._ready:
             self._say(f"{held.engine.id}, {WEIGHED}")
             held.memory = self._tried(held, WEIGHED, partial(self._lanes.memory, held.engine)) or {}
 
     def _release(self) -> None:
-        for held in self._held:
-            self._tried(held, None, partial(self._lanes.release, held.engine))
+        try:
+            for held in self._ready:
+                self._tried(held, None, partial(self._lanes.release, held.engine))
+        except KeyboardInterrupt:  # which is for what comes next
+            self._interrupted = True
 
-    def _keep_whole_rounds(self) -> bool:
-        """Keep what every engine has, of an interrupted measurement; whether that is enough for rows."""
+    def _keep_whole_rounds(self, case: Case, oracle: Oracle) -> bool:
+        """Keep the rounds that every engine has, after an interruption; whether they are enough for rows."""
         kept = whole_rounds([timing.rounds for timing in self._timings()])
         if not kept:
             return False
         for timing in self._timings():
             timing.rounds = [rounds[:count] for rounds, count in zip(timing.rounds, kept, strict=False)]
         self._interrupted = True
-        self._say("interrupted: checking what was timed once more, unless interrupted again")
-        planned = f"{sum(kept)} of {self._rounds_each * self._processes} rounds"
-        self._notes.append(f"{self._about_item}: interrupted after {planned}")
+        told = f"interrupted, with {sum(kept)} of {self._rounds_each * self._processes} rounds"
+        self._notes.append(f"{self._about_item}: {told}")
+        if len(kept) > self._checked_processes:
+            self._check_again(case, oracle)
         return True
 
     def _leave_out_stopped(self) -> None:
         """Products and copies that took no time by their clock: nothing could be held against them."""
-        for held in self._held:
+        for held in self._ready:
             for what in PRODUCTS:
                 if what in held.timings and held.timings[what].middle < LEAST:
                     del held.timings[what]
@@ -318,8 +335,6 @@ class _Measurement:
         return phases + (list(PRODUCTS) if held.found["copied_bytes"] else [])
 
     def _rows(self, held: _Ready, limits: dict[str, Limit]) -> Iterator[Row]:
-        if held.gone:
-            return
         yield from single_rows(self._item, held.engine, held.run, held.verdict, held.found["parts"])
         limit = limits.get(held.engine.id.device)
         for phase in REPEATED:
@@ -335,10 +350,10 @@ class _Measurement:
         try:
             return action()
         except Ended as ended:
-            self._failed(held, what, ended)
             held.timings.pop(what or "", None)  # a round or two are no result
             if ended.with_it:
                 held.lose()
+            self._failed(held, what, ended)
             return None
 
     def _failed(self, held: _Ready, what: str | None, ended: Ended) -> None:
@@ -346,13 +361,13 @@ class _Measurement:
         phase = what if what in REPEATED else None
         told = str(ended) if what in (None, phase) else f"{what}: {ended}"
         if what in PRODUCTS and not ended.with_it:
-            self._yardstick_less(held.engine, told)
+            self._yardstick_less(held.engine, f"its bare products failed: {told}")
         else:
             self._problem(held.engine, phase, ended.status, told)
 
     def _yardstick_less(self, engine: Contender, told: str) -> None:
         about = f"{engine.id} at {self._about_item}"
-        self._notes.append(f"{about}: a yardstick less, as its bare products failed: {told}")
+        self._notes.append(f"{about}: a yardstick less, as {told}")
 
     @property
     def _about_item(self) -> str:

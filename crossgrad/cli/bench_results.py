@@ -138,6 +138,8 @@ def show(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path 
     from ..bench.saved import load_results
 
     saved = load_results(name)
+    if not saved.rows and not saved.problems:
+        note(f"{name} has no row: nothing was measured")
     found = hold(taking_part(saved), {})(saved)
     code = exits.OK if found is saved else _code_of(found)
     if plot is not None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .wire import Message
 
 READ_SIZE = 1 << 16
-OOM_SCORE = "500"
+OOM_SCORE, MOST_OOM_SCORE = 500, 1000
 """Added to a worker's share of the memory, in thousandths, as Linux chooses whom to end (proc(5))."""
 
 
@@ -95,9 +95,10 @@ def _quieten() -> None:
 
 
 def _offer_to_be_killed() -> None:
-    """Have a system that runs out of memory end an engine, which costs its rows, and not its parent."""
+    """Have a system that runs out of memory end an engine, which costs its rows, sooner than its parent."""
+    score = Path("/proc/self/oom_score_adj")
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        score.write_text(str(min(int(score.read_text()) + OOM_SCORE, MOST_OOM_SCORE)))
 
 
 def _load(

@@ -1,5 +1,6 @@
 """What a worker's process answers: runs of an engine or a candidate, and times of a case that it holds."""
 
+import gc
 import os
 import platform
 from abc import ABC, abstractmethod
@@ -149,6 +150,9 @@ class EngineServer(Server):
         if message["do"] == "weigh":
             return held.memory()
         self._held = None
+        gc.unfreeze()
+        gc.collect()
+        self._backend.give_back()
         return None
 
     def _again(self, held: Held) -> Message:

@@ -64,7 +64,7 @@ class Worker:
     Parameters
     ----------
     loads
-        What the process is to load, as ``process`` understands it.
+        What the process is to load, as ``serving`` understands it.
     sessions
         Where to look for the memory of it and of all that it starts.
 
@@ -162,7 +162,7 @@ class Worker:
         return replace(self.ending, reason=f"{self.ending.reason}, at {Path(file).name}:{line} in {function}")
 
     def ask(self, do: str, ticket: int, case: PackedCase | None = None, **words: Any) -> None:
-        """Start on something: a message that ``process`` answers, with the case that it is about."""
+        """Start on something: a message that ``serving`` answers, with the case that it is about."""
         self._enter(RECEIVE)
         if case is not None:
             write_anew(self._case_file, case.pieces)
