@@ -1,4 +1,4 @@
-"""How NumPy's products of matrices are fastest: which function to call, and how they lie in memory."""
+"""How NumPy multiplies matrices fastest: which function to call, and how they lie in memory."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
