@@ -279,7 +279,7 @@ def test_tools_that_a_compiler_needs_are_said_by_name(
 
 def test_forward_mode_refuses_what_is_not_small() -> None:
     with pytest.raises(Unsupported, match="small networks"):
-        load_or_skip("jax").prepare(make_case("digits", "float32"), "forward", "cpu")
+        load_or_skip("jax").prepare(make_case("64-100-10", "float32"), "forward", "cpu")
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
