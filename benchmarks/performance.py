@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Put the committed figures into ``docs/performance.md`` and ``docs/functions.md``, and draw a picture.
+"""Put the committed figures into the pages that show them, and draw a picture.
 
     python benchmarks/performance.py
 
-Everything between ``<!-- NAME -->`` and ``<!-- end -->`` is made from
-``cores.json``, ``scaling.json``, ``layouts.json``, ``honesty.json`` and ``functions.json`` in
-``benchmarks/results``; the picture is what ``crossgrad bench --load benchmarks/results/scaling.json --plot``
-draws. A test holds the pages against the figures.
+Everything between ``<!-- NAME -->`` and ``<!-- end -->`` in ``docs/performance.md``, ``docs/functions.md``
+and ``docs/verdict.md`` is made from files in ``benchmarks/results``; the picture is what
+``crossgrad bench --load benchmarks/results/scaling.json --plot`` draws. A test holds the pages against
+the figures.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "functions.md")
+PAGES = tuple(ROOT / "docs" / name for name in ("performance.md", "functions.md", "verdict.md"))
 PICTURE = ROOT / "docs" / "performance.svg"
 
 
@@ -37,6 +37,7 @@ def page(text: str) -> str:
     makers = {
         **{"cores": cores, "memory": memory, "scaling": scaling, "honesty": honesty},
         **{"layouts": layouts, "machine": machine, "functions": functions},
+        "verdict": verdict,
     }
 
     def made(found: re.Match[str]) -> str:
@@ -178,6 +179,20 @@ def functions() -> str:
         f"(`benchmarks/blames.py`), in {len(apart['blamed'])} one was called wrong."
     )
     return f"{table(rows)}\n\n{about}"
+
+
+def verdict() -> str:
+    """How often the verdict is wrong about planted faults, and about right engines."""
+    dtypes = results("verdict-threads-1")["dtypes"]
+    labels = {
+        "detected": "faults that count and are found",
+        "placed": "of these, placed where they enter",
+        "recognised": "of the recognisable, diagnosed",
+        "false_alarms": "right runs called wrong",
+        "undecidable": "quantities of right runs that are undecidable",
+    }
+    lines = [[label, *(share(told[key]) for told in dtypes.values())] for key, label in labels.items()]
+    return table([["", *dtypes], *lines])
 
 
 def share(found: dict[str, float]) -> str:

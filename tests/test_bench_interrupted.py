@@ -97,7 +97,7 @@ def test_whole_rounds_are_kept(
     assert told_so == (interrupt is not AT_THE_END)
     assert found.problems == ()
     assert found.notes[-1] == session.missing
-    assert session.missing == "not finished: 1 of 2 networks not measured, 6-5-4 only in part"
+    assert session.missing == "not finished: 1 of 2 networks not measured, 6-5-4 broken off"
 
 
 @pytest.mark.usefixtures("calls_are_short", "paced")
@@ -110,8 +110,8 @@ def test_few_rounds_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("calls_are_short", "paced")
-def test_rounds_that_were_checked_stay_though_an_engine_dies_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked of the second process after the interruption is nothing."""
+def test_rounds_that_were_checked_are_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another process, which did not time them."""
     raised_in(Lanes, "seconds", 5 * A_ROUND)(monkeypatch)
     right, calls = Lanes.again, iter(range(10))
 
@@ -145,7 +145,7 @@ def test_what_has_become_wrong_meanwhile_is_not_kept(monkeypatch: pytest.MonkeyP
     session, _ = bench("numpy", "paced:late-wrong", settings=ONE)
     assert {row.backend for row in session.results.rows} == {"numpy"}
     assert [problem.status for problem in session.results.problems] == ["mismatch"]
-    assert session.missing == "not finished: 6-5-4 only in part"
+    assert session.missing == "not finished: 6-5-4 broken off"
 
 
 def rounds_of(*counts: int) -> Iterator[list[float]]:

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("performance.md", "functions.md")
+PAGES = ("performance.md", "functions.md", "verdict.md")
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ class Session:
         begun, planned = len(self._measured), len(self._plan)
         parts = [f"{planned - begun} of {planned} networks not measured"] if begun < planned else []
         if begun and self._measured[-1].interrupted:
-            parts.append(f"{self._plan[begun - 1].network} only in part")
+            parts.append(f"{self._plan[begun - 1].network} broken off")
         return f"not finished: {', '.join(parts)}" if parts else None
 
     @property
