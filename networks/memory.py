@@ -60,11 +60,12 @@ def require_available(needed: int, network: Network, batch_size: int, dtype: str
         return
     available = available_bytes()
     if available is not None and needed > available:
+        less = ", a smaller batch or fewer engines" if engines > 1 else " or a smaller batch"
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
             f"at batch {batch_size} in {dtype} needs about {gib(needed)} "
             f"for {counted(engines, 'engine')}, and {gib(available)} are available: "
-            "use a narrower network, a smaller batch or fewer engines"
+            f"use a narrower network{less}"
         )
 
 

@@ -12,8 +12,9 @@ from crossgrad.backends.registry import load
 from crossgrad.bench import amount, runner
 from crossgrad.bench.gate import hold_before, oracle_for
 from crossgrad.bench.lanes import YARDSTICK, Lanes
+from crossgrad.bench.phases import PHASES, REPEATED
 from crossgrad.bench.plan import DEFAULT_DEPTH, Item, make_plan
-from crossgrad.bench.results import PHASES, REPEATED, Limit, Results, Settings, read_results
+from crossgrad.bench.results import Limit, Results, Settings, read_results
 from crossgrad.bench.rows import Timing, limit_seconds, repeated_row, roofline
 from crossgrad.bench.runner import require_rounds_within
 from crossgrad.bench.schemas import published

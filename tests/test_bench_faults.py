@@ -10,7 +10,8 @@ import pytest
 
 from crossgrad.bench import session
 from crossgrad.bench.lanes import Lanes
-from crossgrad.bench.results import PHASES, REPEATED, Settings, read_results
+from crossgrad.bench.phases import PHASES, REPEATED
+from crossgrad.bench.results import Settings, read_results
 from crossgrad.bench.rows import repeated_row
 from crossgrad.cli.app import run
 

@@ -7,7 +7,8 @@ import pytest
 
 from crossgrad.bench import runner
 from crossgrad.bench.lanes import Lanes
-from crossgrad.bench.results import REPEATED, Results, Settings
+from crossgrad.bench.phases import REPEATED
+from crossgrad.bench.results import Results, Settings
 from crossgrad.bench.rows import whole_rounds
 from crossgrad.bench.session import Session
 from crossgrad.interrupts import Cancelled

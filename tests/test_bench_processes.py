@@ -14,7 +14,8 @@ from crossgrad.bench import runner
 from crossgrad.bench.compare import compare
 from crossgrad.bench.lanes import YARDSTICK, Contender, Lanes
 from crossgrad.bench.paired import Paired, paired
-from crossgrad.bench.results import REPEATED, Results, Row, Settings
+from crossgrad.bench.phases import REPEATED
+from crossgrad.bench.results import Results, Row, Settings
 from crossgrad.bench.statistics import median, median_interval, middles_of, noise_notes, parts_of
 from crossgrad.run import CRASHED, Run
 from crossgrad.workers.held import Held

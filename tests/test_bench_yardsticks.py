@@ -11,7 +11,8 @@ import pytest
 from crossgrad import InvalidInput
 from crossgrad.bench.compare import compare, comparison_text, parse_rule
 from crossgrad.bench.lanes import Contender, Lanes
-from crossgrad.bench.results import PHASES, Limit, Results, read_results
+from crossgrad.bench.phases import PHASES
+from crossgrad.bench.results import Limit, Results, read_results
 from crossgrad.bench.statistics import median
 from crossgrad.bench.text import results_text
 from crossgrad.workers.limits import Limits

@@ -11,7 +11,8 @@ from ..engines import EngineId
 from ..networks.errors import InvalidInput, shortened
 from .amount import is_short
 from .paired import paired
-from .results import REPEATED, OfEngine, OverBaseline, Problem, Ratio, Results, Row, Settings
+from .phases import REPEATED
+from .results import OfEngine, OverBaseline, Problem, Ratio, Results, Row, Settings
 from .rules import Rule, beyond_of
 
 

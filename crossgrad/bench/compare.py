@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..tables import render_table
+from .phases import REPEATED, Phase
 from .ratios import LARGEST, Machine, ratio_of
-from .results import REPEATED, OfEngine, Phase, Place, Results, Row, Subject, Verdict, subjects
-from .rules import BEYOND, Rule, beyond_of, judge, parse_rule
+from .results import OfEngine, Place, Results, Row, Subject, subjects
+from .rules import BEYOND, Rule, Verdict, beyond_of, judge, parse_rule
 from .text import seconds_text
 
 NAMED = 3

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev, variance
 
 from .ratios import LARGEST, exp, student
-from .results import Row, Verdict
-from .rules import BEYOND, judge
+from .results import Row
+from .rules import BEYOND, Verdict, judge
 from .statistics import blocks_of, median, median_interval, middles_of
 
 ASTRAY = 5

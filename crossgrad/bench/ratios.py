@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .results import Phase, Place, Results, Row, Yardstick, framework_of, place_of
+from .phases import Phase
+from .results import Place, Results, Row, Yardstick, framework_of, place_of
 from .statistics import blocks_of, median, middles_of
 
 LARGEST = 1e300

@@ -11,16 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..networks.problems import does_not_describe
+from .phases import Phase
+from .rules import Verdict, parse_rule
 
 SCHEMA: Literal["crossgrad.bench/1"] = "crossgrad.bench/1"
-
-Phase = Literal["import", "compile", "first", "forward", "step", "update", "transfer"]
-PHASES: tuple[Phase, ...] = ("import", "compile", "first", "forward", "step", "update", "transfer")
-REPEATED: tuple[Phase, ...] = ("forward", "step", "update", "transfer")
-"""Phases that are timed again and again; the others happen once in a process."""
-
-Verdict = Literal["faster", "slower", "same", "unsure", "once"]
-"""``once``: of what happens once in a process nothing can be told."""
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -179,8 +173,6 @@ class OverBaseline(_Record):
     @field_validator("rule")
     @classmethod
     def _is_one(cls, rule: str | None) -> str | None:
-        from .rules import parse_rule
-
         if rule is not None:
             parse_rule(rule)
         return rule

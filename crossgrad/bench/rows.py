@@ -10,8 +10,9 @@ from ..run import Run
 from ..workers.held import PRODUCTS
 from .amount import LEAST_EACH
 from .lanes import Contender
+from .phases import Phase
 from .plan import Item
-from .results import Limit, Phase, Row, Yardstick
+from .results import Limit, Row, Yardstick
 from .statistics import iqr, median, median_interval, middles_of
 
 FORWARD, STEP, COPY = PRODUCTS

@@ -2,9 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from ..networks.errors import InvalidInput, shortened
-from .results import REPEATED, Phase, Verdict
+from .phases import REPEATED, Phase
+
+Verdict = Literal["faster", "slower", "same", "unsure", "once"]
+"""``once``: of what happens once in a process nothing can be told."""
 
 BEYOND = 0.02
 """What no rule says otherwise is slower from here: smaller changes come of where code lies in memory."""

@@ -19,8 +19,9 @@ from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
 from .gate import hold_before, oracle_for
 from .lanes import Contender, Lanes
+from .phases import REPEATED
 from .plan import Item
-from .results import REPEATED, Limit, Problem, Row, Settings, Yardstick
+from .results import Limit, Problem, Row, Settings, Yardstick
 from .room import held_bytes, lack_of_room
 from .rows import (
     LEAST,

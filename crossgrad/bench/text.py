@@ -9,7 +9,8 @@ from ..tables import render_table
 from .amount import PROCESSES
 from .baseline import not_held
 from .paired import fastest, paired
-from .results import REPEATED, Limit, Problem, Ratio, Results, Row, framework_of, place_of, subjects
+from .phases import REPEATED
+from .results import Limit, Problem, Ratio, Results, Row, framework_of, place_of, subjects
 from .rules import SAME, Rule, parse_rule
 from .statistics import median, middles_of
 

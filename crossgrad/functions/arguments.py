@@ -176,9 +176,9 @@ def as_array(leaf: Any) -> Array | None:
         return np.asarray(leaf)
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if torch is not None and isinstance(leaf, torch.Tensor):
-        from .frameworks.torch import to_numpy
+        from ..natives.torch import stored
 
-        return to_numpy(leaf)
+        return stored(leaf)
     if jax is not None and isinstance(leaf, jax.Array) and not _is_key(leaf):
         return np.asarray(leaf)
     return None

@@ -136,9 +136,9 @@ def _inputs(model: Any) -> Iterator[Any]:
 def _as_array(variable: Any) -> Array:
     """The same bits in NumPy, a kernel (I, O) turned to (O, I)."""
     if keras.backend.backend() == "torch":  # Keras's own way makes NumPy warn
-        from .torch_modules import as_array
+        from ..natives.torch import stored
 
-        array = as_array(variable.value)
+        array = stored(variable.value)
     else:
         array = np.asarray(keras.ops.convert_to_numpy(variable.value))
     if array.dtype.name != str(variable.dtype):

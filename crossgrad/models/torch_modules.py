@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from ..networks.dtypes import Array, find_dtype
+from ..natives.torch import stored
 from ..networks.errors import InvalidInput
 from .model import TAKEN, Affine, Elementwise, Model, Step, model_of, refused
 from .torch_probe import require_same, snapshot
@@ -21,7 +21,7 @@ def read_module(module: object) -> Model:
         raise InvalidInput(f"the model is a {type(module).__name__}: expected a torch.nn.Module")
     before = snapshot(module)
     steps = list(steps_of("", module))
-    model = model_of(steps, as_array)
+    model = model_of(steps, stored)
     for other_mode in (False, True):
         require_same(module, steps, before, other_mode)
     return model
@@ -48,17 +48,7 @@ def steps_of(path: str, module: nn.Module) -> Iterator[Step]:
             raise refused(where, "is no part of a specification")
         from .torch_traces import traced_steps
 
-        yield from traced_steps(path, module)
-
-
-def as_array(tensor: torch.Tensor) -> Array:
-    """The same bits in NumPy."""
-    host = tensor.detach().cpu()
-    if host.dtype == torch.bfloat16:
-        bits: Array = host.contiguous().view(torch.int16).numpy().view(find_dtype("bfloat16").storage)
-        return bits
-    found: Array = host.numpy()
-    return found
+        yield from traced_steps(path, module, steps_of)
 
 
 def _where(path: str, module: nn.Module) -> str:

@@ -4,7 +4,7 @@ fx runs forward once with a stand-in for x. What it does not see (a
 ``no_grad`` block, numbers changed on the way) is found by `torch_probe`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import fx, nn
@@ -13,9 +13,12 @@ from ..networks.errors import InvalidInput, shortened
 from .model import WAY_OUT, Affine, Elementwise, Step, refused
 from .torch_rules import memory_of, rule_of_call
 
+StepsOf = Callable[[str, nn.Module], Iterator[Step]]
+"""``steps_of(path, module)``: what a module does, in order."""
 
-def traced_steps(path: str, module: nn.Module) -> Iterator[Step]:
-    """What a module does, in order, from the graph that fx makes of its forward."""
+
+def traced_steps(path: str, module: nn.Module, steps_of: StepsOf) -> Iterator[Step]:
+    """The same from the graph that fx makes of its forward; `steps_of` is asked of the modules in it."""
     kind = type(module).__name__
     try:
         graph = fx.Tracer().trace(module)
@@ -38,16 +41,14 @@ def traced_steps(path: str, module: nn.Module) -> Iterator[Step]:
             raise refused(where, "makes the way of the data branch")
         if node.args[:1] != (here,):
             raise refused(where, "is no part of a specification")
-        yield from _steps_at(path, where, module, node)
+        yield from _steps_at(path, where, module, node, steps_of)
         here = node
     (output,) = (node for node in graph.nodes if node.op == "output")
     if output.args != (here,) or list(here.users) != [output]:
         raise refused(_joined(path, f"{kind}.forward"), "returns something else than its last value")
 
 
-def _steps_at(path: str, where: str, module: nn.Module, node: fx.Node) -> Iterator[Step]:
-    from .torch_modules import steps_of
-
+def _steps_at(path: str, where: str, module: nn.Module, node: fx.Node, steps_of: StepsOf) -> Iterator[Step]:
     target = node.target
     if node.op == "call_module" and len(node.args) == 1 and not node.kwargs:
         yield from steps_of(_joined(path, str(target), "."), module.get_submodule(str(target)))

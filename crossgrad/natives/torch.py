@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..networks.dtypes import Array, DType
+from ..networks.dtypes import Array, DType, find_dtype
 from .base import Native, wrong_dtype
 
 DTYPES = {
@@ -58,6 +58,12 @@ def on_host(tensor: torch.Tensor) -> Array:
         held = held.float()  # exact
     array: Array = held.numpy(force=True)
     return array
+
+
+def stored(tensor: torch.Tensor) -> Array:
+    """The same numbers in NumPy, in the dtype that they have."""
+    host = on_host(tensor)
+    return host.astype(find_dtype("bfloat16").storage) if tensor.dtype == torch.bfloat16 else host
 
 
 NATIVE = TorchNative()

@@ -10,8 +10,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ...natives.torch import NATIVE, on_host
-from ...networks.dtypes import Array, find_dtype
+from ...natives.torch import NATIVE, stored
+from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..complexes import of_complex, terms_of_transform
@@ -166,8 +166,7 @@ class Runnable:
 
 def to_numpy(value: Any) -> Array | None:
     if isinstance(value, torch.Tensor):
-        host = on_host(value)
-        return host.astype(find_dtype("bfloat16").storage) if value.dtype is torch.bfloat16 else host
+        return stored(value)
     return np.asarray(value) if isinstance(value, float | int) else None
 
 
