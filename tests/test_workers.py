@@ -97,6 +97,8 @@ VICES = {
     "escape-and-hang": "step took longer than 2 s",
     "chatter": "",
     "babble": "the process of the engine sent bytes that are no ",
+    "nest": "the process of the engine sent a message that is no JSON",
+    "forge": "the process of the engine sent a run that makes no sense",
     "close-everything": "the process of the engine closed its pipe",
     "meddle": "",
     "text": "InvalidInput: dW.1 has dtype <U32",

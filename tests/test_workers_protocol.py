@@ -1,7 +1,9 @@
 """What passes between processes arrives whole, or is refused: messages and arrays."""
 
 import os
+import struct
 from contextlib import suppress
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from crossgrad.workers.arrays import anonymous_file, read_arrays, write_arrays
 from crossgrad.workers.protocol import Inbox, ProtocolError, pack
+from crossgrad.workers.wire import description_of
 
 
 @given(
@@ -39,6 +42,41 @@ def test_a_changed_byte_is_no_message(place: int, change: int) -> None:
         assert not list(Inbox().feed(bytes(frame)))
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"{", b"\xff", b"[]"], ids=["deep", "cut", "bytes", "list"])
+def test_what_is_no_object_is_no_message(body: bytes) -> None:
+    frame = struct.pack(">4sII", b"xgrd", len(body), crc32(body)) + body
+    with pytest.raises(ProtocolError):
+        list(Inbox().feed(frame))
+
+
+DESCRIPTION = {
+    "variants": ["manual"],
+    "devices": ["cpu"],
+    "environment": {},
+    "seconds": 0.1,
+    "status": "ok",
+    "problem": None,
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "nonsense"},
+        {"status": []},
+        {"environment": 5},
+        {"problem": 7},
+        {"seconds": 10**400},
+        {"variants": None},
+    ],
+    ids=str,
+)
+def test_descriptions_that_make_no_sense(wrong: dict) -> None:
+    assert description_of(DESCRIPTION).variants == ("manual",)
+    with pytest.raises(ProtocolError):
+        description_of(DESCRIPTION | wrong)
+
+
 @pytest.mark.parametrize(
     "array", [np.float32(3), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3).T, np.ones(3, "?")]
 )
@@ -61,6 +99,7 @@ def test_arrays_cross(array: np.ndarray) -> None:
         [["a", "O", [1], 0]],
         [["a", "<f8", [2**62], 0]],
         [["a", "nonsense", [1], 0]],
+        [["a", "f4,(", [1], 0]],
         [["a"]],
         "text",
         7,

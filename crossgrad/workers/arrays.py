@@ -108,7 +108,7 @@ def read_arrays(file: int, layout: Any) -> dict[str, Array]:
         }
     except InvalidInput:  # a ValueError too
         raise
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+    except (TypeError, ValueError, OverflowError, SyntaxError, MemoryError) as error:
         raise ProtocolError(f"a layout of arrays that makes no sense: {error}") from None
 
 

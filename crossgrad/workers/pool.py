@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..networks.errors import InvalidInput
@@ -230,7 +231,7 @@ class Pool:
     def _take(self, lane: Lane, place: _Place, worker: Worker, answer: Message) -> None:
         """Take an answer for what it is: a description after loading, a run after a case."""
         if answer["is"] == "loaded" and not place.loaded:
-            found = description_of(answer)
+            found = _understood(partial(description_of, answer))
             if found.problem is not None and (lane.description.done() or lane.has_others(place)):
                 self._let_go(place, worker)
                 self._failed_to_load(lane, place, Ending(found.status, found.problem), worker.tail)
@@ -245,7 +246,7 @@ class Pool:
         if task is None or answer.get("ticket") != task.ticket:
             raise ProtocolError(f"{answer['is']!r} that nobody asked for")
         try:
-            found = task.take(answer, worker.result_file)
+            found = _understood(partial(task.take, answer, worker.result_file))
         except Ended as refused:
             place.task = None
             was = lane.last if refused.with_it else None  # it died idle: nobody waited to be told why
@@ -346,3 +347,13 @@ class Pool:
             for future in futures:
                 if not future.done():
                     future.set_exception(closed)
+
+
+def _understood(read: Callable[[], Any]) -> Any:
+    """What a message stands for; whatever is in it, it ends the process that sent it, and nothing else."""
+    try:
+        return read()
+    except (Ended, ProtocolError):
+        raise
+    except Exception as error:
+        raise ProtocolError(f"a message that makes no sense: {error!r}") from error

@@ -61,7 +61,10 @@ class Inbox:
             del self._bytes[:end]
             if crc32(body) != checksum:
                 raise ProtocolError("a message whose checksum is wrong")
-            message = json.loads(body)
+            try:
+                message = json.loads(body)
+            except (ValueError, RecursionError) as error:
+                raise ProtocolError(f"a message that is no JSON: {type(error).__name__}") from None
             if not isinstance(message, dict):
                 raise ProtocolError(f"a message that is no object: {body[:40]!r}")
             yield message

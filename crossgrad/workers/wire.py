@@ -126,7 +126,7 @@ def run_of(message: Message, engine: EngineId, file: int) -> Run:
         if status not in STATUSES or not isinstance(text, str | None):
             raise ProtocolError(f"a run with status {status!r}")
         spent = {str(phase): float(value) for phase, value in seconds.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProtocolError(f"a run that makes no sense: {error!r}") from None
     trace = None if arrays is None else Trace(read_arrays(file, arrays))
     return Run(engine, status, spent, trace, text, bool(partial))
@@ -141,13 +141,16 @@ def description_of(message: Message) -> Description:
         If the message does not hold one.
     """
     try:
+        status, environment, problem = message["status"], message["environment"], message["problem"]
+        if status not in STATUSES or not isinstance(problem, str | None):
+            raise ProtocolError(f"a description with status {status!r}")
         return Description(
             variants=tuple(str(name) for name in message["variants"]),
             devices=tuple(str(name) for name in message["devices"]),
-            environment=message["environment"],
+            environment=None if environment is None else dict(environment),
             seconds=float(message["seconds"]),
-            status=str(message["status"]),
-            problem=message["problem"],
+            status=status,
+            problem=problem,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a description that makes no sense: {error!r}") from None

@@ -8,10 +8,14 @@ import ctypes
 import os
 import random
 import signal
+import stat
+import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -21,6 +25,7 @@ from crossgrad.networks.batches import Batch
 from crossgrad.networks.cases import Case
 from crossgrad.networks.dtypes import Array
 from crossgrad.networks.parameters import Parameters
+from crossgrad.workers.protocol import pack
 
 Quantities = dict[str, Array]
 FOREVER = 1000.0
@@ -109,6 +114,27 @@ def babble() -> None:
             continue
 
 
+def send(*frames: bytes) -> None:
+    """Whole frames to every pipe that takes them."""
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                for frame in frames:
+                    os.write(descriptor, frame)
+
+
+def nest() -> None:
+    """An intact frame, of brackets deeper than JSON is read."""
+    body = b"[" * 100_000
+    send(struct.pack(">4sII", b"xgrd", len(body), crc32(body)) + body)
+
+
+def forge() -> None:
+    """The answer to what was asked second, as a check with one other engine does: no float holds its seconds."""
+    answer = {"is": "ran", "ticket": 1, "status": "ok", "message": None, "partial": False, "arrays": None}
+    send(pack(answer | {"seconds": {"step": 10**400}}))
+
+
 def close_everything() -> None:
     os.closerange(3, 256)
     hang()
@@ -139,6 +165,8 @@ AT_ONCE: dict[str, Callable[[], None]] = {
     "escape-and-hang": escape_and_hang,
     "chatter": chatter,
     "babble": babble,
+    "nest": nest,
+    "forge": forge,
     "close-everything": close_everything,
     "meddle": meddle,
 }
@@ -192,6 +220,8 @@ STATUSES = {
     "fork-and-crash": "crashed",
     "escape-and-hang": "timeout",
     "babble": "protocol-error",
+    "nest": "protocol-error",
+    "forge": "protocol-error",
     "close-everything": "protocol-error",
     "text": "failed",
     "objects": "failed",
