@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from .compare import Blame, Comparison
 from .diagnosis.record import LOSS_CONVENTION, SHAPE
 from .verdict import SEVERITY, WRONG
+from .words import element
 
 FAILED = "failed"
 ORDER = (*(v for v in SEVERITY if v not in WRONG), FAILED, *(v for v in SEVERITY if v in WRONG))
@@ -16,8 +17,8 @@ def describe(comparison: Comparison) -> str:
     found, pair = comparison.judgement, f"{comparison.engine} against {comparison.against}"
     if found.reason is not None and found.index is None:
         return f"{pair}: {found.reason}"
-    index = ", ".join(map(str, found.index or ()))
-    place = f"at [{index}] got {found.got!r}, expected {found.expected!r}"
+    where = element(found.index or ())
+    place = f"{f'at {where} ' if where else ''}got {found.got!r}, expected {found.expected!r}"
     if found.reason is not None:
         return f"{pair}: {found.reason}: {place}"
     return (

@@ -13,7 +13,7 @@ from .networks.cases import Case
 from .run import BROKEN, OK
 from .tables import console_to, print_table, render_table, shown
 from .verdict import AGREE, WRONG
-from .words import counted, listed
+from .words import counted, element, listed
 
 if TYPE_CHECKING:
     from .report import CaseReport, Report
@@ -73,8 +73,8 @@ def _worst_element(comparison: Comparison) -> str:
     found = comparison.judgement
     if found.index is None:
         return found.reason or ""
-    place = f"[{', '.join(map(str, found.index))}] " if found.index else ""
-    return f"{place}{_figure(found.got)}, expected {_figure(found.expected)} +- {_figure(found.floor)}"
+    figures = f"{_figure(found.got)}, expected {_figure(found.expected)} +- {_figure(found.floor)}"
+    return f"{element(found.index)} {figures}".lstrip()
 
 
 def closing_line(report: "Report") -> str:

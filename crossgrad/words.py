@@ -1,6 +1,7 @@
-"""Lists of names, and numbers of things, in a sentence."""
+"""Lists of names, numbers of things, and places in arrays, in a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import SupportsInt
 
 SHOWN = 4
 
@@ -22,3 +23,9 @@ def also(names: Sequence[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 case``, ``2,000 cases``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def element(index: Iterable[SupportsInt]) -> str:
+    """``[0, 3]``; nothing for the one element of an array without dimensions."""
+    numbers = ", ".join(str(int(n)) for n in index)
+    return f"[{numbers}]" if numbers else ""

@@ -222,7 +222,7 @@ def test_what_cannot_fit_is_refused_before_it_is_made(
 ) -> None:
     monkeypatch.setattr(checking, "build_case", lambda *_, **__: pytest.fail("the case was made"))
     message = refusal("check", *QUICK, *arguments.split())
-    assert "GiB are available: use a narrower network, a smaller batch" in message
+    assert "GiB are available: use a narrower network or a smaller batch" in message
 
 
 def test_memory_is_refused_from_the_first_byte_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

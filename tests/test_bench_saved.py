@@ -79,8 +79,13 @@ def test_without_links_results_are_saved_all_the_same(folder: Path, monkeypatch:
         raise PermissionError("no links here")
 
     monkeypatch.setattr(saved.os, "link", no_links)
-    save_results(results(), "night")
+    path = save_results(results(), "night")
     assert load_results("night") == results()
+    path.write_text("theirs")
+    monkeypatch.setattr(saved, "require_free", lambda name: path)
+    with pytest.raises(InvalidInput, match="is there already"):
+        save_results(results(), "night")
+    assert path.read_text() == "theirs"
 
 
 def test_a_full_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

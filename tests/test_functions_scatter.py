@@ -9,6 +9,7 @@ import pytest
 import crossgrad
 from crossgrad.functions.arguments import read_arguments
 from crossgrad.functions.measuring import Measured, measure
+from crossgrad.functions.points import Nearby
 from crossgrad.functions.rounding import BLOCK, Rounding
 from crossgrad.functions.runs import Runner
 from crossgrad.functions.scatter import SELDOM, _most, hypot
@@ -40,6 +41,16 @@ def test_noise_of_any_size(size: float) -> None:
 def test_an_element_has_not_the_noise_of_much_larger_ones_beside_it(size: float) -> None:
     noise, one = noise_of(np.array([size, 1.0]), repeats=8)
     assert noise <= max(50 * size * one, 5e-324)
+
+
+def test_points_that_are_drawn_again_are_the_same() -> None:
+    arguments = read_arguments((np.full(3, 3.0, np.float32),), 0)
+    nearby = Nearby(arguments, seed=0, dtype=find_dtype("float16"))
+    again = nearby.undrawn()
+    assert again is not nearby
+    for key, moved in nearby.inputs_rounded.values.items():
+        assert np.all(abs(moved - 3) > 2.0**-20)  # of float16's roundings: float32's are smaller
+        np.testing.assert_array_equal(again.inputs_rounded.values[key], moved)
 
 
 @pytest.mark.parametrize("reruns", [2, 3, 8])

@@ -1,6 +1,7 @@
 """Reports: their JSON against the published schema, and that none can be taken for a pass by mistake."""
 
 import json
+import re
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import crossgrad
 from crossgrad.backends.base import Backend
 from crossgrad.engines import select_engines
+from crossgrad.findings import describe
 
 from .conftest import DEFAULTS, load_or_skip
 
@@ -73,6 +75,15 @@ def test_infinities_are_words_in_json(valid_report) -> None:
     report = crossgrad.check("2-2", backends=["numpy"], dtypes=["float32"], candidates={"mine": not_a_number})
     values = {c["got"] for case in valid_report(report.to_json())["cases"] for c in case["comparisons"]}
     assert {"NaN", "Infinity", "-Infinity"} <= values
+
+
+def test_a_number_without_dimensions_has_no_place() -> None:
+    report = crossgrad.check(
+        "3-2", backends=["numpy"], dtypes=["float64"], candidates={"mine": zero_gradient}
+    )
+    told = {c.quantity: describe(c) for c in report.comparisons if c.engine.backend == "mine"}
+    assert "; got 0.0, expected 0." in told["loss"]
+    assert re.search(r"; at \[\d, \d\] got 0\.0, expected ", told["dW.1"])
 
 
 def test_a_candidate_that_raises_costs_its_own_row(valid_report) -> None:

@@ -210,6 +210,24 @@ def test_resume_with_more_cases_extends(tmp_path: Path) -> None:
     assert read_info(path).planned == 24
 
 
+def test_what_another_process_has_added_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one resumes and ends between this one's first look at the run and its lock."""
+    path = tmp_path / "run"
+    run([*QUICK, *PLAN, "--cases", "5", "-o", str(path)])
+    resume = RunWriter.resume
+
+    def late(path: Path, warn: Any) -> RunWriter:
+        monkeypatch.setattr(RunWriter, "resume", resume)
+        assert run(["sweep", "--resume", str(path), "--cases", "9", "--no-isolate", "-q"]) == 0
+        return resume(path, warn)
+
+    monkeypatch.setattr(RunWriter, "resume", late)
+    assert run(["sweep", "--resume", str(path), "--no-isolate", "-q"]) == 0
+    assert (read_info(path).planned, len(records_of(path))) == (9, 9)
+
+
 def test_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     path = tmp_path / "run"
     words = [sys.executable, "-c", HEEDING, *QUICK, "--cases", "100000", "--width", "1..8", "-o", str(path)]

@@ -98,6 +98,28 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(
     assert lines[-1].endswith(" a second, 0 s left, 0 failures")
 
 
+def test_a_sweep_goes_on_where_nothing_can_be_said(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    path = tmp_path / "run"
+    program = (
+        "import sys\n"
+        "from crossgrad.cli import progress\n"
+        "from crossgrad.cli.app import run\n"
+        "progress.PLAIN_INTERVAL = 0.0\n"
+        "sys.exit(run(sys.argv[1:]))\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *QUICK[:-1], *PLAN, "-o", str(path)],
+            stderr=full,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert len(records_of(path)) == 24
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system with resource limits")
 def test_full_disk_stops_the_sweep_with_a_usable_run(tmp_path: Path) -> None:
     """A file size limit makes every write beyond it fail, as a full disk does."""

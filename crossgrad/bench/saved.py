@@ -4,6 +4,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from ..networks.errors import InvalidInput, shortened, unknown
 from ..networks.files import is_there, read_whole, unreadable
@@ -42,7 +43,7 @@ def save_results(results: Results, name: str) -> Path:
         As `require_free`; or if the file cannot be written.
     """
     path = require_free(name)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{uuid4().hex}.new")
     try:
         path.parent.mkdir(exist_ok=True)
         try:
@@ -113,11 +114,15 @@ def _write(path: Path, content: bytes) -> None:
 def _put(new: Path, path: Path) -> None:
     """Give the file its name, unless another process was faster: a link replaces nothing, a rename does."""
     try:
-        os.link(new, path)
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: the name is taken first, by an empty file
+            path.touch(exist_ok=False)
+            new.replace(path)
     except FileExistsError:
         raise _taken(path) from None
-    except OSError:  # a file system without links
-        new.replace(path)
     with suppress(OSError):  # or one whose directories cannot be synced
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:

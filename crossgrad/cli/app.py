@@ -15,7 +15,7 @@ from .command import Command, Group
 from .doctor import doctor
 from .merge import merge
 from .new_candidate import new_candidate
-from .output import error, stdout_problem
+from .output import error, stdout_problem, tell
 from .reduce import reduce
 from .runs import runs
 from .selftest import selftest
@@ -74,6 +74,6 @@ def run(arguments: Sequence[str]) -> int:
             error(f"cannot write to stdout: {reason}")
             return exits.BAD_INPUT
         # Python's own exit code for an uncaught exception is 1, which here says "something disagrees".
-        typer.echo(terminal(traceback.format_exc(), keep="\n"), err=True, nl=False)
+        tell(terminal(traceback.format_exc().rstrip("\n"), keep="\n"))
         return exits.ENGINE_FAILED
     return exits.OK

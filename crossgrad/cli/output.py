@@ -21,15 +21,15 @@ def error(message: str) -> None:
     """Say on stderr what went wrong; lines after the first are indented, so that no name forges one."""
     first, *rest = terminal(message, keep="\n").split("\n")
     lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in rest)]
-    _tell("error: " + "\n".join(lines))
+    tell("error: " + "\n".join(lines))
 
 
 def note(sentence: str) -> None:
     """Say on stderr what is no result and no error."""
-    _tell(terminal(sentence))
+    tell(terminal(sentence))
 
 
-def _tell(lines: str) -> None:
+def tell(lines: str) -> None:
     """Write to stderr; where that takes nothing, as on a full disk, the exit code still tells."""
     with suppress(OSError):
         typer.echo(lines, err=True)

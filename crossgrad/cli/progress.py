@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..words import counted
+from .output import note
 
 if TYPE_CHECKING:
     from ..checking import Progress
@@ -98,7 +99,7 @@ def _plain_lines() -> "SweepProgress":
         words, now = told.words(done, planned, failures), time.monotonic()
         if now - last >= PLAIN_INTERVAL:
             last = now
-            print(f"{done:,} of {planned:,} cases, {words}", file=sys.stderr, flush=True)
+            note(f"{done:,} of {planned:,} cases, {words}")
 
     return show
 

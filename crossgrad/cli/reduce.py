@@ -11,7 +11,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from ..words import counted
+from ..words import counted, element
 from . import exits, options
 from .command import given
 from .output import deliver, error, require_output, say
@@ -222,5 +222,5 @@ def _difference(comparison: "Comparison") -> str:
     judgement = comparison.judgement
     if judgement.index is None:
         return f"{comparison.quantity}: {judgement.reason}"
-    place = f"[{', '.join(map(str, judgement.index))}]" if judgement.index else ""
-    return f"{comparison.quantity}{place}: got {judgement.got!r}, expected {judgement.expected!r}"
+    place = f"{comparison.quantity}{element(judgement.index)}"
+    return f"{place}: got {judgement.got!r}, expected {judgement.expected!r}"

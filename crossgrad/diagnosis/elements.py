@@ -7,6 +7,7 @@ import numpy as np
 from ..arithmetic import Uncertain
 from ..networks.dtypes import Array
 from ..verdict import ELEMENT_LIMIT
+from ..words import element
 from .explanation import Explanation
 from .record import ELEMENTS, SAMPLE_DROPPED
 from .site import Site
@@ -70,9 +71,9 @@ def _lines_named(indices: Array, count: int, what: str) -> str:
 
 def _listed(wrong: Array) -> str:
     found = np.argwhere(wrong)
-    text = ", ".join(f"[{', '.join(map(str, index))}]" for index in found[:LISTED])
+    text = ", ".join(element(index) for index in found[:LISTED])
     if len(found) > LISTED:
-        return text + f" ... [{', '.join(map(str, found[-1]))}]"
+        return text + f" ... {element(found[-1])}"
     last = len(found) == 1 and len(wrong) > 1 and tuple(found[0]) == tuple(n - 1 for n in wrong.shape)
     return f"{text} (the last)" if last else text
 

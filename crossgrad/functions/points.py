@@ -53,7 +53,7 @@ class Nearby:
 
     def undrawn(self) -> "Nearby":
         """The same points, of which nothing is held yet."""
-        return Nearby(self._arguments, self._seed)
+        return Nearby(self._arguments, self._seed, self._dtype)
 
     @cached_property
     def rounded(self) -> Point:

@@ -11,7 +11,7 @@ import numpy as np
 from ..escape import terminal
 from ..report import GradientsDisagree, plain_number
 from ..verdict import NONFINITE_AGREE, SEVERITY, UNDECIDABLE, WRONG
-from ..words import listed
+from ..words import element, listed
 from .blaming import FunctionBlame
 from .judging import LeafComparison
 
@@ -140,7 +140,7 @@ def _comparison_line(found: LeafComparison) -> str:
         told.append(f"{judgement.over_floor:.3g} times the rounding noise allowed")
     parts = [", ".join(told), *([judgement.reason] if judgement.reason else [])]
     if judgement.got is not None:
-        place = f"at [{', '.join(map(str, judgement.index))}] " if judgement.index else ""
+        place = f"at {element(judgement.index)} " if judgement.index else ""
         parts.append(f"{place}got {judgement.got!r}, expected {judgement.expected!r}")
     return f"{found.quantity}: {found.function} against {found.against}: {'; '.join(parts)}"
 

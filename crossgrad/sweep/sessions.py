@@ -88,14 +88,9 @@ def resumed_run(
     InvalidInput
         As `new_run`; also if the engines are not those that the run began with.
     """
-    info = _extended(read_info(path), cases, path)
-    _require_possible(info.plan, info.oracle, means)
-    mine = _candidate_texts(means.candidates), means.candidate_backend
-    if mine != (info.candidates, info.candidate_backend):
-        named = _named(info)
-        # Not taken from the file: a run that somebody sent must not start programs.
-        raise InvalidInput(f"{path} was begun with {named}: give the same again")
+    info = _resumable(read_info(path), cases, path, means)
     with RunWriter.resume(path, warn) as run, _executor(info.backends, info.devices, means) as executor:
+        info = _resumable(run.info, cases, path, means)
         if _engines(executor, means) != info.engines:
             raise InvalidInput(
                 f"{path} was begun with {', '.join(info.engines)}, here are "
@@ -103,7 +98,7 @@ def resumed_run(
             )
         info = info.run_in([environment(executor.environment())])
         if info != run.info:
-            run.extend(info)
+            run.describe(info)
         if info.mixture is not None:
             warn(f"{path}: {info.mixture}")
         yield run, executor
@@ -117,6 +112,19 @@ def _require_possible(plan: Plan, oracle: str, means: Means) -> None:
     require_affordable_plan(plan, allow_large=means.allow_large)
     for dtype in plan.dtype:
         require_oracle(oracle, dtype)
+
+
+def _resumable(info: RunInfo, cases: int | None, path: Path, means: Means) -> RunInfo:
+    """What a run that goes on says of itself; `InvalidInput` if it cannot, with these means."""
+    info = _extended(info, cases, path)
+    _require_possible(info.plan, info.oracle, means)
+    if (_candidate_texts(means.candidates), means.candidate_backend) != (
+        info.candidates,
+        info.candidate_backend,
+    ):
+        # Not taken from the file: a run that somebody sent must not start programs.
+        raise InvalidInput(f"{path} was begun with {_named(info)}: give the same again")
+    return info
 
 
 def _extended(info: RunInfo, cases: int | None, path: Path) -> RunInfo:

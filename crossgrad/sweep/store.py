@@ -175,11 +175,11 @@ class RunWriter:
         InvalidInput
             If there is none, another process is writing it, or it cannot be written.
         """
-        info = read_info(path)
+        read_info(path)
         with _told(path, "write"):
             descriptor = _locked(path)
             try:
-                return cls(path, info, descriptor, warn)
+                return cls(path, read_info(path), descriptor, warn)  # anew: it may have been described anew
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -216,8 +216,8 @@ class RunWriter:
         self._end += len(line)
         self.done.add(record.id)
 
-    def extend(self, info: RunInfo) -> None:
-        """Describe the run anew, with more cases."""
+    def describe(self, info: RunInfo) -> None:
+        """Describe the run anew, with more cases or another environment."""
         with _told(self.path, "write"):
             write_info(self.path, info)
         self.info = info

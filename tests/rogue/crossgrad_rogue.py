@@ -130,7 +130,7 @@ def nest() -> None:
 
 
 def forge() -> None:
-    """The answer to what was asked second, as a check with one other engine does: no float holds its seconds."""
+    """Answer what a check with one other engine asks second; no float holds its seconds."""
     answer = {"is": "ran", "ticket": 1, "status": "ok", "message": None, "partial": False, "arrays": None}
     send(pack(answer | {"seconds": {"step": 10**400}}))
 
