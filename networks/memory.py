@@ -4,7 +4,6 @@ import os
 from math import prod
 from pathlib import Path
 
-from ..words import counted
 from .dtypes import find_dtype
 from .errors import InvalidInput, shortened
 from .spec import Network, require_count
@@ -64,7 +63,7 @@ def require_available(needed: int, network: Network, batch_size: int, dtype: str
         raise InvalidInput(
             f"network {shortened(network)} with {network.parameter_count:,} parameters "
             f"at batch {batch_size} in {dtype} needs about {gib(needed)} "
-            f"for {counted(engines, 'engine')}, and {gib(available)} are available: "
+            f"for {engines} engine{'s' if engines > 1 else ''}, and {gib(available)} are available: "
             f"use a narrower network{less}"
         )
 

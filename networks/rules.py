@@ -7,42 +7,18 @@ activation or loss needs, and what it must be like, is in CONTRIBUTING.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .errors import unknown
 
+ACTIVATIONS = {"sigmoid": "a = 1 / (1 + exp(-z))"}
+"""Elementwise functions ``a = f(z)``, named as in every framework, with their formulas."""
 
-@dataclass(frozen=True)
-class Activation:
-    """An elementwise function ``a = f(z)``, named as in every framework."""
-
-    name: str
-    formula: str
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A scalar function of the network's output ``a (B, O)`` and target ``y (B, O)``."""
-
-    name: str
-    formula: str
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    rule.name: rule
-    for rule in [
-        Activation("sigmoid", "a = 1 / (1 + exp(-z))"),
-    ]
+LOSSES = {
+    "mse": "sum((a - y)**2) / (B * O), the mean over all elements, as torch.nn.MSELoss",
+    "mse-sum": "sum((a - y)**2)",
+    "half-mse": "sum((a - y)**2) / (2 * B), the textbook's quadratic cost",
 }
-
-LOSSES: dict[str, Loss] = {
-    rule.name: rule
-    for rule in [
-        Loss("mse", "sum((a - y)**2) / (B * O), the mean over all elements, as torch.nn.MSELoss"),
-        Loss("mse-sum", "sum((a - y)**2)"),
-        Loss("half-mse", "sum((a - y)**2) / (2 * B), the textbook's quadratic cost"),
-    ]
-}
+"""Scalar functions of the network's output ``a (B, O)`` and target ``y (B, O)``."""
 
 
 def require_rule(kind: str, name: object, rules: Mapping[str, object]) -> str:

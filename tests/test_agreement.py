@@ -177,7 +177,6 @@ def test_finite_differences(network: Network, loss: str, seed: int) -> None:
     assert abs(difference - slope) <= 1e-7 * max(1.0, abs(slope), values[0])
 
 
-def test_variants_listed_here_are_those_that_the_engines_have() -> None:
-    for name in dict(VARIANTS):
-        backend = load_or_skip(name)
-        assert [pair[1] for pair in VARIANTS if pair[0] == name] == list(backend.variants)
+@pytest.mark.parametrize("name", dict(VARIANTS))
+def test_variants_listed_here_are_those_that_the_engine_has(name: str) -> None:
+    assert [pair[1] for pair in VARIANTS if pair[0] == name] == list(load_or_skip(name).variants)

@@ -236,6 +236,8 @@ def test_hostile_names_are_shown_and_obeyed_by_nobody(name: str, suffix: str, tm
         assert b"\x1b" not in content
         page = content.decode()
         ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    else:
+        assert content.startswith(b"\x89PNG")
 
 
 @given(

@@ -113,6 +113,7 @@ def test_a_fault_within_its_noise_is_undecidable() -> None:
     report = compared(loss(under(torch.bfloat16), "mine"), crossgrad.gradient(by_hand(2.01), "numpy"))
     assert report.verdict == "undecidable"
     reasons = [c.judgement.reason for c in report.comparisons if c.verdict == "undecidable"]
+    assert reasons
     assert all("within the noise of bfloat16" in reason for reason in reasons)
 
 

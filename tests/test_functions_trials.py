@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from math import nan
 
 import pytest
 
@@ -37,7 +38,14 @@ def test_planted_faults_are_found_and_blamed(tried) -> None:
 def test_what_does_not_count_is_computed(tried) -> None:
     trials, _ = tried
     assert any(not t.counts for t in trials)
-    assert all(t.counts == (t.shift > 1) for t in trials)
+
+
+@pytest.mark.parametrize(("shift", "counts"), [(0.5, False), (1.0, False), (1.01, True), (nan, True)])
+def test_what_counts_moves_by_more_than_noise_or_is_no_number(shift: float, counts: bool) -> None:
+    trial = FunctionTrial(
+        1, "float32", "m", shift, detected=True, blamed=(), blamed_of_more=(), own_loss=False
+    )
+    assert trial.counts == counts
 
 
 def test_mutants_right_for_a_loss_of_their_own_are_told_by_differences() -> None:

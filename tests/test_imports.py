@@ -57,6 +57,13 @@ def test_modules_import_one_way() -> None:
     assert found.index("crossgrad.backends.numpy.engine") < found.index("crossgrad.cli.bench")
 
 
+def test_networks_are_pure_data() -> None:
+    """As their package says of itself: they import from nothing else of crossgrad."""
+    known = modules(ROOT)
+    mine = {name: path for name, path in known.items() if name.startswith("crossgrad.networks")}
+    assert {found for name, path in mine.items() for found in imported(name, path, known)} <= mine.keys()
+
+
 def test_a_cycle_is_found(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()

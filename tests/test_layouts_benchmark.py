@@ -24,13 +24,18 @@ def layouts(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module("layouts")
 
 
-def test_what_is_undone_is_there(layouts: Any) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_what_is_undone_is_there(layouts: Any, backend: str) -> None:
     """A name that has moved would be measured against itself."""
-    for layout in layouts.LAYOUTS.values():
-        pytest.importorskip(layout.backend)
+    pytest.importorskip(backend)
+    for layout in (found for found in layouts.LAYOUTS.values() if found.backend == backend):
         assert layout.undone or layout.variant != layout.other
         for target, instead in layout.undone.items():
             assert callable(pkgutil.resolve_name(target)) == callable(instead), target
+
+
+def test_layouts_are_of_the_engines_that_are_tried_here(layouts: Any) -> None:
+    assert {layout.backend for layout in layouts.LAYOUTS.values()} == {"numpy", "torch", "jax"}
 
 
 def test_a_ratio_is_of_the_layout_over_none(layouts: Any, monkeypatch: pytest.MonkeyPatch) -> None:

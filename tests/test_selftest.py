@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 
@@ -31,7 +32,24 @@ def test_what_does_not_count_is_computed(tried) -> None:
     trials, _ = tried
     assert any(not t.counts for t in trials)
     assert all(t.shift <= t.exact_shift for t in trials)
-    assert all(t.counts == (t.shift > 1) and t.swallowed == (t.shift <= 1 < t.exact_shift) for t in trials)
+
+
+@pytest.mark.parametrize(
+    ("exact_shift", "shift", "counts", "swallowed"),
+    [
+        (9.0, 9.0, True, False),
+        (9.0, 1.0, False, True),
+        (1.0, 0.5, False, False),
+        (nan, nan, True, False),
+        (inf, 0.0, False, True),
+    ],
+    ids=str,
+)
+def test_what_counts_moves_by_more_than_rounding_or_is_no_number(
+    exact_shift: float, shift: float, counts: bool, swallowed: bool
+) -> None:
+    trial = Trial(1, "float32", "m", "backward", exact_shift, shift, detected=True)
+    assert (trial.counts, trial.swallowed) == (counts, swallowed)
 
 
 def test_a_missed_mutant_and_a_false_alarm_would_be_told() -> None:

@@ -95,7 +95,7 @@ def try_functions(
     jax_cases
         Of the first so many, a function in JAX too, which is slow to start on a new shape.
     mutants
-        None at all tries right functions alone.
+        Without any, right functions alone are tried.
     """
     trials: list[FunctionTrial] = []
     correct: list[CorrectPair] = []

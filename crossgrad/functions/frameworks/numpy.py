@@ -156,10 +156,10 @@ class _Noisy(np.ndarray[Any, Any]):
         return _rounded(_plain(result), self.rounding, _of_terms(1.0))
 
 
-def _is_elementwise(x: Any, *options: Any, **named: Any) -> bool:
-    """Whether a norm is one of elements, or of sums of these, not of singular values."""
-    order, axis = (*options, named.get("ord"), None)[:1], named.get("axis", (*options, None, None)[1])
-    return order[0] not in (2, -2, "nuc") or np.ndim(x) != 2 or axis is not None
+def _is_elementwise(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> bool:  # noqa: A002
+    """Whether `np.linalg.norm`, called like this, is of elements or their sums, not of singular values."""
+    axes = np.ndim(x) if axis is None else np.size(axis)
+    return ord not in (2, -2, "nuc") or axes != 2
 
 
 def _is_exact(result: Any, operands: Sequence[Any], rounding: Rounding) -> bool:
