@@ -9,6 +9,9 @@ from .backends.registry import find_listing, listings, load
 from .networks.errors import InvalidInput, unknown
 from .pythons import HERE, Pythons, require_used, split
 
+CANDIDATE = "candidate"
+"""The variant under which a user's function is in a report."""
+
 
 @dataclass(frozen=True)
 class EngineId:
@@ -23,10 +26,20 @@ class EngineId:
 
     @property
     def label(self) -> str:
+        """Without the device."""
         return f"{self.backend}:{self.variant}"
+
+    @property
+    def is_candidate(self) -> bool:
+        return self.variant == CANDIDATE
 
     def __str__(self) -> str:
         return f"{self.label}@{self.device}"
+
+
+def candidate_id(name: str) -> EngineId:
+    """What a report calls a candidate."""
+    return EngineId(name, CANDIDATE, "cpu")
 
 
 @dataclass(frozen=True)

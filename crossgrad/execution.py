@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol, Self
 
 from .backends.base import device_name
 from .candidates import CandidateFile, CandidateFunction, NotLoaded
-from .engines import EngineId, Seen, Selection, select_engines, wanted_backends
+from .engines import EngineId, Seen, Selection, candidate_id, select_engines, wanted_backends
 from .environment import describe
 from .networks.cases import Case
 from .networks.errors import InvalidInput
@@ -283,11 +283,6 @@ def candidate_process(
 
 def _loads(name: str, file: CandidateFile) -> dict[str, Any]:
     return {"name": name, "file": str(file.file), "function": file.function, "arrays": file.backend}
-
-
-def candidate_id(name: str) -> EngineId:
-    """The name under which a candidate is in a report."""
-    return EngineId(name, "candidate", "cpu")
 
 
 def loaded(candidate: CandidateFunction | CandidateFile) -> CandidateFunction:

@@ -63,7 +63,7 @@ class _Step:
             terms = Terms.of_products(a, W, lambda one, other: one @ other.T, W.lo.shape[1])
             z = self._added(terms if b is None else terms + Terms.of(b), f"z{after}.{n}")
             a = self._activated(z, rule, f"a{after}.{n}")
-        residual = self._added(Terms.of(a) + Terms.of(self._y.negative), "")
+        residual = self._added(Terms.of(a) + Terms.of(self._y.negative), None)
         squares = Terms.of_products(residual.magnitude, residual.magnitude)
         self._added(squares.summed(0, 1), f"loss{after}", self._divisor)
         return residual
@@ -93,7 +93,7 @@ class _Step:
         gradient = self.found["d" + name.replace("_new", "")]
         return self._added(Terms.of(parameter) + Terms.of_products(gradient, self._rate), name)
 
-    def _added(self, terms: Terms, name: str, divisor: int = 1) -> Range:
+    def _added(self, terms: Terms, name: str | None, divisor: int = 1) -> Range:
         """Sums over a divisor, in the dtype: in any order they are off by a rounding a term at most."""
         slack, limit = (terms.count + 8) * self._dtype.unit_roundoff, SCALE * self._dtype.largest
         most = np.where(terms.most > 0, terms.most * (1 + slack) + self._tiny, 0)
@@ -130,13 +130,13 @@ class _Step:
             np.maximum(lo * (1 - slack) - self._tiny, 0),
             np.where(hi > 0, hi * (1 + slack) + self._tiny, 0),
         )
-        return self._keep("", lo, hi, a.nan, a.lost, a.settled)
+        return self._keep(None, lo, hi, a.nan, a.lost, a.settled)
 
     def _narrowed(
-        self, name: str, lo: Array, hi: Array, made_of_known: Array, scale: float = 1.0
+        self, name: str | None, lo: Array, hi: Array, made_of_known: Array, scale: float = 1.0
     ) -> tuple[Array, Array, Array]:
         """The oracle's value, give or take the verdict's limit, where that is what it must be."""
-        expected = self._expected.get(name)
+        expected = None if name is None else self._expected.get(name)
         if expected is None:
             return lo, hi, made_of_known
         value, off = np.asarray(expected.value), ELEMENT_LIMIT * np.asarray(expected.sigma)
@@ -145,7 +145,8 @@ class _Step:
         lo, hi = np.where(known, least, lo), np.where(known, most, hi)
         return lo, hi, known | ((lo >= least) & (hi <= most))
 
-    def _keep(self, name: str, lo: Array, hi: Array, nan: Array, lost: Array, known: Array) -> Range:
+    def _keep(self, name: str | None, lo: Array, hi: Array, nan: Array, lost: Array, known: Array) -> Range:
         x = Range(np.where(lost, np.inf, lo), np.where(lost, -np.inf, hi), nan | lost, known)
-        self.found[name] = x
+        if name is not None:
+            self.found[name] = x
         return x

@@ -22,8 +22,7 @@ import numpy as np
 
 from .candidates import CandidateFile
 from .compare import Comparison, compare_runs
-from .engines import EngineId
-from .execution import candidate_id
+from .engines import EngineId, candidate_id
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.errors import InvalidInput

@@ -14,7 +14,7 @@ import numpy as np
 from . import escape
 from .backends.base import Backend, BackendUnavailable, Program, Trace, Unsupported
 from .candidates import BACKENDS, CandidateFunction, NotLoaded
-from .engines import Engine, EngineId
+from .engines import Engine, EngineId, candidate_id
 from .natives import Native, load_native
 from .networks.cases import Case
 from .networks.dtypes import Array
@@ -133,7 +133,7 @@ def run_candidate(
 
     Twice, as nothing can be said of a function that answers differently each time.
     """
-    engine, seconds = EngineId(name, "candidate", "cpu"), dict[str, float]()
+    engine, seconds = candidate_id(name), dict[str, float]()
     try:
         native = load_native(candidate.backend)
         with native.scope(case.dtype):

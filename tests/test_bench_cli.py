@@ -73,7 +73,7 @@ def test_a_gate_says_where_nothing_is_left_to_hold(tmp_path: Path, capsys: Captu
     file.write_text(lone.to_json())
     assert run(["bench", "--compare", SAVED, str(file), "--fail-if", "step:median>5%", "-q"]) == 3
     gone = next(row for row in saved.rows if row.phase == "step" and row.backend != "numpy")
-    assert f"not held to {gone.label} step of {gone.network}" in capsys.readouterr().out
+    assert f"not held to {gone.engine} step of {gone.network}" in capsys.readouterr().out
     assert run(["bench", "--compare", SAVED, str(file), "-q"]) == 0
     assert run(["bench", "--compare", str(file), SAVED, "--fail-if", "step:median>5%", "-q"]) == 0
 

@@ -151,7 +151,7 @@ class NumpyProgram(Program):
 
         def store(kind: str, n: int, value: Array) -> None:
             if self._narrow:
-                self._round_stored(kind, n, value)
+                self._round(value)
             found[f"{kind}.{n}"] = value.astype(self._storage, order="C")
 
         work = self._new_workspace()
@@ -171,7 +171,7 @@ class NumpyProgram(Program):
         np.multiply(gradient, self._learning_rate, out)
         updated: Array = np.subtract(parameter, out, out)
         if self._narrow:
-            self._round_stored("new", 0, updated)
+            self._round(updated)
         return updated
 
     @cached_property
@@ -207,6 +207,9 @@ class NumpyProgram(Program):
         return copied
 
     def _round_stored(self, kind: str, n: int, value: Array) -> None:
+        self._round(value)
+
+    def _round(self, value: Array) -> None:
         """Round to the storage dtype, which is narrower than the arithmetic; the carrier stays float32."""
         value[...] = value.astype(self._storage)
 

@@ -88,8 +88,8 @@ def not_held(results: Results, rule: Rule, subject: tuple[str, int, str]) -> lis
     if results.baseline is None:
         return []
     base, ratios = results.baseline.engine, results.baseline.rows
-    held = {row.label for row in ratios if row.subject == subject and rule.covers(row.phase)}
-    timed = dict.fromkeys(row.label for row in results.rows if row.subject == subject)
+    held = {str(row.engine) for row in ratios if row.subject == subject and rule.covers(row.phase)}
+    timed = dict.fromkeys(str(row.engine) for row in results.rows if row.subject == subject)
     return [label for label in timed if label not in held and base not in (label, label.partition("@")[0])]
 
 

@@ -20,10 +20,6 @@ NAMED = 3
 """Of the rows that a rule could not decide, or not be held to, so many are named."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
 class Change(OfEngine):
     """One row of both benchmarks."""
 
@@ -51,7 +47,7 @@ class MachineChange(Subject):
     ratio: float
 
 
-class Comparison(_Record):
+class Comparison(BaseModel):
     """Two benchmarks, A and B, row by row."""
 
     document: Literal["crossgrad.bench-comparison/1"] = Field(
@@ -125,7 +121,7 @@ def _by_engine(rows: Iterable[Row]) -> Iterator[str]:
     """The rows' names, those of an engine on one network as one, with all its phases."""
     phases: dict[tuple[str, tuple[str, int, str]], list[Phase]] = {}
     for row in rows:
-        phases.setdefault((row.label, row.subject), []).append(row.phase)
+        phases.setdefault((str(row.engine), row.subject), []).append(row.phase)
     for (label, (network, batch, dtype)), there in phases.items():
         yield f"{label} {', '.join(there)} of {network} (batch {batch}, {dtype})"
 
@@ -200,7 +196,7 @@ COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "99 %", "verdict")
 def _cells(row: Change) -> list[str]:
     known = row.ratio is not None and row.low is not None and row.high is not None
     return [
-        row.label,
+        str(row.engine),
         row.phase,
         seconds_text(row.before),
         seconds_text(row.after),
@@ -263,7 +259,7 @@ def _outcome(found: Comparison) -> Iterator[str]:
     if found.vanished:
         yield f"not held to {_some(found.vanished)}, which B lacks"
     regressions, undecided = (
-        [f"{row.label} {row.phase} of {row.network}" for row in rows]
+        [f"{row.engine} {row.phase} of {row.network}" for row in rows]
         for rows in (found.regressions, found.undecided)
     )
     if regressions:

@@ -153,7 +153,7 @@ def _interval(row: Row) -> tuple[float, float]:
 def _curves(rows: Iterable[Row], sizes: _Sizes, y_of: Height) -> tuple[Curve, ...]:
     points: dict[tuple[str, str, str], list[Point]] = {}
     for row in rows:
-        series = row.label + sizes.also(row)
+        series = str(row.engine) + sizes.also(row)
         points.setdefault((series, row.dtype, series + sizes.dtype(row)), []).append(
             (sizes.x(row), *y_of(row))
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import escape
+from ..engines import EngineId
 from ..networks.errors import InvalidInput, shortened
 from ..networks.problems import does_not_describe
 from .phases import Phase
@@ -49,8 +50,8 @@ class OfEngine(Subject):
     device: str
 
     @property
-    def label(self) -> str:
-        return f"{self.backend}:{self.variant}@{self.device}"
+    def engine(self) -> EngineId:
+        return EngineId(self.backend, self.variant, self.device)
 
 
 class Row(OfEngine):
@@ -98,7 +99,7 @@ class Row(OfEngine):
     @property
     def name(self) -> str:
         """The same in words: ``torch:eager@cpu step of 784-100-10 (batch 32, float32)``."""
-        return f"{self.label} {self.phase} of {self.network} (batch {self.batch_size}, {self.dtype})"
+        return f"{self.engine} {self.phase} of {self.network} (batch {self.batch_size}, {self.dtype})"
 
 
 class Limit(Subject):

@@ -78,7 +78,7 @@ class Session:
         """Whether an engine or device asked for by name has no row of a network that was measured."""
         selection = self._lanes.selection
         for found in self._measured:
-            engines = {f"{row.backend}:{row.variant}" for row in found.rows}
+            engines = {row.engine.label for row in found.rows}
             devices = {row.device for row in found.rows}
             if {*selection.named_backends} - engines or {*selection.named_devices} - devices:
                 return True

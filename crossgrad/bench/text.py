@@ -75,7 +75,7 @@ def results_csv(results: Results) -> str:
 
 
 def _about(row: Row | Ratio) -> tuple[object, ...]:
-    return (row.subject, row.label, row.phase)
+    return (row.subject, str(row.engine), row.phase)
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -163,7 +163,7 @@ def _engines(results: Results) -> dict[Key, dict[str, Rows]]:
         engines = found.setdefault(key, {})
         for row in results.rows:
             if row.subject == key:
-                engines.setdefault(row.label, {})[row.phase] = row
+                engines.setdefault(str(row.engine), {})[row.phase] = row
     return found
 
 
@@ -186,7 +186,7 @@ def _over_baseline(results: Results, key: Key) -> tuple[list[str], list[list[str
     told = results.baseline and results.baseline.rule
     rule = parse_rule(told) if told else None
     for row in _ratios_of(results, key):
-        cells = lines.setdefault(row.label, [row.label, *("-" for _ in REPEATED)])
+        cells = lines.setdefault(str(row.engine), [str(row.engine), *("-" for _ in REPEATED)])
         cells[1 + REPEATED.index(row.phase)] = _ratio_text(row, rule)
     if results.baseline is None or not lines:
         return None
@@ -228,8 +228,8 @@ def _rule_line(results: Results, key: Key) -> str | None:
         return f"{told}: nothing that it could be held to"
     if missed := not_held(results, rule, key):
         told += f": not held to {', '.join(missed)}, without such timings"
-    slower = [f"{row.label} {row.phase}" for row in covered if row.regression]
-    unsure = [f"{row.label} {row.phase}" for row in covered if row.verdict == "unsure"]
+    slower = [f"{row.engine} {row.phase}" for row in covered if row.regression]
+    unsure = [f"{row.engine} {row.phase}" for row in covered if row.verdict == "unsure"]
     if slower:
         return f"{told}: REGRESSION: {', '.join(slower)}"
     if unsure:
@@ -239,7 +239,7 @@ def _rule_line(results: Results, key: Key) -> str | None:
 
 def _baseline_lines(results: Results, key: Key) -> list[str]:
     """What could not be told over the baseline as there was one process, and what became of the rule."""
-    alone = [f"{row.label} {row.phase}" for row in _ratios_of(results, key) if row.one_process]
+    alone = [f"{row.engine} {row.phase}" for row in _ratios_of(results, key) if row.one_process]
     lines = (
         []
         if results.baseline is None or not alone
@@ -294,7 +294,7 @@ def _limit_line(limit: Limit, results: Results) -> str:
 
 def _problem_line(problem: Problem) -> str:
     phase = f" {problem.phase}" if problem.phase else ""
-    return f"{problem.label}{phase}: {problem.status}: {problem.message}"
+    return f"{problem.engine}{phase}: {problem.status}: {problem.message}"
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -21,9 +21,9 @@ from typing import Annotated, Final, Literal, Self, cast, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..compare import badness
-from ..findings import ORDER
+from ..findings import FAILED, ORDER
 from ..report import CaseReport, plain_number
-from ..run import OK, Run
+from ..run import BROKEN, OK, Run
 from ..verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
 from .ids import CaseId
 
@@ -45,9 +45,7 @@ State = Literal[
 ]
 STATES: tuple[State, ...] = get_args(State)
 
-MISMATCHES = frozenset({MISMATCH})
-BROKEN_STATES = frozenset({"failed", "out-of-memory", "timeout", "crashed", "protocol-error"})
-NOT_IN_ORDER = MISMATCHES | BROKEN_STATES
+NOT_IN_ORDER = BROKEN | {MISMATCH}
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"] | None
 """A number as strict JSON can hold it."""
@@ -105,7 +103,7 @@ class Record(_Stored):
     @property
     def in_order(self) -> bool:
         """Whether nothing is wrong, and all that was asked for ran."""
-        return self.verdict not in WRONG and self.verdict != "failed"
+        return self.verdict not in WRONG and self.verdict != FAILED
 
     def without_times(self) -> Self:
         """The record as any other run of the case should give it."""

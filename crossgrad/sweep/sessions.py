@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..candidates import CandidateFile
+from ..engines import candidate_id
 from ..environment import environment
-from ..execution import Executor, candidate_id, open_executor
+from ..execution import Executor, open_executor
 from ..networks.errors import InvalidInput
 from ..oracle import require_oracle
 from ..workers.limits import Limits

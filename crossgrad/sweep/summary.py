@@ -12,9 +12,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..engines import CANDIDATE
+from ..run import BROKEN
 from .ids import CaseId
 from .records import (
-    BROKEN_STATES,
     MISMATCH,
     NOT_IN_ORDER,
     STATES,
@@ -95,7 +96,7 @@ def command(info: RunInfo, case_id: str, engine: EngineRecord) -> str:
     name, _, variant = backend.partition(":")
     oracle = [] if info.oracle == "auto" else ["--oracle", info.oracle]
     verb = "reduce" if engine.state == MISMATCH else "check"
-    if variant == "candidate":
+    if variant == CANDIDATE:
         files = [text for text in info.candidates if text.startswith(f"{name}=")]
         arrays = [] if info.candidate_backend == "numpy" else ["--candidate-backend", info.candidate_backend]
         named = [*_each("--candidate", files), *arrays]
@@ -132,7 +133,7 @@ class _Counts:
             self._spent(engine.engine, engine.seconds)
             if engine.state == MISMATCH:
                 self._mismatches.append(self._place(record.id, engine))
-            elif engine.state in BROKEN_STATES:
+            elif engine.state in BROKEN:
                 self._broken.append(self._place(record.id, engine))
         self._look_closer(record)
         known = {f"{engine.engine}: {engine.message}" for engine in record.engines if engine.message}

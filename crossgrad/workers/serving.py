@@ -11,7 +11,7 @@ from typing import Any
 from ..backends.base import Backend, BackendUnavailable, Program, devices_of
 from ..backends.registry import find_listing, load
 from ..candidates import CandidateFile, CandidateFunction
-from ..engines import Engine, EngineId
+from ..engines import CANDIDATE, Engine, EngineId
 from ..environment import describe
 from ..natives import load_native
 from ..networks.cases import Case
@@ -192,7 +192,7 @@ class CandidateServer(Server):
             raise NotServed(MISSING, str(error)) from None
         except (Exception, SystemExit) as error:  # a script may end by leaving
             raise NotServed(FAILED, summary_of(error) + place_in(file.file, error)) from None
-        return {"variants": ("candidate",), "devices": ("cpu",)}
+        return {"variants": (CANDIDATE,), "devices": ("cpu",)}
 
     def _run(self, case: Case, message: Message) -> Run:
         return run_candidate(case, self._message["name"], self._candidate, self._announce)
