@@ -11,7 +11,6 @@ they disagree, and nobody is wrong. Writes ``benchmarks/results/blames.json``.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recorded import command_of
+from recorded import command_of, write
 
 RESULT = Path(__file__).parent / "results" / "blames.json"
 DTYPES = ("float64", "float32")
@@ -138,7 +137,7 @@ def main() -> None:
     figures = {"losses": names, "pairs": pairs, "disagree": disagree, "blamed": blamed}
     head = {"date": str(date.today()), "command": command_of(wanted), "seconds": round(spent)}
     result = head | {"environment": environment(described("torch"))} | figures
-    wanted.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(wanted.output, result)
     print(f"{pairs} pairs, {disagree} disagree, blamed: {blamed}\nwritten to {wanted.output}")
 
 

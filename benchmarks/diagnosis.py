@@ -19,7 +19,6 @@ Prints a table and writes ``benchmarks/results/diagnosis.json``.
 """
 
 import argparse
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from recorded import write
 
 from crossgrad.diagnosis import BROADER, diagnose
 from crossgrad.environment import environment
@@ -183,7 +183,7 @@ def main() -> None:
         "seconds": {"median": round(float(np.median(seconds)), 4), "largest": round(seconds[-1], 3)},
         "recognition": result,
     }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    write(RESULTS, document)
     print(f"written to {RESULTS}")
 
 

@@ -12,7 +12,6 @@ Linux only: processes are found in /proc.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from datetime import date
@@ -21,6 +20,7 @@ from pathlib import Path
 from faulting.kills import kill_sweeps
 from faulting.storing import storing
 from faulting.vices import LIMIT, try_vices, unexpected
+from recorded import write
 
 from crossgrad.environment import described, environment
 
@@ -58,7 +58,7 @@ def main() -> None:
         "storing": stored,
         "kills": killed,
     }
-    wanted.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(wanted.output, result)
     print(f"written to {wanted.output}")
     if result["unexpected"]:
         sys.exit(f"not of the status expected: {', '.join(result['unexpected'])}")

@@ -18,7 +18,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from recorded import command_of
+from recorded import command_of, write
 
 RESULT = Path(__file__).parent / "results" / "functions.json"
 FEW = 20
@@ -61,7 +61,7 @@ def main() -> None:
         "environment": environment(described("torch", "jax")),
     }
     figures = summary(trials, correct)
-    wanted.output.write_text(json.dumps(head | figures, indent=1) + "\n")
+    write(wanted.output, head | figures)
     for dtype, found in figures["dtypes"].items():
         print(dtype, json.dumps(found))
     print(f"missed: {figures['missed']}\nfalse alarms: {figures['false_alarms']}\nwritten to {wanted.output}")

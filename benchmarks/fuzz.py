@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from recorded import write
+
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 HANG_SECONDS = 20
 MEMORY_MIB = 4096
@@ -64,7 +66,7 @@ def main() -> None:
             print(
                 f"{name:<12}{found['executions']:>10,} inputs, {len(found['findings'])} findings", flush=True
             )
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(options.output, result)
     print(f"written to {options.output}")
     sys.exit(any(found["findings"] for found in result["targets"].values()))
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from recorded import command_of
+from recorded import command_of, write
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "honesty.json"
@@ -58,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         plant_engine(Path(folder))
         found = measured(wanted)
-    wanted.output.write_text(json.dumps(found, indent=1) + "\n")
+    write(wanted.output, found)
     print(json.dumps({key: value for key, value in found.items() if key != "environment"}, indent=1))
     print(f"written to {wanted.output}")
 

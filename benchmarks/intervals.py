@@ -15,7 +15,6 @@ all       Student's interval of all processes
 """
 
 import argparse
-import json
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from datetime import date
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
 
-from recorded import command_of
+from recorded import command_of, write
 
 from crossgrad.bench.paired import ASTRAY, Paired, surely
 from crossgrad.bench.ratios import student
@@ -114,7 +113,7 @@ def main() -> None:
         "command": command_of(wanted),
         "environment": environment(described("numpy")),
     }
-    wanted.output.write_text(json.dumps({**about, "rules": found}, indent=1) + "\n")
+    write(wanted.output, {**about, "rules": found})
     print(f"written to {wanted.output}")
 
 

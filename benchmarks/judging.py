@@ -14,7 +14,6 @@ Writes ``benchmarks/results/judging.json``.
 """
 
 import argparse
-import json
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from recorded import write
 
 from crossgrad.backends.registry import load
 from crossgrad.checking import plan_case
@@ -51,7 +51,7 @@ def main() -> None:
         "judged": judged,
         "certified": certified,
     }
-    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    write(RESULT, found)
     for row in judged + certified:
         print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
     print(f"written to {RESULT}")

@@ -22,7 +22,6 @@ pairs take turns. Writes ``benchmarks/results/overhead.json``.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,8 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from recorded import write
 
 RESULT = Path(__file__).parent / "results" / "overhead.json"
 NETWORK, BATCH_SIZE, DTYPE = "784-30-10", 10, "float32"
@@ -76,7 +77,7 @@ def main() -> None:
         "rounds": rounds,
         "pairs": rows,
     }
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    write(RESULT, document)
     for found_row in rows:
         print("  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in found_row.items()))
     print(f"written to {RESULT}")

@@ -14,11 +14,12 @@ is held to the mutants that move something which it looks at.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from pathlib import Path
+
+from recorded import write
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 RESULTS = Path(__file__).parent / "results"
@@ -60,7 +61,7 @@ def main() -> None:
     }
     result = document(trials, checkers, dtypes, settings, failures)
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "peers.json").write_text(json.dumps(result, indent=1) + "\n")
+    write(options.results / "peers.json", result)
     (options.results / "peers.md").write_text(markdown(result))
     drawn = draw(result, options.results / "peers.svg")
     print(text(result))

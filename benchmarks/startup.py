@@ -9,12 +9,13 @@ drift of the machine hits all alike. Prints a table and writes
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from recorded import write
 
 COMMANDS = {
     "import numpy, torch, jax": ["-c", "import numpy, torch, jax"],
@@ -57,7 +58,7 @@ def main() -> None:
         "seconds": {name: round(statistics.median(values), 3) for name, values in samples.items()},
         "ratio_to_import": {name: round(ratio, 3) for name, ratio in ratios.items()},
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    write(RESULTS, result)
     for name in COMMANDS:
         print(f"{name:<26} {result['seconds'][name]:6.2f} s   {ratios[name]:5.2f} x import")
     print(f"written to {RESULTS}")

@@ -25,6 +25,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from recorded import write
+
 from crossgrad.environment import described, environment
 
 RESULTS = Path(__file__).parent / "results" / "sweeps.json"
@@ -103,7 +105,7 @@ def main() -> None:
         "parent_overhead_ms_a_case": round(1000 * (busy(processor) - busy(start)) / (wanted.cases - FEW), 2),
         "memory_mib": memory,
     }
-    wanted.output.write_text(json.dumps(result, indent=1) + "\n")
+    write(wanted.output, result)
     print(json.dumps({key: value for key, value in result.items() if key != "environment"}, indent=1))
     print(f"written to {wanted.output}")
 

@@ -22,6 +22,8 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
+from recorded import write
+
 RESULTS = Path(__file__).parent / "results"
 USUAL = ["numpy", "torch", "torch:func"]
 RARE = ["torch:compile", "jax:nojit", "jax:forward"]
@@ -63,7 +65,7 @@ def main() -> None:
         "environment": environment(described("numpy", "torch", "jax")),
         "correct_runs_by_engine": Counter(run.engine for run in correct),
     }
-    file.write_text(json.dumps(head | figures, indent=1) + "\n")
+    write(file, head | figures)
     for dtype, found in figures["dtypes"].items():
         print(dtype, json.dumps(found))
     print(f"missed: {figures['missed']}\nfalse alarms: {figures['false_alarms']}\nwritten to {file}")

@@ -24,6 +24,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from recorded import write
+
 RESULT = Path(__file__).parent / "results" / "wild.json"
 GROUPS = {
     "autograd": "autograd_functions",
@@ -53,7 +55,7 @@ def main() -> None:
         rows = [row for found in pool.map(run_group, options.only or GROUPS) for row in found]
     print(table(rows), summary(rows), sep="\n\n")
     if not options.only:
-        RESULT.write_text(json.dumps(document(rows), indent=1) + "\n")
+        write(RESULT, document(rows))
         print(f"written to {RESULT}")
     sys.exit(any(not row["as_expected"] for row in rows))
 

@@ -127,7 +127,7 @@ def test_a_death_between_two_turns_is_told_once_and_for_what_it_was(
         asked.append(what)
         if what == "step" and asked.count(what) == 9:  # in the rounds, after calibration
             killed[0] += kills
-            os.kill(engine.lane.places[0].worker._process.pid, signal.SIGKILL)
+            os.kill(engine.lane.places[0].worker.pid, signal.SIGKILL)
             time.sleep(0.5)
         return seconds(self, engine, what, calls)
 

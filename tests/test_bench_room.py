@@ -102,7 +102,7 @@ def test_the_estimate_is_near_what_an_engine_holds(name: str, dtype: str) -> Non
     network = Network(2048, (Dense(2048),) * 2)
     with Lanes([name], ["cpu"], Limits()) as loaded:
         engine = loaded.engines[0]
-        status = Path(f"/proc/{engine.lane.places[0].worker._process.pid}/status")
+        status = Path(f"/proc/{engine.lane.places[0].worker.pid}/status")
         sizes = []
         for held in (Network(2, (Dense(2),)), network):
             case = build_case(find_entry(held), dtype=dtype, batch_size=128)
@@ -123,6 +123,6 @@ def test_where_memory_runs_out_an_engine_is_ended_first() -> None:
     with Lanes(["numpy"], ["cpu"], Limits()) as loaded:
         worker = loaded.engines[0].lane.places[0].worker
         assert worker is not None
-        theirs = int(Path(f"/proc/{worker._process.pid}/oom_score_adj").read_text())
+        theirs = int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text())
     ours = int(Path(f"/proc/{os.getpid()}/oom_score_adj").read_text())
     assert theirs == min(ours + 500, 1000)

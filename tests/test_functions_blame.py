@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.functions.blaming import Dispute, _by_majority
+from crossgrad.functions.blaming import Dispute, by_majority
 from crossgrad.functions.judging import groups
 from crossgrad.functions.trials import MUTANT, try_functions
 from crossgrad.mutants import MUTANTS
@@ -299,7 +299,7 @@ def test_two_that_differ_while_both_agree_with_the_rest_are_no_minority(names: s
     comparisons: Any = [SimpleNamespace(function="a", against="d", quantity="w", **vars(wrong))]
     nothing: Any = None
     dispute = Dispute(dict.fromkeys(names, nothing), groups(names, comparisons), comparisons, nothing)
-    found = _by_majority({}, dispute)
+    found = by_majority({}, dispute)
     assert found.blames == ()
     assert found.remarks[0] in (
         "not called wrong: a differs from d alone",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.functions.arbiter import _extrapolated
+from crossgrad.functions.arbiter import extrapolated
 
 torch = pytest.importorskip("torch")
 
@@ -174,4 +174,4 @@ def test_losses_that_are_infinite_at_every_other_step_have_no_slope() -> None:
     steps = [16.0**-n for n in range(6)]
     losses = [(np.inf if n % 2 else h, -h) for n, h in enumerate(steps)]
     with np.errstate(invalid="ignore"):
-        assert _extrapolated(steps, losses, 0.0) is None
+        assert extrapolated(steps, losses, 0.0) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.functions.resemblance import _only
+from crossgrad.functions.resemblance import some_of
 
 from .functions import hand_written
 from .test_functions import arguments, right
@@ -219,6 +219,6 @@ def test_a_row_of_zeros_is_asked_about(frozen: bool) -> None:
 
 
 def test_the_few_that_are_right_are_named_where_most_are_wrong() -> None:
-    found = _only(["a", "b", "c"], ["a", "b", "c", "d"])
+    found = some_of(["a", "b", "c"], ["a", "b", "c", "d"])
     assert found is not None
     assert found.text == "differs in all of 4 gradients but d"

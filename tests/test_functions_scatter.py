@@ -12,7 +12,7 @@ from crossgrad.functions.measuring import Measured, measure
 from crossgrad.functions.points import Nearby
 from crossgrad.functions.rounding import BLOCK, Rounding
 from crossgrad.functions.runs import Runner
-from crossgrad.functions.scatter import SELDOM, _most, hypot
+from crossgrad.functions.scatter import SELDOM, hypot, most_seldom
 from crossgrad.networks.dtypes import Array, find_dtype
 
 
@@ -56,7 +56,7 @@ def test_points_that_are_drawn_again_are_the_same() -> None:
 @pytest.mark.parametrize("reruns", [2, 3, 8])
 def test_so_little_scatter_is_seldom(reruns: int) -> None:
     """The bound's formula, where it can be tried: for two draws the distribution is exponential."""
-    chi_squared = reruns / _most(reruns) ** 2
+    chi_squared = reruns / most_seldom(reruns) ** 2
     half = reruns / 2
     assert (chi_squared / 2) ** half / math.gamma(half + 1) == pytest.approx(SELDOM)
     if reruns == 2:

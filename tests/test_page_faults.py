@@ -77,5 +77,5 @@ def test_what_a_check_freed_is_given_back() -> None:
 
 def resident(engine: Contender) -> int:
     """Bytes that the engine's process holds."""
-    process = engine.lane.places[0].worker._process
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    pid = engine.lane.places[0].worker.pid
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

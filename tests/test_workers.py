@@ -264,7 +264,7 @@ def test_a_stopped_worker_holds_nobody_up(marked: None) -> None:
     with Isolated(["numpy"], None, {}, limits) as executor:
         assert executor.selection.engines
         (lane,) = executor._lanes.values()
-        os.kill(lane.places[0].worker._process.pid, signal.SIGSTOP)
+        os.kill(lane.places[0].worker.pid, signal.SIGSTOP)
         (run,) = executor.start(make_case("-".join(["1"] * 500), "float64"))(lambda engine: None)
     assert run.status == "timeout"
 
@@ -276,7 +276,7 @@ def test_a_death_while_idle_costs_nothing(marked: None) -> None:
         worker = lane.places[0].worker
         finish = executor.start(make_case("3-2", "float64"))
         (run,) = finish(lambda engine: None)
-        os.kill(worker._process.pid, signal.SIGKILL)
+        os.kill(worker.pid, signal.SIGKILL)
         (again,) = executor.start(make_case("3-2", "float64"))(lambda engine: None)
     assert (run.status, again.status) == ("ok", "ok")
 
@@ -292,12 +292,12 @@ def test_a_death_before_a_case_was_read_does_not_cost_that_case(
         assert executor.selection.engines
         (lane,) = executor._lanes.values()
         worker = lane.places[0].worker
-        os.kill(worker._process.pid, signal.SIGSTOP)
+        os.kill(worker.pid, signal.SIGSTOP)
         finish = executor.start(make_case("3-2", "float64"))
         while worker.phase != "receive":
             time.sleep(0.01)
         killed[0] += kills
-        os.kill(worker._process.pid, signal.SIGKILL)
+        os.kill(worker.pid, signal.SIGKILL)
         (run,) = finish(lambda engine: None)
     assert run.status == "ok"
 
@@ -310,7 +310,7 @@ def test_a_process_is_replaced_after_many_cases(marked: None, monkeypatch: pytes
         (lane,) = executor._lanes.values()
         for seed in range(5):
             worker = lane.places[0].worker
-            pids.append(worker and worker._process.pid)
+            pids.append(worker and worker.pid)
             (run,) = executor.start(make_case("3-2", "float64", seed=seed))(lambda engine: None)
             assert run.status == OK
             time.sleep(0.1)

@@ -137,14 +137,14 @@ def slope_along(
 
 def _told(steps: Sequence[float], losses: Sequence[tuple[float, float]], middle: float) -> Slope | None:
     """The slope that all steps tell, or all but the finest where it is these that contradict a clear one."""
-    found = _extrapolated(steps, losses, middle)
-    coarse = _extrapolated(steps[:-FINEST], losses[:-FINEST], middle)
+    found = extrapolated(steps, losses, middle)
+    coarse = extrapolated(steps[:-FINEST], losses[:-FINEST], middle)
     if found is None or coarse is None or coarse.error > CLEAR * abs(coarse.value):
         return found
     return coarse if abs(coarse.value - found.value) > SURE * (coarse.error + found.error) else found
 
 
-def _extrapolated(
+def extrapolated(
     steps: Sequence[float], losses: Sequence[tuple[float, float]], middle: float
 ) -> Slope | None:
     """The slope of least error of those that losses to both sides, at steps from large to small, tell."""

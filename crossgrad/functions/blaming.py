@@ -140,7 +140,7 @@ def find_wrong(
     verdicts = {name: _consistent(m, dispute) for name, m in by_name.items()}
     verdicts |= dict.fromkeys(_as_intended(verdicts, dispute))
     blames = _by_slopes(verdicts, dispute)
-    rest = Finding(tuple(blames)) if blames else _by_majority(verdicts, dispute)
+    rest = Finding(tuple(blames)) if blames else by_majority(verdicts, dispute)
     return Finding((*imprecise, *rest.blames), rest.remarks, rest.convention and not imprecise)
 
 
@@ -309,7 +309,7 @@ def _is_coarse(one: Measured, step: float, dispute: Dispute) -> bool:
     return step > FEW * dispute.arguments.format.eps * abs(float(one.best[LOSS_NAME]))
 
 
-def _by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
+def by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
     """Of functions that compute different losses the minority is wrong, if there is one.
 
     One that differs from all of the largest group: from a part of it two may differ that are each as

@@ -57,7 +57,7 @@ def resemblance(
         factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
         or _narrower(pairs, wrong, arguments)
-        or _only(names, everything)
+        or some_of(names, everything)
     )
 
 
@@ -185,7 +185,7 @@ def _narrower(
     return Resemblance("narrower", f"is off by about {what} throughout, as if computed in that somewhere")
 
 
-def _only(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None:
+def some_of(names: Sequence[str], everything: Sequence[str]) -> Resemblance | None:
     """Where some leaves are wrong and others right, that alone says much."""
     right = [name for name in everything if name not in names]
     if not right:

@@ -15,7 +15,7 @@ SHRINKAGE = 8.0
 """Reruns that the estimate from an element's neighbours counts as; see `_shrink`."""
 
 SELDOM = 1e-9
-"""How often an element's own reruns may scatter by so much less than its noise; see `_most`."""
+"""How often an element's own reruns may scatter by so much less than its noise; see `most_seldom`."""
 
 LEAST_UNIT = 2.0**-400
 """Units of scatter are no smaller, lest an element that is zero by cancelling scatters by infinity."""
@@ -138,7 +138,7 @@ def _shrink(own: Array, reruns: int) -> None:
     largest = float(np.max(own, initial=0.0))
     if not np.isfinite(largest) or largest == 0.0 or own.ndim == 0:
         return
-    most = own * _most(reruns)
+    most = own * most_seldom(reruns)
     own /= largest
     # Not of squares, which underflow where a saturated unit's gradients are 1e-170.
     neighbours = whole = np.mean(own)
@@ -150,7 +150,7 @@ def _shrink(own: Array, reruns: int) -> None:
     np.minimum(own, most, out=own)
 
 
-def _most(reruns: int) -> float:
+def most_seldom(reruns: int) -> float:
     """How many times an element's own scatter its noise is at most: normal draws seldom lie closer to zero.
 
     The probability of that is the beginning of chi squared's distribution,

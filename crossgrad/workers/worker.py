@@ -95,7 +95,7 @@ class Worker:
             self._phases = Watcher(phase_file)
             inbound, self._to_worker = self._pipe(theirs, 0)
             outbound, self.messages = self._pipe(theirs, 1)
-            life, self._life = self._pipe(theirs, 0)
+            life, _ = self._pipe(theirs, 0)  # its end in this process, in `_mine`, closes with this process
             errors, self.stderr = self._pipe(theirs, 1)
             passed = [inbound, outbound, life, self._case_file, self.result_file, phase_file]
             self._process = subprocess.Popen(
@@ -128,6 +128,10 @@ class Worker:
         self._deadline: float | None = None
         self._enter("load")
         self._send({"do": "load", **loads, "device_memory": limits.device_memory})
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def gone(self) -> bool:
@@ -230,7 +234,7 @@ class Worker:
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FINAL)
-        self._sessions.forget(self._process.pid)
+        self._sessions.forget(self.pid)
         self._let_go()
 
     def _shared(self) -> int:
@@ -263,7 +267,7 @@ class Worker:
             raise ProtocolError(f"{message['is']!r} before its version")
         else:
             if self._limits.memory is not None:
-                self._limit_memory(most_held(self._process.pid))  # what was missed between two looks
+                self._limit_memory(most_held(self.pid))  # what was missed between two looks
             self.phase, self._deadline = IDLE, None
             return True
         return False
@@ -286,7 +290,7 @@ class Worker:
         if self._limits.memory is None or self._deadline is None or now < self._next_look:
             return 0
         self._next_look = now + LOOK_EVERY
-        return self._sessions.resident(self._process.pid)
+        return self._sessions.resident(self.pid)
 
     def _limit_memory(self, held: int) -> None:
         limit = self._limits.memory
