@@ -218,6 +218,7 @@ class Pool:
                 self._take(lane, place, worker, answer)
             except ProtocolError as error:
                 worker.end(PROTOCOL_ERROR, f"the process of the engine sent {error}")
+                break  # what came with it is not to be believed either
         if place.worker is not worker:
             return
         worker.watch()
