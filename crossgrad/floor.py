@@ -22,6 +22,7 @@ from first order and from independence that matter:
   weights, with one sign: the diagonal of the loss's Hessian carries it.
 - The updated parameters are the same for all samples: their part in loss_new
   is added up linearly.
+- In TF32 a weight is rounded once for all samples: what that does is computed (``operands.py``).
 
 ``docs/verdict.md`` derives each formula and says where the model ends.
 """
@@ -36,6 +37,7 @@ from .computed import Computed
 from .mathematics import ACTIVATIONS, LOSSES, Activation
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .operands import off_by
 
 Rows = Iterable[tuple[slice, Uncertain]]
 """A weight matrix, a few rows at a time."""
@@ -276,7 +278,11 @@ def rounding_floor(case: Case) -> Floor:
     """Run the case in float64 and follow the rounding errors of its dtype through every step."""
     steps = Steps(case)
     with np.errstate(over="ignore", invalid="ignore"):
-        return Floor(steps, _propagate(steps))
+        found = _propagate(steps)
+        if case.dtype == "tf32":
+            for name, off in off_by(case, found):
+                found[name] = Uncertain(found[name].value, np.asarray(found[name].variance + np.square(off)))
+        return Floor(steps, found)
 
 
 def _propagate(steps: Steps) -> dict[str, Uncertain]:
