@@ -42,6 +42,9 @@ from .operands import off_by
 Rows = Iterable[tuple[slice, Uncertain]]
 """A weight matrix, a few rows at a time."""
 
+OPERANDS_OFF = 2.0
+"""Standard deviations that a TF32 step is off which errs in the way of `operands` that does most."""
+
 ACTIVATION_ULPS = 4.0
 """Standard deviations of a rounding that a library's exp or tanh may be off: up to 4 ulp are known."""
 
@@ -281,7 +284,8 @@ def rounding_floor(case: Case) -> Floor:
         found = _propagate(steps)
         if case.dtype == "tf32":
             for name, off in off_by(case, found):
-                found[name] = Uncertain(found[name].value, np.asarray(found[name].variance + np.square(off)))
+                value, variance = found[name]
+                found[name] = Uncertain(value, np.asarray(variance + np.square(off / OPERANDS_OFF)))
         return Floor(steps, found)
 
 

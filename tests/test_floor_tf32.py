@@ -1,6 +1,7 @@
 """TF32, by candidates that round a product's operands as tensor cores do: right ones are not called wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 import crossgrad
 from crossgrad import floor
+from crossgrad.floor import rounding_floor
+from crossgrad.mutants import random_case
 from crossgrad.networks.dtypes import Array
-from crossgrad.verdict import WRONG
+from crossgrad.verdict import WRONG, over_floor
 
 SHAPES = [("1-1-1", 1), ("3-4-2", 8), ("64-100-10", 32), ("784-100-10", 1024), ("8-8-8-8-8-8-8", 300)]
 
@@ -58,6 +61,25 @@ def verdicts(network: str, batch: int, gradients: Any) -> dict[str, str]:
 @pytest.mark.parametrize(("network", "batch"), SHAPES)
 def test_a_right_step_agrees(network: str, batch: int, way: Way) -> None:
     assert set(verdicts(network, batch, candidate(way)).values()) == {"agree"}
+
+
+@pytest.mark.parametrize("way", [nearest, cut])
+@pytest.mark.parametrize("seed", [*range(8), 44, 49, 113])
+def test_a_right_step_of_a_random_network_has_room_to_spare(seed: int, way: Way) -> None:
+    """The last three are those that came closest of 150."""
+    case = replace(random_case(seed, "tf32", small=seed < 8), loss="mse")
+    params = [(W, np.zeros(len(W), W.dtype) if b is None else b) for W, b in case.parameters]
+    loss, gradients = candidate(way)(params, *case.batch)
+    found = {"loss": loss} | {
+        f"{kind}.{n}": array
+        for n, pair in enumerate(gradients, start=1)
+        for kind, array in zip(("dW", "db"), pair, strict=True)
+    }
+    expected = rounding_floor(case)
+    for name in found.keys() & expected.value.keys():
+        error = np.abs(found[name] - expected.value[name])
+        if np.isfinite(error).all():
+            assert over_floor(error, expected.sigma[name]) < 0.7, name
 
 
 @pytest.mark.parametrize("way", [nearest, cut])
