@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from crossgrad.bench import runner, session
 from crossgrad.bench.lanes import Lanes
 from crossgrad.bench.results import read_results
 from crossgrad.bench.saved import HOME
@@ -161,6 +162,38 @@ def test_an_output_does_not_take_the_place_of_a_saved_benchmark(
             assert run(["bench", *arguments, "--format", form, "-o", str(HOME / "night.json")]) == 2
     assert "night.json: a saved benchmark is there already, name another file" in capsys.readouterr().err
     assert (HOME / "night.json").read_text() == "mine"
+
+
+def test_what_is_finished_is_in_the_file_while_the_rest_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed leaves it."""
+    file, seen = tmp_path / "out.json", []
+
+    def measure(*arguments: Any) -> Any:
+        seen.append(file.read_bytes() if file.exists() else None)
+        return runner.measure(*arguments)
+
+    monkeypatch.setattr(session, "measure", measure)
+    command = ["bench", "1-1", "2-2", "-b", "numpy", *FAST, "--format", "json", "-o", str(file)]
+    assert run(command) == 0
+    before, between = seen
+    assert before is None
+    first, both = read_results(between, "out.json"), read_results(file.read_bytes(), "out.json")
+    assert {row.network for row in first.rows} == {"1-1"}
+    assert "not finished: 1 of 2 networks not measured" in first.notes
+    assert {row.network for row in both.rows} == {"1-1", "2-2"}
+    assert not any("not finished" in told for told in both.notes)
+
+
+def test_a_pipe_has_the_result_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "crossgrad", "bench", "1-1", "2-2", "-b", "numpy", *FAST]
+    with subprocess.Popen([*command, "--format", "json", "-o", str(pipe)]) as process:
+        content = pipe.read_bytes()
+        assert process.wait() == 0
+    assert len({row.network for row in read_results(content, "pipe").rows}) == 2
 
 
 @pytest.mark.parametrize(

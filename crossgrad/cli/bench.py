@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import exits, options
-from .bench_results import Form, Outcome, compare_saved, finish, show
+from .bench_results import Form, Outcome, compare_saved, finish, keep_so_far, show
 from .command import given
 from .output import note, require_output, write
 from .progress import doing
@@ -165,7 +165,8 @@ def bench(
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
-    outcome = _measure(plan, settings, engines, hold, tables)
+    keep = partial(keep_so_far, form=form, output=output)
+    outcome = _measure(plan, settings, engines, hold, keep, tables)
     code, found = finish(outcome, form, output, save, plot, quiet), outcome.results
     if isinstance(outcome.fault, Exception):
         raise outcome.fault
@@ -179,9 +180,10 @@ def _measure(
     settings: "Settings",
     engines: "Callable[[], Lanes]",
     hold: "Holder",
+    keep: "Callable[[Results], None]",
     tables: bool,
 ) -> Outcome:
-    """Measure, with a table on the screen as soon as it is finished."""
+    """Measure; as soon as a network is finished, there is a table on the screen, or its rows in the file."""
     from ..bench.session import Session
     from ..bench.text import results_text
 
@@ -195,6 +197,7 @@ def _measure(
             for finished in session.run(status):
                 if tables:
                     write(results_text(held(finished)) + "\n")
+                keep(held(session.results))
     except (KeyboardInterrupt, Exception) as fault:
         if session is None and isinstance(fault, Exception):
             raise

@@ -1,6 +1,8 @@
 """What becomes of the results of ``crossgrad bench``: written, kept, shown again, compared; its exit code."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..networks.files import is_there, written_whole
 from . import exits
 from .output import deliver, error, note, say, write
 
@@ -75,6 +78,16 @@ def finish(
     if outcome.ended is not None:
         error(outcome.ended)
     return exits.INTERRUPTED if fault is not None else code or _code_of(found)
+
+
+def keep_so_far(found: "Results", form: Form, output: Path | None) -> None:
+    """Write what there is by now where the result is wanted: a process that is killed leaves that.
+
+    Not to a device or a pipe, which would have it twice. What cannot be written now is told in the end.
+    """
+    if output is not None and (output.is_file() or not is_there(output, os.path.lexists)):
+        with suppress(OSError), written_whole(output) as file:
+            file.write_text(_formatted(found, form), encoding="utf-8", errors="backslashreplace")
 
 
 def _save(found: "Results", name: str, form: Form) -> int:
