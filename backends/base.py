@@ -212,15 +212,19 @@ class Backend(ABC):
         """Versions and settings that can change results, for the report."""
         return {}
 
+    def why_no_cuda(self) -> str | None:
+        """Why there is no CUDA device, in the framework's own words, if it has any."""
+        return None
+
     def require_device(self, device: str) -> None:
         """Raise unless this engine can run on `device` here."""
         seen = self.devices()
         if device in seen:
             return
         if device != "cpu" and not any(name.startswith("cuda") for name in seen):
+            why = self.why_no_cuda() or "crossgrad doctor looks for one"
             raise BackendUnavailable(
-                f"{self.name} sees no CUDA device here (crossgrad doctor says why); "
-                f"it runs on {', '.join(seen)}"
+                f"{self.name} sees no CUDA device here ({why}); it runs on {', '.join(seen)}"
             )
         raise BackendUnavailable(f"{self.name} sees no device {device!r}; it runs on {', '.join(seen)}")
 

@@ -44,6 +44,10 @@ NOT_MINE = ("must be Tensor, not", "call numpy() on Tensor", "as an abstract arr
 """How torch says that what it got is no tensor, or not for NumPy; and JAX, that it is no array."""
 
 
+EXHAUSTED = ("RESOURCE_EXHAUSTED", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""How XLA says that memory has run out; and CUDA and its BLAS, where PyTorch's own allocator is not asked."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What came of one engine on one case: a trace, or the reason why there is none."""
@@ -225,9 +229,9 @@ def _timed(seconds: dict[str, float], phase: str, announce: Announce) -> Iterato
 
 
 def status_of(error: BaseException) -> str:
-    """Whether an engine broke, or ran out of memory: each framework has an exception of its own for that."""
+    """Whether an engine broke, or ran out of memory: each framework has words of its own for that."""
     exhausted = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return OUT_OF_MEMORY if exhausted or "RESOURCE_EXHAUSTED" in str(error) else FAILED
+    return OUT_OF_MEMORY if exhausted or any(words in str(error) for words in EXHAUSTED) else FAILED
 
 
 def place_in(file: str | Path, error: BaseException) -> str:

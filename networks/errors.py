@@ -36,6 +36,11 @@ def unknown(kind: str, got: object, known: Iterable[str]) -> InvalidInput:
     return InvalidInput(f"unknown {kind} {shortened(repr(got))}: {hint}known are {', '.join(names)}")
 
 
+def first_line(error: object) -> str:
+    """How an exception begins, for frameworks put pages into theirs; its type where it says nothing."""
+    return shortened((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
 def shortened(value: object) -> str:
     """A value as text that fits into a sentence: the middle of a long one is left out."""
     text = str(value)

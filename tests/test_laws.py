@@ -1,6 +1,7 @@
 """The laws of ``backends/base.py``, checked for every backend, variant and device."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -239,6 +240,19 @@ def test_float32_is_ieee_whatever_the_user_has_set(backend: str, variant: str, d
         got = run_float32(case, backend, variant, device)
     for name, array in want.items():
         np.testing.assert_allclose(got[name], array, rtol=1e-5, atol=1e-6 * np.abs(array).max())
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_why_there_is_no_device_is_said_in_the_frameworks_words(name: str) -> None:
+    backend = load_or_skip(name)
+    if any(device != "cpu" for device in backend.devices()):
+        pytest.skip("there is one")
+    why = backend.why_no_cuda()
+    assert why
+    with pytest.raises(
+        BackendUnavailable, match=re.escape(f"sees no CUDA device here ({why}); it runs on cpu")
+    ):
+        backend.require_device("cuda")
 
 
 def run_float32(case, backend, variant, device):

@@ -10,7 +10,7 @@ from crossgrad.compare import blame, compare_runs
 from crossgrad.engines import Engine, EngineId, Seen, see_here, select_engines
 from crossgrad.networks.cases import Case
 from crossgrad.oracle import consult
-from crossgrad.run import FAILED, OK, Run, run_engine
+from crossgrad.run import FAILED, OK, OUT_OF_MEMORY, Run, run_engine
 
 from .conftest import load_or_skip, make_case
 
@@ -103,6 +103,27 @@ def test_an_engine_that_answers_otherwise_the_second_time_failed(program: type[P
     assert run.status == FAILED
     assert run.message is not None
     assert "two runs on the same numbers differ, first at loss" in run.message
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), OUT_OF_MEMORY),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes"), OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory\nSearch for ..."), OUT_OF_MEMORY),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."),
+            OUT_OF_MEMORY,
+        ),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), FAILED),
+    ],
+    ids=["python", "xla", "cuda", "cublas", "another"],
+)
+def test_memory_that_ran_out_is_told_from_other_failures(error: Exception, status: str) -> None:
+    def program(case: Case) -> Program:
+        raise error
+
+    assert run_of(program, make_case("1-1")).status == status
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,24 @@ def test_a_users_newer_switch_is_off_in_a_float32_call_and_then_as_it_was(torch_
     assert [settings.fp32_precision for settings in torch_settings] == before
 
 
+@pytest.mark.filterwarnings("ignore:Please use the new API")
+def test_what_follows_a_users_setting_for_all_follows_it_after_a_float32_call(
+    torch_settings: list[Any],
+) -> None:
+    import torch
+
+    from crossgrad.backends.torch.precision import matmul_precision
+
+    try:
+        torch.backends.fp32_precision = "tf32"
+        with matmul_precision("ieee"):
+            assert [settings.fp32_precision for settings in torch_settings] == ["ieee", "ieee"]
+        assert [settings.fp32_precision for settings in torch_settings] == ["tf32", "tf32"]
+    finally:
+        torch.backends.fp32_precision = "none"
+    assert [settings.fp32_precision for settings in torch_settings] == ["none", "none"]
+
+
 def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_settings: list[Any]) -> None:
     from crossgrad.backends.torch.precision import InPrecision, plainly
 
@@ -111,6 +129,7 @@ def test_torch_looks_at_the_precision_unless_it_is_settled_for_the_dtype(torch_s
     backend.settle(case)
     after = backend.prepare(case, "eager", "cpu")
     assert after._in_precision is plainly
+    assert backend.products(case, "cpu")._in_precision is plainly
     for program in (before, backend.prepare(other, "eager", "cpu")):
         assert isinstance(program._in_precision, InPrecision)
     ours, theirs = (

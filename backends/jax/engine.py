@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from ...networks.cases import Case
+from ...networks.errors import first_line
 from ..allocation import give_back_memory
 from ..base import (
     Backend,
@@ -75,6 +76,13 @@ class JaxBackend(Backend):
 
     def give_back(self) -> None:
         give_back_memory()
+
+    def why_no_cuda(self) -> str | None:
+        try:
+            jax.devices("cuda")
+        except RuntimeError as error:
+            return first_line(error)
+        return None
 
     def environment(self) -> dict[str, Any]:
         settings: Any = jax.config

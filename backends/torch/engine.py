@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ...networks.cases import Case
+from ...networks.errors import first_line
 from ..allocation import give_back_memory, keep_freed_memory
 from ..base import (
     Backend,
@@ -74,7 +75,10 @@ class TorchBackend(Backend):
 
     def products(self, case: Case, device: str) -> Products:
         self._require(case, device)
-        return TorchProducts(case, device)
+        products = TorchProducts(case, device)
+        if case.dtype == self._settled_for:
+            products.trust_precision()
+        return products
 
     def settle(self, case: Case) -> None:
         if _largest_bytes(case) >= KEEPS_FROM:
@@ -91,6 +95,13 @@ class TorchBackend(Backend):
         for index in range(len(self.devices()) - 1):
             total = torch.cuda.get_device_properties(index).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), index)
+
+    def why_no_cuda(self) -> str | None:
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        except (AssertionError, RuntimeError) as error:  # the former of a build without CUDA
+            return first_line(error)
+        return None
 
     def environment(self) -> dict[str, Any]:
         cuda, cpu = (settings.fp32_precision for settings in matmul_settings())

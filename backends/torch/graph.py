@@ -51,8 +51,12 @@ class GraphProgram(EagerProgram):
             self.synchronize()
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            with torch.cuda.graph(self._graph, stream=side):
-                loss, gradients = self._step(inputs)
+            try:
+                with torch.cuda.graph(self._graph, stream=side):
+                    loss, gradients = self._step(inputs)
+            except RuntimeError as error:
+                # Of a capture that failed, its end fails too, and hides why.
+                raise error.__context__ or error from None
             self._held = torch.cuda.max_memory_allocated() - before
         return loss.detach(), gradients
 

@@ -20,15 +20,17 @@ def matmul_settings() -> list[Any]:
 def matmul_precision(wanted: str) -> Iterator[None]:
     """Run float32 matrix products in precision `wanted` (``ieee`` or ``tf32``), then restore.
 
-    Settings that already mean `wanted` are left alone: ``none``, the default, means IEEE.
+    Settings that already mean `wanted` are left alone: ``none``, the default, means IEEE. What reads as the
+    setting above it does is taken for one that follows it: which it is PyTorch does not tell.
     """
     settings = matmul_settings()
-    before = [setting.fp32_precision for setting in settings]
-    if all(_means(precision, wanted) for precision in before):
+    found = [setting.fp32_precision for setting in settings]
+    if all(_means(precision, wanted) for precision in found):
         yield
         return
     older = _older_switch()
-    for setting, precision in zip(settings, before, strict=True):
+    above = [torch.backends.fp32_precision, torch.backends.mkldnn.fp32_precision]  # type: ignore[attr-defined]
+    for setting, precision in zip(settings, found, strict=True):
         if not _means(precision, wanted):
             _write(setting, wanted)
     try:
@@ -36,8 +38,8 @@ def matmul_precision(wanted: str) -> Iterator[None]:
     finally:
         if older is not None:
             torch.set_float32_matmul_precision(older)
-        for setting, precision in zip(settings, before, strict=True):
-            setting.fp32_precision = precision
+        for setting, precision, parent in zip(settings, found, above, strict=True):
+            setting.fp32_precision = "none" if precision == parent else precision
 
 
 def _older_switch() -> str | None:

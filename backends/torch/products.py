@@ -10,7 +10,7 @@ import torch
 from ...networks.cases import Case
 from ..base import Products, bytes_to_copy
 from .onednn import multiply, offers_onednn
-from .precision import InPrecision
+from .precision import Caller, InPrecision, plainly
 from .program import DTYPES
 from .timing import DeviceTimed
 
@@ -38,7 +38,7 @@ class TorchProducts(DeviceTimed, Products):
 
     def __init__(self, case: Case, device: str) -> None:
         super().__init__(torch.device(device))
-        self._in_precision = InPrecision(case.dtype, self._device)
+        self._in_precision: Caller = InPrecision(case.dtype, self._device)
         B, widths, dtype = case.batch_size, case.network.widths, DTYPES[case.dtype]
 
         def drawn(*shape: int) -> torch.Tensor:
@@ -60,6 +60,10 @@ class TorchProducts(DeviceTimed, Products):
         size = bytes_to_copy(_touched(step), self._device.type == "cpu")
         self._source = torch.zeros(size, dtype=torch.uint8, device=self._device)
         self._target = torch.zeros_like(self._source)
+
+    def trust_precision(self) -> None:
+        """As a program's: the look at it is no part of a product."""
+        self._in_precision = plainly
 
     def forward(self) -> list[torch.Tensor]:
         return self._run(self._forward)

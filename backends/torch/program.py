@@ -163,15 +163,16 @@ class TorchProgram(DeviceTimed, Program):
         return tuple(tuple(next(remaining) for _ in range(1 + biased)) for biased in self._biased)
 
     def _tensor(self, array: Array) -> torch.Tensor:
-        # torch reads no ml_dtypes array; float32 holds every bfloat16 exactly.
-        plain = array.astype(np.float32) if self._dtype is torch.bfloat16 else array
-        return torch.tensor(plain, dtype=self._dtype, device=self._device)
+        if self._dtype is not torch.bfloat16:
+            return torch.tensor(array, dtype=self._dtype, device=self._device)
+        bits = torch.tensor(array.view(np.int16), device=self._device)  # torch reads no ml_dtypes array
+        return bits.view(torch.bfloat16)
 
     def _array(self, tensor: torch.Tensor) -> Array:
         host = tensor.detach().cpu()
         if self._dtype is torch.bfloat16:
-            host = host.float()
-        array: Array = host.numpy().astype(self._storage)
+            host = host.view(torch.int16)
+        array: Array = host.numpy().copy().view(self._storage)
         return array
 
     def _named(self, kinds: tuple[str, str], flat: Sequence[torch.Tensor]) -> dict[str, Array]:

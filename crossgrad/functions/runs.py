@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..networks.dtypes import Array
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, first_line, shortened
 from ..words import listed
 from .arguments import LOSS_NAME, Arguments, Key, Values, holds_integers, is_float, read_arguments
 from .function import LOSS, Function
@@ -190,7 +190,7 @@ class Runner:
             found = described(raw, fits, self._asked, to_numpy) or in_lists(gradients, self._places, to_numpy)
             if self._gradient_places is not None or found is None:
                 raise
-            raise InvalidInput(f"{self.name}: {found} ({str(error).splitlines()[0]})") from None
+            raise InvalidInput(f"{self.name}: {found} ({first_line(error)})") from None
 
     def _run(self, point: Point, noise: Rounding | None) -> Any:
         """Run, and give a rerun up that does not end, as one of what iterates until it stands still."""

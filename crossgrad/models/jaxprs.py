@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.extend.core import Literal
 
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, first_line
 from .jax_rules import rule_of_equation
 from .model import WAY_OUT, Affine, Elementwise, Step, refused
 
@@ -70,7 +70,7 @@ def traced_steps(
             failure = failure or error
             continue
         return _Reader(kind, names, leaves).read(closed.jaxpr)
-    told = shortened(str(failure).strip().partition("\n")[0])
+    told = first_line(failure)
     reason = (
         f"it takes no x of any width ({type(failure).__name__}: {told})" if failure else "it has no matrix"
     )

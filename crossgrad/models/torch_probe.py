@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, first_line
 from .model import WAY_OUT, Affine, Step
 from .torch_rules import RULES
 
@@ -58,7 +58,7 @@ def require_same(
             found = module(x)
             gradients = torch.autograd.grad(found, wanted, cotangent, allow_unused=True)
         except Exception as error:  # the module's forward is the user's code: it may raise anything
-            told = shortened(str(error).strip().partition("\n")[0])
+            told = first_line(error)
             raise InvalidInput(
                 f"{kind} cannot be called on x of shape {tuple(x.shape)}, or differentiated there "
                 f"({type(error).__name__}: {told}): {WAY_OUT}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import fx, nn
 
-from ..networks.errors import InvalidInput, shortened
+from ..networks.errors import InvalidInput, first_line
 from .model import WAY_OUT, Affine, Elementwise, Step, refused
 from .torch_rules import memory_of, rule_of_call
 
@@ -23,7 +23,7 @@ def traced_steps(path: str, module: nn.Module, steps_of: StepsOf) -> Iterator[St
     try:
         graph = fx.Tracer().trace(module)
     except Exception as error:  # forward is the user's code, run on a stand-in: it may raise anything
-        told = shortened(str(error).strip().partition("\n")[0])
+        told = first_line(error)
         raise InvalidInput(
             f"{_joined(path, kind)}: its forward cannot be followed ({type(error).__name__}: {told}): "
             f"write it as nn.Sequential; {WAY_OUT}"

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ..networks.dtypes import Array, DType
+from ..networks.errors import first_line
 from .base import Native, wrong_dtype
 
 
@@ -41,7 +42,7 @@ class JaxNative(Native):
         try:
             return np.asarray(value)
         except (RuntimeError, TypeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise TypeError(f"{name} cannot be read: {reason}") from None
 
 

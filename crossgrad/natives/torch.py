@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..networks.dtypes import Array, DType, find_dtype
+from ..networks.errors import first_line
 from .base import Native, wrong_dtype
 
 DTYPES = {
@@ -45,15 +46,13 @@ class TorchNative(Native):
         try:
             return on_host(value)
         except (RuntimeError, TypeError, NotImplementedError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise TypeError(f"{name}, on device {value.device}, cannot be read: {reason}") from None
 
 
 def on_host(tensor: torch.Tensor) -> Array:
     """A tensor of any device and layout, in the graph or not, as NumPy's; bfloat16 as float32."""
-    held = tensor.detach()
-    if held.layout != torch.strided:
-        held = held.to_dense()
+    held = _dense(tensor)
     if held.dtype == torch.bfloat16:
         held = held.float()  # exact
     array: Array = held.numpy(force=True)
@@ -62,8 +61,15 @@ def on_host(tensor: torch.Tensor) -> Array:
 
 def stored(tensor: torch.Tensor) -> Array:
     """The same numbers in NumPy, in the dtype that they have."""
-    host = on_host(tensor)
-    return host.astype(find_dtype("bfloat16").storage) if tensor.dtype == torch.bfloat16 else host
+    if tensor.dtype != torch.bfloat16:
+        return on_host(tensor)
+    bits: Array = _dense(tensor).view(torch.int16).numpy(force=True)  # NumPy's own has no such type
+    return bits.view(find_dtype("bfloat16").storage)
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    held = tensor.detach()
+    return held if held.layout == torch.strided else held.to_dense()
 
 
 NATIVE = TorchNative()

@@ -257,7 +257,7 @@ class Pool:
         place.task = None
         task.future.set_result(found)
         place.cases += task.counts
-        if place.cases >= CASES_A_PROCESS:
+        if place.cases >= CASES_A_PROCESS or task.spoils(found):
             self._let_go(place, worker)
 
     def _bury(self, lane: Lane, place: _Place, worker: Worker, ending: Ending) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from ..engines import EngineId
-from ..run import CRASHED, Run
+from ..run import BROKEN, CRASHED, Run
 from .protocol import ProtocolError
 from .wire import Message, PackedCase, run_of
 from .worker import Ending, Worker
@@ -58,6 +58,10 @@ class Task(ABC):
     def ended(self, ending: Ending, stderr: str | None) -> None:
         """Set the future: the process ended, or there is none."""
 
+    def spoils(self, found: Any) -> bool:
+        """Whether its process is to do nothing more after what was found."""
+        return False
+
 
 class CaseTask(Task):
     """Run a case; the future gives a `Run`."""
@@ -73,6 +77,13 @@ class CaseTask(Task):
         if answer["is"] != "ran":
             raise ProtocolError(f"{answer['is']!r} where a run was expected")
         return run_of(answer, self.engine, file)
+
+    def spoils(self, found: Any) -> bool:
+        return self._spoilt_by(found)
+
+    def _spoilt_by(self, run: Run) -> bool:
+        """Some of CUDA's errors stay with the process, which fails at everything from then on."""
+        return run.status in BROKEN and self.engine.device != "cpu"
 
     def ended(self, ending: Ending, stderr: str | None) -> None:
         self.future.set_result(self._run_of(ending, stderr))
@@ -96,6 +107,9 @@ class HoldTask(CaseTask):
 
     def take(self, answer: Message, file: int) -> Any:
         return super().take(answer, file), answer["found"]
+
+    def spoils(self, found: Any) -> bool:
+        return self._spoilt_by(found[0])
 
     def ended(self, ending: Ending, stderr: str | None) -> None:
         self.future.set_result((self._run_of(ending, stderr), {}))

@@ -6,6 +6,7 @@ are multiplied from W's side, behind a barrier, as XLA would turn it round again
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from crossgrad.backends.jax.layout import gains_by_turning
 
@@ -16,10 +17,16 @@ def build(layers, x, y, device):
     if device != "cpu":
         jax.config.update("jax_default_matmul_precision", "highest")
     weights, first = jax.device_put(([W for W, _ in layers], x), jax.devices(device)[0])
-    inputs = [first] + [jnp.full((len(x), len(W)), 0.5, first.dtype) for W in weights[:-1]]
-    deltas = [jnp.full((len(x), len(W)), 0.5, first.dtype) for W in weights[1:]]
+    draw = np.random.default_rng(0)
+
+    def drawn(*shape):
+        # Of both signs, as an engine's are: a GPU at the limit of its power multiplies constants faster.
+        return jax.device_put(draw.uniform(-1, 1, shape).astype(first.dtype), jax.devices(device)[0])
+
+    inputs = [first] + [drawn(len(x), len(W)) for W in weights[:-1]]
+    deltas = [drawn(len(x), len(W)) for W in weights[1:]]
     by_rows = device == "cpu"
-    lefts = [jnp.full((len(W), len(x)) if by_rows else (len(x), len(W)), 0.5, first.dtype) for W in weights]
+    lefts = [drawn(len(W), len(x)) if by_rows else drawn(len(x), len(W)) for W in weights]
 
     def products(outputs, inputs, weights, deltas, lefts):
         forward = [z_of(a, W, device) for a, W in zip(inputs, weights, strict=True)]
