@@ -101,18 +101,47 @@ class Arithmetic:
         """Variance of rounding `value` to what is stored, `times` over."""
         return self.noise(value, times * self.per_rounding)
 
-    def per_square(self, count: int) -> float:
-        """Variance of summing `count` products one after the other, for each of their squares.
+    def per_square(self, alike: Array) -> Array:
+        """Variance of summing products one after the other, for each of their squares.
 
         Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
         p_k**2 + sum s_k**2)``. Where signs vary, partial sums grow like a random
         walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``.
-        """
-        return self.summed**2 / 3 * (1 + count / 2) + 2 * self.multiplied**2 / 3
 
-    def per_total(self, count: int) -> float:
+        Parameters
+        ----------
+        alike
+            Of each product, how many of the n are alike: `terms_alike`. The errors of m such add up, so
+            that the variance is m times as large.
+        """
+        found: Array = self.summed**2 / 3 * (1 + len(alike) / 2 * alike) + 2 * self.multiplied**2 / 3
+        return found
+
+    def per_total(self, alike: Array) -> float:
         """The rest of it where products have one sign, for each square of the sum, and its rounding.
 
         Partial sums then grow steadily, ``s_k ~ total k/n``; their squares add up to ``n/3 total**2``.
         """
-        return self.summed**2 / 9 * count + self.per_rounding
+        return float(self.summed**2 / 9 * len(alike) * alike.mean() + self.per_rounding)
+
+    def terms_alike(self, *factors: Array) -> Array:
+        """Of each product in many sums, how many others meet the same error, and itself.
+
+        What is added to a partial sum is rounded to that one's grid, whose step is the same from one power of
+        two to the next: equal terms are off by the same amount, each time. So are terms that differ
+        by less than the step, which is up to n u of a term.
+
+        Parameters
+        ----------
+        factors
+            A number ``(n,)`` for each of the n products that is equal where a factor is, in all sums: the
+            factor's product with random numbers.
+        """
+        step = len(factors[0]) * self.summed
+        cells = []
+        for found in factors:
+            size = np.sqrt(np.mean(np.square(found)))
+            cells.append(np.rint(found / (size * step)) if size > 0 and np.isfinite(size) else 0 * found)
+        _, cell, count = np.unique(np.nan_to_num(cells), axis=1, return_inverse=True, return_counts=True)
+        alike: Array = count[cell.ravel()].astype(np.float64)
+        return alike

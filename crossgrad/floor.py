@@ -27,7 +27,7 @@ from first order and from independence that matter:
 ``docs/verdict.md`` derives each formula and says where the model ends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -44,6 +44,9 @@ Rows = Iterable[tuple[slice, Uncertain]]
 
 OPERANDS_OFF = 2.0
 """Standard deviations that a TF32 step is off which errs in the way of `operands` that does most."""
+
+LEAST_STEP = 2.0**-26
+"""Of a number, so far to either side a function's change is seen in float64 to half its digits."""
 
 ACTIVATION_ULPS = 4.0
 """Standard deviations of a rounding that a library's exp or tanh may be off: up to 4 ulp are known."""
@@ -73,19 +76,25 @@ class Steps:
             for W, b in self.case.parameters
         ]
 
+    def _alike(self, *factors: Array) -> Array:
+        """`Arithmetic.terms_alike` of products whose factors are the rows of each array."""
+        draw = np.random.default_rng(0)
+        return self.arithmetic.terms_alike(*(_projected(rows, draw) for rows in factors))
+
     def affine(self, a: Uncertain, W: Array, b: Array | None) -> Uncertain:
         """``z = a @ W.T + b``."""
         product, variance = np.empty((2, len(a.value), len(W)))
-        spread = a.variance + self.arithmetic.per_square(W.shape[1]) * np.square(a.value)
+        alike = self._alike(a.value.T, W.T)
+        spread = a.variance + self.arithmetic.per_square(alike) * np.square(a.value)
         for rows, part in row_blocks(W):
             product[:, rows] = a.value @ part.T
             variance[:, rows] = spread @ np.square(part).T
-        variance += self.arithmetic.noise(product, self.arithmetic.per_total(W.shape[1]))
+        variance += self.arithmetic.noise(product, self.arithmetic.per_total(alike))
         if b is None:
             return Uncertain(product, variance + self.arithmetic.rounding(product))
         # A fused product starts its sum with the bias: every partial sum is as large as that.
         bias = np.asarray(b, np.float64)
-        variance += self.arithmetic.summed**2 / 3 * W.shape[1] * np.square(bias)
+        variance += self.arithmetic.summed**2 / 3 * alike.sum() * np.square(bias)
         z = product + bias
         return Uncertain(z, variance + self.arithmetic.rounding(z))
 
@@ -103,7 +112,8 @@ class Steps:
         da = self.loss_rule.derivative(a.value, self.y)
         variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
         variance += np.square(np.sum(self.slope / 2 * a.variance))
-        variance += self.arithmetic.noise(value, self.arithmetic.per_total(a.value.size))
+        alike = np.repeat(self._alike(a.value - self.y), a.value.shape[1])
+        variance += self.arithmetic.noise(value, self.arithmetic.per_total(alike))
         return Uncertain(value, np.asarray(variance + self.arithmetic.rounding(value, 3)))
 
     def loss_backward(self, a: Uncertain) -> Uncertain:
@@ -114,45 +124,42 @@ class Steps:
 
     def through_activation(self, da: Uncertain, a: Uncertain, rule: Activation) -> Uncertain:
         """``dz = da * f'``, with f' as a function of a."""
-        spread = np.sqrt(a.variance)
         slope = rule.slope(a.value)
-        shift = np.maximum(
-            np.abs(rule.slope(a.value + spread) - slope),
-            np.abs(rule.slope(a.value - spread) - slope),
-        )
+        shift = _shift(rule.slope, a.value, np.sqrt(a.variance), slope)
         dz, of_slope = da.value * slope, np.square(shift) + self.arithmetic.rounding(slope, 3)
         variance = np.square(slope) * da.variance + (np.square(da.value) + da.variance) * of_slope
         return Uncertain(dz, variance + self.arithmetic.rounding(dz, 2))
 
     def weight_gradient(self, dz: Uncertain, a_prev: Uncertain, alike: Array) -> Uncertain:
         """``dW = dz.T @ a_prev``; `alike` (B, 1) counts the samples that share each one's errors."""
-        dW, count = dz.value.T @ a_prev.value, len(dz.value)
+        dW, terms = dz.value.T @ a_prev.value, self._alike(dz.value, a_prev.value)
         dz2, a2 = np.square(dz.value), np.square(a_prev.value)
-        spread = self.arithmetic.per_square(count) * a2 + alike * a_prev.variance
+        spread = self.arithmetic.per_square(terms)[:, None] * a2 + alike * a_prev.variance
         # One product of twice the length instead of two and their sum: large W are bound by memory.
         variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
-        self.arithmetic.add_noise(variance, dW, self.arithmetic.per_total(count))
+        self.arithmetic.add_noise(variance, dW, self.arithmetic.per_total(terms))
         return Uncertain(dW, variance)
 
     def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
         """``db = sum_s dz``."""
-        db, count = dz.value.sum(axis=0), len(dz.value)
-        spread = self.arithmetic.per_square(count) * np.square(dz.value) + alike * dz.variance
-        return Uncertain(db, spread.sum(axis=0) + self.arithmetic.noise(db, self.arithmetic.per_total(count)))
+        db, terms = dz.value.sum(axis=0), self._alike(dz.value)
+        spread = self.arithmetic.per_square(terms)[:, None] * np.square(dz.value) + alike * dz.variance
+        return Uncertain(db, spread.sum(axis=0) + self.arithmetic.noise(db, self.arithmetic.per_total(terms)))
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
         da, variance = np.zeros((2, len(dz.value), W.shape[1]))
-        spread = dz.variance + self.arithmetic.per_square(len(W)) * np.square(dz.value)
+        alike = self._alike(dz.value.T, W)
+        spread = dz.variance + self.arithmetic.per_square(alike) * np.square(dz.value)
         for rows, part in row_blocks(W):
             da += dz.value[:, rows] @ part
             variance += spread[:, rows] @ np.square(part)
-        variance += self.arithmetic.noise(da, self.arithmetic.per_total(len(W)))
+        variance += self.arithmetic.noise(da, self.arithmetic.per_total(alike))
         return Uncertain(da, variance)
 
     def curvature(self, da: Uncertain, a: Uncertain, rule: Activation, above: Array) -> Array:
         """How the loss bends by each z, ``f'**2 above + |da f''|``, where it bends by a as `above`."""
-        step = np.sqrt(a.variance)
+        step = np.maximum(np.sqrt(a.variance), LEAST_STEP * np.abs(a.value))
         slope = rule.slope(a.value)
         bend = np.abs(rule.slope(a.value + step) - rule.slope(a.value - step)) / (2 * step)
         found: Array = np.square(slope) * above + np.abs(da.value * bend * slope)
@@ -269,11 +276,28 @@ class _ByName(Mapping[str, Array]):
         return len(self._floor._steps.case.quantities)
 
 
+def _projected(rows: Array, draw: np.random.Generator) -> Array:
+    """The product of rows with random numbers: equal for equal ones, and otherwise hardly ever."""
+    found = np.zeros(len(rows))
+    for _, part in row_blocks(rows.T):
+        found += draw.normal(size=len(part)) @ part
+    return found
+
+
+def _shift(f: Callable[[Array], Array], at: Array, off: Array, value: Array) -> Array:
+    """How much f changes, at most, `off` to either side, where its value is given.
+
+    Where float64 itself has no numbers so near, by how much f changes further off, in proportion.
+    """
+    step = np.maximum(off, LEAST_STEP * np.abs(at))
+    shift: Array = np.maximum(np.abs(f(at + step) - value), np.abs(f(at - step) - value))
+    shift *= np.divide(off, step, out=np.ones_like(shift), where=off < step)
+    return shift
+
+
 def _through(rule: Activation, z: Array, a: Array, variance: Array) -> Array:
     """What a variance of z is as one of ``a = f(z)``: the square of what a standard deviation changes."""
-    off = np.sqrt(variance)
-    shift = np.maximum(np.abs(rule.value(z + off) - a), np.abs(rule.value(z - off) - a))
-    spread: Array = np.square(shift)
+    spread: Array = np.square(_shift(rule.value, z, np.sqrt(variance), a))
     return spread
 
 
