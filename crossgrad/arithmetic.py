@@ -101,7 +101,7 @@ class Arithmetic:
         """Variance of rounding `value` to what is stored, `times` over."""
         return self.noise(value, times * self.per_rounding)
 
-    def per_square(self, alike: Array) -> Array:
+    def per_square(self, terms: float) -> float:
         """Variance of summing products one after the other, for each of their squares.
 
         Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
@@ -110,26 +110,24 @@ class Arithmetic:
 
         Parameters
         ----------
-        alike
-            Of each product, how many of the n are alike: `terms_alike`. The errors of m such add up, so
-            that the variance is m times as large.
+        terms
+            How many they are; of those that are alike, as `terms_alike` counts them.
         """
-        found: Array = self.summed**2 / 3 * (1 + len(alike) / 2 * alike) + 2 * self.multiplied**2 / 3
-        return found
+        return self.summed**2 / 3 * (1 + terms / 2) + 2 * self.multiplied**2 / 3
 
-    def per_total(self, alike: Array) -> float:
+    def per_total(self, terms: float) -> float:
         """The rest of it where products have one sign, for each square of the sum, and its rounding.
 
         Partial sums then grow steadily, ``s_k ~ total k/n``; their squares add up to ``n/3 total**2``.
         """
-        return float(self.summed**2 / 9 * len(alike) * alike.mean() + self.per_rounding)
+        return self.summed**2 / 9 * terms + self.per_rounding
 
-    def terms_alike(self, *factors: Array) -> Array:
-        """Of each product in many sums, how many others meet the same error, and itself.
+    def likeness(self, *factors: Array) -> Array:
+        """Of each product in many sums, how many meet the same error as it, itself among them: ``(n,)``.
 
         What is added to a partial sum is rounded to that one's grid, whose step is the same from one power of
-        two to the next: equal terms are off by the same amount, each time. So are terms that differ
-        by less than the step, which is up to n u of a term.
+        two to the next: equal terms are off by the same amount, each time. Terms that differ by little
+        more than the step, which is up to 2 n u of a term, are taken for equal ones.
 
         Parameters
         ----------
@@ -137,11 +135,15 @@ class Arithmetic:
             A number ``(n,)`` for each of the n products that is equal where a factor is, in all sums: the
             factor's product with random numbers.
         """
-        step = len(factors[0]) * self.summed
+        near = 2 * 2 * len(factors[0]) * self.summed
         cells = []
         for found in factors:
             size = np.sqrt(np.mean(np.square(found)))
-            cells.append(np.rint(found / (size * step)) if size > 0 and np.isfinite(size) else 0 * found)
+            cells.append(np.rint(found / (size * near)) if size > 0 and np.isfinite(size) else 0 * found)
         _, cell, count = np.unique(np.nan_to_num(cells), axis=1, return_inverse=True, return_counts=True)
         alike: Array = count[cell.ravel()].astype(np.float64)
         return alike
+
+    def terms_alike(self, *factors: Array) -> float:
+        """How many independent terms would err as much as these do: m of a kind, as m squared."""
+        return float(self.likeness(*factors).sum())

@@ -15,6 +15,8 @@ from first order and from independence that matter:
 
 - Through an activation the change ``f(z +- s) - f(z)`` is taken at the standard
   deviation s itself, so saturation and curvature are felt.
+- Terms of a sum that are equal meet the same rounding error, each time: m of them count
+  as m squared. Equal units of a layer make equal errors, which add up in the next.
 - Samples that reach a layer with inputs equal to within an ulp or so make the
   same errors, which add up in a sum over the batch: their variances are weighted
   by the number of such samples (Cauchy-Schwarz).
@@ -76,25 +78,25 @@ class Steps:
             for W, b in self.case.parameters
         ]
 
-    def _alike(self, *factors: Array) -> Array:
+    def _terms(self, *factors: Array) -> float:
         """`Arithmetic.terms_alike` of products whose factors are the rows of each array."""
-        draw = np.random.default_rng(0)
-        return self.arithmetic.terms_alike(*(_projected(rows, draw) for rows in factors))
+        return self.arithmetic.terms_alike(*map(_projected, factors))
 
     def affine(self, a: Uncertain, W: Array, b: Array | None) -> Uncertain:
         """``z = a @ W.T + b``."""
         product, variance = np.empty((2, len(a.value), len(W)))
-        alike = self._alike(a.value.T, W.T)
-        spread = a.variance + self.arithmetic.per_square(alike) * np.square(a.value)
+        inputs, terms = _projected(a.value.T), self._terms(a.value.T, W.T)
+        spread = self.arithmetic.likeness(inputs) * a.variance
+        spread += self.arithmetic.per_square(terms) * np.square(a.value)
         for rows, part in row_blocks(W):
             product[:, rows] = a.value @ part.T
             variance[:, rows] = spread @ np.square(part).T
-        variance += self.arithmetic.noise(product, self.arithmetic.per_total(alike))
+        variance += self.arithmetic.noise(product, self.arithmetic.per_total(terms))
         if b is None:
             return Uncertain(product, variance + self.arithmetic.rounding(product))
         # A fused product starts its sum with the bias: every partial sum is as large as that.
         bias = np.asarray(b, np.float64)
-        variance += self.arithmetic.summed**2 / 3 * alike.sum() * np.square(bias)
+        variance += self.arithmetic.summed**2 / 3 * terms * np.square(bias)
         z = product + bias
         return Uncertain(z, variance + self.arithmetic.rounding(z))
 
@@ -112,8 +114,8 @@ class Steps:
         da = self.loss_rule.derivative(a.value, self.y)
         variance = np.sum(np.square(da) * (a.variance + self.arithmetic.rounding(a.value - self.y)))
         variance += np.square(np.sum(self.slope / 2 * a.variance))
-        alike = np.repeat(self._alike(a.value - self.y), a.value.shape[1])
-        variance += self.arithmetic.noise(value, self.arithmetic.per_total(alike))
+        terms = a.value.shape[1] * self._terms(a.value - self.y)
+        variance += self.arithmetic.noise(value, self.arithmetic.per_total(terms))
         return Uncertain(value, np.asarray(variance + self.arithmetic.rounding(value, 3)))
 
     def loss_backward(self, a: Uncertain) -> Uncertain:
@@ -132,9 +134,9 @@ class Steps:
 
     def weight_gradient(self, dz: Uncertain, a_prev: Uncertain, alike: Array) -> Uncertain:
         """``dW = dz.T @ a_prev``; `alike` (B, 1) counts the samples that share each one's errors."""
-        dW, terms = dz.value.T @ a_prev.value, self._alike(dz.value, a_prev.value)
+        dW, terms = dz.value.T @ a_prev.value, self._terms(dz.value, a_prev.value)
         dz2, a2 = np.square(dz.value), np.square(a_prev.value)
-        spread = self.arithmetic.per_square(terms)[:, None] * a2 + alike * a_prev.variance
+        spread = self.arithmetic.per_square(terms) * a2 + alike * a_prev.variance
         # One product of twice the length instead of two and their sum: large W are bound by memory.
         variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
         self.arithmetic.add_noise(variance, dW, self.arithmetic.per_total(terms))
@@ -142,19 +144,20 @@ class Steps:
 
     def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
         """``db = sum_s dz``."""
-        db, terms = dz.value.sum(axis=0), self._alike(dz.value)
-        spread = self.arithmetic.per_square(terms)[:, None] * np.square(dz.value) + alike * dz.variance
+        db, terms = dz.value.sum(axis=0), self._terms(dz.value)
+        spread = self.arithmetic.per_square(terms) * np.square(dz.value) + alike * dz.variance
         return Uncertain(db, spread.sum(axis=0) + self.arithmetic.noise(db, self.arithmetic.per_total(terms)))
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
         da, variance = np.zeros((2, len(dz.value), W.shape[1]))
-        alike = self._alike(dz.value.T, W)
-        spread = dz.variance + self.arithmetic.per_square(alike) * np.square(dz.value)
+        outputs, terms = _projected(dz.value.T), self._terms(dz.value.T, W)
+        spread = self.arithmetic.likeness(outputs) * dz.variance
+        spread += self.arithmetic.per_square(terms) * np.square(dz.value)
         for rows, part in row_blocks(W):
             da += dz.value[:, rows] @ part
             variance += spread[:, rows] @ np.square(part)
-        variance += self.arithmetic.noise(da, self.arithmetic.per_total(alike))
+        variance += self.arithmetic.noise(da, self.arithmetic.per_total(terms))
         return Uncertain(da, variance)
 
     def curvature(self, da: Uncertain, a: Uncertain, rule: Activation, above: Array) -> Array:
@@ -276,9 +279,9 @@ class _ByName(Mapping[str, Array]):
         return len(self._floor._steps.case.quantities)
 
 
-def _projected(rows: Array, draw: np.random.Generator) -> Array:
+def _projected(rows: Array) -> Array:
     """The product of rows with random numbers: equal for equal ones, and otherwise hardly ever."""
-    found = np.zeros(len(rows))
+    found, draw = np.zeros(len(rows)), np.random.default_rng(0)
     for _, part in row_blocks(rows.T):
         found += draw.normal(size=len(part)) @ part
     return found
