@@ -78,3 +78,64 @@ def test_of_a_single_number_too(name: str, dtype: str) -> None:
         dtype=dtype,
     )
     assert (report.verdict, report.notes) == ("agree", ()), str(report)
+
+
+def cross_entropy(x: Any, y: Any) -> Any:
+    return -jax.numpy.mean(jax.numpy.take_along_axis(of_jax.log_softmax(x), y[:, None], 1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("margin", [0.0, 3.0, 8.0, 16.0])
+def test_cross_entropy_of_confident_classes(margin: float, dtype: str) -> None:
+    """Its gradient, p - 1 for the right class, is all but lost to rounding."""
+    x = margin * np.eye(5) + 0.3 * np.random.default_rng(0).normal(size=(5, 5))
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda x, y: of_torch.cross_entropy(x, y), "torch", "torch"),
+        crossgrad.loss(lambda x, y: torch.nn.CrossEntropyLoss()(x, y), "torch", "module"),
+        crossgrad.loss(cross_entropy, "jax", "jax"),
+        args=(x, np.arange(5)),
+        argnums=0,
+        dtype=dtype,
+    )
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)
+
+
+def test_a_wrong_one_beside_confident_classes_is_the_one_that_is_blamed() -> None:
+    x = 10 * np.eye(5) + 0.3 * np.random.default_rng(0).normal(size=(5, 5))
+    b = np.zeros(5)
+
+    def doubled(x: Any, b: Any, y: Any) -> Any:
+        return of_torch.cross_entropy(x + 2 * b - b.detach(), y)
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda x, b, y: of_torch.cross_entropy(x + b, y), "torch", "right"),
+        crossgrad.loss(doubled, "torch", "wrong"),
+        args=(x, b, np.arange(5)),
+        argnums=(0, 1),
+        dtype="float32",
+    )
+    assert [(blame.function, blame.quantities) for blame in report.blames] == [("wrong", ("args[1]",))]
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 8.0, 16.0])
+def test_gates_that_are_saturated(scale: float) -> None:
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda x: of_torch.glu(x).sin().sum(), "torch", "torch"),
+        crossgrad.loss(lambda x: torch.nn.GLU()(x).sin().sum(), "torch", "module"),
+        crossgrad.loss(lambda x: jax.numpy.sin(of_jax.glu(x)).sum(), "jax", "jax"),
+        args=(scale * np.random.default_rng(0).normal(size=(8, 16)),),
+        dtype="float32",
+    )
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)
+
+
+def test_softmax_of_confident_classes() -> None:
+    x, c = 12 * np.eye(6), np.random.default_rng(0).normal(size=(6, 6))
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda x, c: (of_torch.softmax(x, -1) * c).sum(), "torch", "torch"),
+        crossgrad.loss(lambda x, c: (of_jax.softmax(x) * c).sum(), "jax", "jax"),
+        args=(x, c),
+        argnums=0,
+        dtype="float32",
+    )
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)

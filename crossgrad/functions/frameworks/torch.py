@@ -19,6 +19,7 @@ from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, TRIAN
 from ..rounding import Rounding, TooMany, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
+from .torch_cancelling import CANCELLING
 from .torch_stops import unstopped as unstopped
 from .torch_widened import widened
 
@@ -79,16 +80,6 @@ INDEXED = {
 ARITHMETIC = {"add", "sub", "rsub", "mul", "div", "pow", "lerp", "addcmul", "addcdiv"}
 """Operations in which a constant of the code is a number like others, and rounded to their dtype."""
 
-CANCELLING: dict[str, Callable[..., Array]] = {
-    "gelu": lambda x: x / 2,  # x (1 + erf(x / sqrt(2))) / 2
-    "gelu_backward": lambda g, x: g,  # g ((1 + erf(x / sqrt(2))) / 2 + ...)
-    "elu_backward": lambda g, a: g,  # g (a + 1), a being the result, near -1
-    "mish_backward": lambda g, x: g * np.maximum(x, 0),  # g (x (1 - tanh(log(1 + exp(x)))**2) ... + ...)
-}
-"""How large the terms are that nearly cancel inside of an operation where units saturate.
-
-Written out, they would be rounded where they are seen.
-"""
 
 KERNELS = {
     **dict.fromkeys(("_linalg_svd", "linalg_pinv", "linalg_lstsq"), RANKED),
@@ -249,7 +240,8 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             rounded = self._rounding.of_result(exact, _terms(func, args, value), site)
         if name in CANCELLING:
-            terms = CANCELLING[name](*map(_host, filter(_is_wide, args)))
+            with np.errstate(all="ignore"):
+                terms = CANCELLING[name](*(_host(arg) if _is_wide(arg) else arg for arg in args))
             rounded = rounded + self._rounding.errors(terms)
         value.copy_(torch.from_numpy(np.asarray(rounded)))
 
