@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -100,6 +101,24 @@ def test_one_slow_engine_does_not_cost_the_others_their_processes(
     found = bench("numpy", "paced:right", settings=Settings(min_time=0.02))
     repeated = [row for row in found.rows if row.phase in REPEATED]
     assert {(row.rounds, row.processes) for row in repeated} == {(9, processes)}
+
+
+@pytest.mark.parametrize(
+    ("trials", "found"),
+    [
+        ({1: [0.02, 5e-6], 10: [5e-5] * 2, 100: [5e-4] * 2, 1000: [5e-3] * 2}, 5e-6),
+        ({1: [0.02, 0.021]}, 0.02),
+        ({1: [7.0]}, 7.0),
+        ({1: [5e-6], 10: [5e-5], 100: [5e-4], 1000: [0.1, 5e-3]}, 5e-6),
+    ],
+    ids=["first-disturbed", "long", "surely-long", "last-disturbed"],
+)
+def test_what_disturbs_one_trial_does_not_decide_how_long_a_call_is(
+    trials: dict[int, list[float]], found: float
+) -> None:
+    lanes = Mock(seconds=lambda engine, what, calls: trials[calls].pop(0))
+    measurement = runner._Measurement(Mock(), lanes, Settings(min_time=0.6, rounds=60, processes=5), Mock())
+    assert measurement._call_seconds(Mock(), "step") == pytest.approx(found)
 
 
 def test_a_slow_engine_that_died_as_its_calls_were_counted_costs_the_others_no_rounds(
@@ -333,10 +352,14 @@ def fake_engine() -> Any:
 
 
 def test_what_is_in_a_plan() -> None:
-    plan = make_plan(["article"], widths=[8, 16], batch_sizes=[1, 4], dtypes=["float32", "float64"])
+    plan = make_plan(["1-1-1"], widths=[8, 16], batch_sizes=[1, 4], dtypes=["float32", "float64"])
     assert len(plan) == 3 * 2 * 2
     assert str(plan[4].network) == "-".join(["8"] * (DEFAULT_DEPTH + 1))
     assert [str(entry.network) for entry in make_plan()] == ["1-1-1", "784-100-10", "1024-1024-1024"]
+    assert [str(entry.network) for entry in make_plan(batch_sizes=[8])] == ["784-100-10", "1024-1024-1024"]
+    for network, size in {"article": 4, "digits": 5000}.items():
+        with pytest.raises(InvalidInput, match=f"batch size {size}: "):
+            make_plan(["3-2", network], batch_sizes=[size])
     assert len(make_plan(["3-2", "3-2"], batch_sizes=[2, 2])) == 1
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from ..networks.batches import draw_batch, draw_pixels
 from ..networks.cases import Case
 from ..networks.catalogue import Entry, build_case, find_entry
 from ..networks.cost import require_affordable
@@ -15,6 +16,7 @@ from .results import Subject
 from .room import require_room
 
 DEFAULT_NETWORKS = ("article", "mnist-shape", "wide")
+"""The first comes with one sample, and is left out where there are to be more."""
 DEFAULT_DEPTH = 3
 MOST_DEPTH = 10_000
 
@@ -64,12 +66,13 @@ def make_plan(
     ------
     InvalidInput
         If something is unknown or out of range, would run for hours (unless `allow_large`),
-        or does not fit into memory with one engine; or if two networks differ in their losses alone.
+        does not fit into memory with one engine, or has no data for it; or if two networks differ in
+        their losses alone.
     """
     if depth is not None and not widths:
         raise InvalidInput(f"depth {depth}: it goes with widths, as in --widths 64,256 --depth {depth}")
     if networks is None:
-        networks = () if widths else DEFAULT_NETWORKS
+        networks = () if widths else DEFAULT_NETWORKS[1:] if batch_sizes else DEFAULT_NETWORKS
     layers = require_count("the depth", DEFAULT_DEPTH if depth is None else depth)
     if layers > MOST_DEPTH:
         raise InvalidInput(f"depth {layers:,}: expected at most {MOST_DEPTH:,} layers")
@@ -89,6 +92,8 @@ def make_plan(
     for item in items.values():
         require_affordable(item.network, item.batch_size, allow_large=allow_large)
         require_room(item.network, item.batch_size, item.dtype)
+        if item.entry.batch not in (draw_batch, draw_pixels):
+            item.entry.batch(item.network, item.batch_size, 0)  # raises if its data has not so many samples
     return tuple(items.values())
 
 

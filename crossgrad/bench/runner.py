@@ -19,7 +19,7 @@ from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
 from .gate import hold_before, oracle_for
 from .lanes import Contender, Lanes
-from .phases import REPEATED
+from .phases import REPEATED, Phase
 from .plan import Item
 from .results import Limit, Problem, Row, Settings, Yardstick
 from .room import held_bytes, lack_of_room
@@ -38,6 +38,9 @@ from .turns import turn_order
 
 LONG_ENOUGH = 0.25
 """Share of a round from which a trial is long enough to tell how many calls a round takes."""
+
+SURELY_LONG = 1.0
+"""Seconds of a call from which it is long by itself: what disturbs a shorter one may take longer than it."""
 
 MOST_CALLS = 10**7
 
@@ -76,6 +79,11 @@ class _Ready:
     memory: dict[str, int | None] = field(default_factory=dict)
     gone: bool = False
     """Whether its process has ended, and what was held with it; or it went wrong."""
+
+    @property
+    def phases(self) -> list[Phase]:
+        """What is timed of it, but for its products and copies."""
+        return [phase for phase in REPEATED if phase in self.timings]
 
     def lose(self) -> None:
         """Nothing more is asked of it, and what it was timed at is no result: it cannot be checked again."""
@@ -189,7 +197,7 @@ class _Measurement:
     def _check_again(self, case: Case, oracle: Oracle) -> None:
         """Hold what was timed before the judge once more; what has become wrong meanwhile is not shown."""
         for held in self._ready:
-            if not any(phase in held.timings for phase in REPEATED):
+            if not held.phases:
                 continue
             again = " (interrupted; once more drops this network)" if self._interrupted else ""
             self._say(f"{held.engine.id}, checking again{again}")
@@ -234,9 +242,7 @@ class _Measurement:
 
     def _every_engine_is_long(self) -> bool:
         """Whether each engine has a phase that is: one alone must not cost the others their processes."""
-        phases = (
-            [held.timings[phase] for phase in REPEATED if phase in held.timings] for held in self._ready
-        )
+        phases = ([held.timings[phase] for phase in held.phases] for held in self._ready)
         return all(any(map(self._is_long, timings)) for timings in phases if timings)
 
     def _timings(self) -> list[Timing]:
@@ -256,6 +262,8 @@ class _Measurement:
         calls = 1
         while True:
             seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
+            if calls == 1 and self._round <= seconds < SURELY_LONG:  # if it was not disturbed
+                seconds = min(seconds, max(self._lanes.seconds(engine, what, calls), 1e-9))
             if calls == 1 and seconds >= self._round:
                 return seconds
             if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:

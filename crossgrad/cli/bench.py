@@ -30,7 +30,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[NETWORK]...",
-            help="Catalogue name, widths, or a .toml file. Default: article mnist-shape wide.",
+            help="Catalogue name, widths, or a .toml file. Default: article mnist-shape wide; "
+            "with a batch size, the last two.",
             show_default=False,
         ),
     ] = None,

@@ -294,8 +294,8 @@ def underflow(size: Array, dtype: DType) -> Array:
 def spread(terms: float) -> float:
     """Standard deviation of the rounding error of a sum, in unit roundoffs of its size.
 
-    One rounding is uniform: 1/sqrt(3). A sum of n equal terms from left to right rounds partial
-    sums of 1, 2 ... n terms: ``sqrt(1 + 4 + ... + n**2) / (n * sqrt(3))``, about ``sqrt(n) / 3``.
-    Libraries add up in blocks and err less.
+    One rounding is uniform: 1/sqrt(3). A sum of n terms of one size from left to right rounds partial
+    sums of 1, 2 ... n of them, each time anew: ``sqrt(1 + 4 + ... + n**2) / (n * sqrt(3))``, about
+    ``sqrt(n) / 3``. Libraries add up in blocks and err less. Equal terms err more: `terms_alike`.
     """
     return math.sqrt(1 / 3 + terms / 9)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ..complexes import of_complex, terms_of_transform
+from ..likeness import terms_alike
 from ..rounding import Rounding, is_exact
 from ..sums import Again, of_indexed_sums, of_running_sums
 from .jax_loops import TracedRounding
@@ -81,7 +82,18 @@ def rounds_of(
     if name == "scatter-add":
         scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
         return partial(of_indexed_sums, again=_again(inputs, scatter))
+    if name == "reduce_sum":
+        return lambda rounding, array, xp: rounding.of_result(
+            array, _terms_alike(inputs[0], params["axes"], terms, rounding), site
+        )
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
+
+
+def _terms_alike(array: Any, axes: Sequence[int], terms: float, rounding: Rounding | TracedRounding) -> float:
+    """Of a sum, how many terms would err like these if all differed; not known before a loop runs."""
+    if isinstance(rounding, TracedRounding):
+        return terms
+    return terms_alike(np.asarray(array), axes, rounding.dtype)
 
 
 def _round_parts(

@@ -12,6 +12,7 @@ from ...networks.dtypes import Array
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, is_float, place_of
 from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, near
+from ..likeness import terms_alike
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
 from ..sums import of_indexed_sums, of_running_sums
@@ -243,6 +244,12 @@ def _round(
             return np.asarray(ufunc.accumulate(part(inputs[0]), axis), np.float64)
 
         return partial(of_running_sums, again=again, axis=axis)
+    if method == "reduce" and ufunc is np.add and options.get("where", True) is True:
+        array, axis = np.asarray(inputs[0]), options.get("axis", 0)
+        axes = range(array.ndim) if axis is None else np.atleast_1d(axis).tolist()
+        return lambda rounding, found: rounding.of_result(
+            found, terms_alike(array, axes, rounding.dtype), call_site()
+        )
     if method in ("reduce", "reduceat"):
         return _of_terms(max(1.0, np.size(inputs[0]) / max(1, np.size(result))))
     return _of_terms(1.0)

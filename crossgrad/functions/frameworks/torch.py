@@ -11,11 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ...natives.torch import NATIVE, stored
-from ...networks.dtypes import Array
+from ...networks.dtypes import Array, DType
 from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, place_of
 from ..complexes import of_complex, terms_of_transform
 from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, TRIANGULAR, loosened, near
+from ..likeness import terms_alike
 from ..rounding import Rounding, TooMany, is_exact
 from ..sites import call_site
 from ..sums import Again, of_indexed_sums, of_running_sums
@@ -238,11 +239,12 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name == "floor_divide" or (kwargs and kwargs.get("rounding_mode")):
             rounded = self._rounding.of_quotient(exact, site)
         else:
-            rounded = self._rounding.of_result(exact, _terms(func, args, value), site)
+            terms = _terms_alike(func, args, kwargs or {}, value, self._rounding.dtype)
+            rounded = self._rounding.of_result(exact, terms, site)
         if name in CANCELLING:
             with np.errstate(all="ignore"):
-                terms = CANCELLING[name](*(_host(arg) if _is_wide(arg) else arg for arg in args))
-            rounded = rounded + self._rounding.errors(terms)
+                within = CANCELLING[name](*(_host(arg) if _is_wide(arg) else arg for arg in args))
+            rounded = rounded + self._rounding.errors(within)
         value.copy_(torch.from_numpy(np.asarray(rounded)))
 
 
@@ -341,6 +343,20 @@ def _again(func: Any, args: Any) -> Again:
 def _name(func: Any) -> str:
     name: str = func._schema.name
     return name.removeprefix("aten::")
+
+
+def _terms_alike(
+    func: Any, args: Any, kwargs: Mapping[str, Any], result: torch.Tensor, dtype: DType
+) -> float:
+    """As `_terms`; of plain sums, as many as would err like these if all differed."""
+    name = _name(func)
+    if name in ("sum", "mean", "linalg_vector_norm") and _is_wide(args[0]):
+        axes = _by_name(func, args, kwargs).get("dim")
+        every = range(args[0].dim())
+        return terms_alike(_host(args[0]), [axes] if isinstance(axes, int) else axes or every, dtype)
+    if name == "convolution_backward" and result.shape == args[0].shape[1:2]:  # the gradient of its bias
+        return terms_alike(_host(args[0]), [0, *range(2, args[0].dim())], dtype)
+    return _terms(func, args, result)
 
 
 def _terms(func: Any, args: Any, result: torch.Tensor) -> float:
