@@ -335,6 +335,23 @@ def test_ctrl_c_before_anything_was_finished_keeps_the_name_free(tmp_path: Path)
     assert (tmp_path / "last-week.json").read_text() == "precious"
 
 
+@pytest.mark.parametrize("gap", [0.005, 0.01, 0.015, 0.05])
+def test_ctrl_c_twice_keeps_it_too(tmp_path: Path, gap: float) -> None:
+    command = [sys.executable, "-c", HEEDING, "bench", "3-2", "8-8", "-b", "numpy", "-d", "cpu"]
+    command += ["--min-time", "0.5", "--rounds", "3", "--save", "part"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        while b"limit on cpu" not in process.stdout.readline():
+            pass
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(gap)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"saved: crossgrad-benchmarks/part.json" in said
+    assert b"interrupted, not finished: 1 of 2 networks not measured" in said
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..interrupts import deaf_in_the_end
 from . import exits, options
 from .bench_results import Form, Outcome, compare_saved, finish, keep_so_far, show
 from .command import given
@@ -167,8 +168,10 @@ def bench(
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
     keep = partial(keep_so_far, form=form, output=output)
-    outcome = _measure(plan, settings, engines, hold, keep, tables)
-    code, found = finish(outcome, form, output, save, plot, quiet), outcome.results
+    with deaf_in_the_end() as deaf:
+        outcome = _measure(plan, settings, engines, hold, keep, deaf, tables)
+        deaf()
+        code, found = finish(outcome, form, output, save, plot, quiet), outcome.results
     if isinstance(outcome.fault, Exception):
         raise outcome.fault
     if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
@@ -182,6 +185,7 @@ def _measure(
     engines: "Callable[[], Lanes]",
     hold: "Holder",
     keep: "Callable[[Results], None]",
+    deaf: "Callable[[], None]",
     tables: bool,
 ) -> Outcome:
     """Measure; as soon as a network is finished, there is a table on the screen, or its rows in the file."""
@@ -193,13 +197,16 @@ def _measure(
         with doing() as status, engines() as lanes:
             held = hold([engine.id for engine in lanes.engines if engine.asked_for], lanes.defaults)
             session = Session(plan, lanes, settings)
-            for line in session.notes if tables else ():
-                note(f"note: {line}")
+            with status.paused():
+                for line in session.notes if tables else ():
+                    note(f"note: {line}")
             for finished in session.run(status):
                 if tables:
-                    write(results_text(held(finished)) + "\n")
+                    with status.paused():
+                        write(results_text(held(finished)) + "\n")
                 keep(held(session.results))
     except (KeyboardInterrupt, Exception) as fault:
+        deaf()
         if session is None and isinstance(fault, Exception):
             raise
         if session is None:

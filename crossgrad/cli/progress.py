@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from ..words import counted
 from .output import note
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from ..checking import Progress
     from ..sweep.runner import Progress as SweepProgress
 
@@ -62,19 +64,43 @@ def sweep_progress(quiet: bool = False) -> Iterator["SweepProgress"]:
             yield show
 
 
+class Doing:
+    """Called with what is being done, in words."""
+
+    def __init__(self, status: "Status | None") -> None:
+        self._status = status
+
+    def __call__(self, words: str) -> None:
+        if self._status is not None:
+            from rich.markup import escape
+
+            from ..escape import terminal
+
+            self._status.update(escape(terminal(words)))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without its line, for what is written meanwhile: Rich would break that at the terminal's width."""
+        if self._status is None:
+            yield
+            return
+        self._status.stop()
+        try:
+            yield
+        finally:
+            self._status.start()
+
+
 @contextmanager
-def doing(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+def doing(quiet: bool = False) -> Iterator[Doing]:
     """What is being done, on stderr: a line that changes on a terminal, nothing in a pipe."""
     if quiet or not sys.stderr.isatty():
-        yield lambda words: None
+        yield Doing(None)
         return
     from rich.console import Console
-    from rich.markup import escape
-
-    from ..escape import terminal
 
     with Console(stderr=True).status("starting the engines") as status:
-        yield lambda words: status.update(escape(terminal(words)))
+        yield Doing(status)
 
 
 class _Pace:
