@@ -4,7 +4,7 @@ Name one engine: thread pools of two frameworks in one process slow each other
 by up to two on two cores. ``make bench`` runs pytest once for each.
 
 A row is an engine on a network in a dtype in one phase, its id in that order:
-``-k "torch-eager-cpu-float32 and step"``. ``forward`` is the loss alone,
+``-k "torch-eager-cpu-float32 and -step"``. ``forward`` is the loss alone,
 ``step`` the loss and every gradient, ``update`` the descent. There is no
 backward pass alone: autograd's begins at what its own forward pass kept, so
 that a framework has none to be called without the other, and the difference of

@@ -84,7 +84,9 @@ def parse_backend(text: str, pythons: Pythons = HERE) -> tuple[str, str | None]:
     """Split ``[PYTHON/]NAME[:VARIANT]``; raise `InvalidInput` if no engine has the name. Imports nothing."""
     name, _, variant = text.partition(":")
     if name.endswith(".py"):
-        raise InvalidInput(f"backend {name!r}: a function of yours is no engine: --candidate {name}")
+        raise InvalidInput(
+            f"backend {name!r}: a function of yours is no engine: crossgrad check --candidate {name}"
+        )
     find_listing(split(name, pythons)[1])
     return name, variant or None
 

@@ -108,7 +108,9 @@ def _find(network: str | Path | Network) -> Entry:
 
         return Entry(Path(text).stem, load_network(text), f"read from {text}")
     if text.endswith(".py"):
-        raise InvalidInput(f"unknown network {text!r}: a function of yours is no network: --candidate {text}")
+        raise InvalidInput(
+            f"unknown network {text!r}: a function of yours is no network: crossgrad check --candidate {text}"
+        )
     if text[:1].isdigit() or text[:1] == "-":
         return Entry(text, Network.from_widths(text), "widths, all sigmoid")
     with suppress(OSError):  # a name too long for a file

@@ -204,7 +204,7 @@ def test_tables_show_every_phase_and_the_rules_outcome(form: Any) -> None:
     for factor, said in ((2.0, "REGRESSION: jax:jit@cpu step"), (1.0, "no regression")):
         shown = form(held(about(1), about(factor), "step:median>5%")).replace("\\", "")
         assert "over numpy:manual" in shown
-        assert ("2 (" if factor == 2 else "1.000 (") in shown
+        assert ("2.00 (" if factor == 2 else "1.000 (") in shown
         assert said in shown
         assert "transfer" not in shown
 

@@ -107,7 +107,7 @@ def test_few_rounds_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     session, told = bench("numpy", "paced:right")
     assert told == []
     assert session.results.rows == ()
-    assert session.missing == "not finished: 1 of 1 networks not measured"
+    assert session.missing == "not finished: 1 of 1 network not measured"
 
 
 @pytest.mark.usefixtures("calls_are_short", "paced")

@@ -48,7 +48,7 @@ def test_a_result_without_rows_says_so(
     save_results(results(*rows), "night")
     assert run(["bench", "--load", "night"]) == 0
     said = capsys.readouterr()
-    assert said.err == ("" if rows else "night has no row: nothing was measured\n")
+    assert said.err == ("" if rows else "note: night has no row: nothing was measured\n")
     assert bool(said.out.strip()) == bool(rows)
 
 

@@ -21,6 +21,7 @@ from crossgrad.bench.statistics import (
     quartiles,
     width_note,
 )
+from crossgrad.bench.text import ratio_digits, seconds_text
 
 SAMPLES = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 QUIET = [1 + 0.001 * (number % 5) for number in range(20)]
@@ -168,7 +169,7 @@ def test_intervals_that_cover_less_than_they_are_called_are_told(
     samples: list[float], processes: int, said: list[str]
 ) -> None:
     found = width_note([row(samples, processes=processes)])
-    assert found == [f"intervals cover {figures} processes or rounds" for figures in said]
+    assert found == [f"the medians' intervals cover {figures} processes or rounds" for figures in said]
     assert coverage([row(samples, processes=processes)]) == (said[0].split(",")[0] if said else "95 %")
 
 
@@ -200,3 +201,34 @@ def test_the_fastest_is_not_beaten_within_rounds() -> None:
     assert fastest([ours, theirs]) is theirs
     thirds = [row([1, 2, 3]), row([2, 3, 1]), row([3, 1, 1.9])]  # each beaten by another
     assert fastest(thirds) is thirds[2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.9996e-3, "1.00 ms"),
+        (0.9994e-3, "999 µs"),
+        (99.96e-6, "100 µs"),
+        (9.996, "10.0 s"),
+        (1.234e-9, "1.23 ns"),
+        (0.0312e-9, "0.031 ns"),
+        (None, "-"),
+    ],
+)
+def test_times_have_three_digits_at_the_ends_of_their_units_too(seconds: float | None, said: str) -> None:
+    assert seconds_text(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (1.0804, "1.080"),
+        (1.52, "1.52"),
+        (3.6, "3.60"),
+        (0.000312, "0.00031"),
+        (1310.2, "1,310"),
+        (8.69e7, "9e+07"),
+    ],
+)
+def test_ratios_have_as_many_digits_as_they_mean(ratio: float, said: str) -> None:
+    assert ratio_digits(ratio) == said

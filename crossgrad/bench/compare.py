@@ -14,7 +14,7 @@ from .phases import REPEATED, Phase
 from .ratios import LARGEST, Machine, ratio_of
 from .results import OfEngine, Place, Results, Row, Subject, subjects
 from .rules import BEYOND, Rule, Verdict, beyond_of, judge, parse_rule
-from .text import seconds_text
+from .text import ratio_digits, seconds_text
 
 NAMED = 3
 """Of the rows that a rule could not decide, or not be held to, so many are named."""
@@ -208,9 +208,7 @@ def _cells(row: Change) -> list[str]:
 
 
 def _ratio(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if value < 10 else f"{value:.3g}"
+    return "-" if value is None else ratio_digits(value)
 
 
 def _lines(found: Comparison) -> Iterator[str]:

@@ -42,7 +42,7 @@ LONG_ENOUGH = 0.25
 SURELY_LONG = 1.0
 """Seconds of a call from which it is long by itself: what disturbs a shorter one may take longer than it."""
 
-MOST_CALLS = 10**7
+MOST_CALLS, MOST_ROUNDS = 10**7, 10_000
 
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
@@ -105,9 +105,10 @@ def require_rounds_within(limit: float, settings: Settings) -> None:
     rounds = settings.rounds or FEW
     if settings.min_time / rounds > limit / 2:
         enough = ceil(2 * settings.min_time / limit)
+        more = f"--rounds {enough}, or a longer --timeout" if enough <= MOST_ROUNDS else "a longer --timeout"
         raise InvalidInput(
             f"{settings.min_time:g} s in {rounds} rounds: one of them would take more than half of the "
-            f"{limit:g} s after which an engine counts as hung: --rounds {enough}, or a longer --timeout"
+            f"{limit:g} s after which an engine counts as hung: {more}"
         )
 
 

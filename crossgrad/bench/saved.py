@@ -88,7 +88,7 @@ def _path(name: str) -> Path:
     if not NAME.fullmatch(name):
         raise InvalidInput(
             f"name {shortened(repr(name))}: expected at most 100 letters, digits, '.', '_', '+' and '-', "
-            f"the first a letter or digit; to read a file, give a path that ends in {SUFFIX}"
+            f"the first a letter or digit; a file is named by a path that ends in {SUFFIX}"
         )
     return HOME / f"{name}{SUFFIX}"
 

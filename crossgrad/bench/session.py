@@ -9,6 +9,7 @@ from typing import Any
 from ..backends.variables import KERNEL_VARIABLES
 from ..environment import environment, usable_cores
 from ..pythons import told
+from ..words import counted
 from .lanes import Lanes
 from .plan import Item
 from .results import Results, Settings
@@ -68,7 +69,9 @@ class Session:
     def missing(self) -> str | None:
         """What of the plan was not measured, in words."""
         begun, planned = len(self._measured), len(self._plan)
-        parts = [f"{planned - begun} of {planned} networks not measured"] if begun < planned else []
+        parts = (
+            [f"{planned - begun} of {counted(planned, 'network')} not measured"] if begun < planned else []
+        )
         if begun and self._measured[-1].interrupted:
             parts.append(f"{self._plan[begun - 1].network} broken off")
         return f"not finished: {', '.join(parts)}" if parts else None

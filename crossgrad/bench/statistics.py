@@ -130,7 +130,7 @@ def width_note(rows: Iterable[Row]) -> list[str]:
     if fewest >= FEWEST - 1:
         return []
     of = f"{fewest} processes or rounds" if fewest > 1 else "1 process or round"
-    return [f"intervals cover {_coverage(fewest)}, not 95 %: they are the extremes of {of}"]
+    return [f"the medians' intervals cover {_coverage(fewest)}, not 95 %: they are the extremes of {of}"]
 
 
 def coverage(rows: Iterable[Row]) -> str:

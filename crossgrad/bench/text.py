@@ -78,21 +78,25 @@ def _about(row: Row | Ratio) -> tuple[object, ...]:
     return (row.subject, str(row.engine), row.phase)
 
 
+NEXT = 0.9995
+"""Of a power of ten, from where on three digits are those of the next one."""
+
+
 def seconds_text(seconds: float | None) -> str:
     """Three digits with the unit that suits: ``12.3 µs``, ``4.56 ms``."""
     if seconds is None:
         return "-"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
+        if seconds >= NEXT * size:
             return f"{_digits(seconds / size)} {unit}"
     return f"{_digits(seconds / 1e-9)} ns"
 
 
 def _digits(value: float) -> str:
     """Three significant digits, two of what is small."""
-    if value < 0.1:
+    if value < NEXT / 10:
         return f"{value:.2g}"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.0f}" if value >= 100 * NEXT else f"{value:.1f}" if value >= 10 * NEXT else f"{value:.2f}"
 
 
 def _mebibytes(size: float) -> str:
@@ -206,8 +210,17 @@ def _ratio_text(row: Ratio, rule: Rule | None) -> str:
 
 def ratio_text(ratio: float, low: float, high: float) -> str:
     """A ratio and its interval; near to 1, where per cents are at stake, to a tenth of one."""
-    found, least, most = (f"{x:.3f}" if 0.9 <= x < 1.1 else f"{x:.3g}" for x in (ratio, low, high))
+    found, least, most = map(ratio_digits, (ratio, low, high))
     return f"{found} ({least} to {most})"
+
+
+def ratio_digits(ratio: float) -> str:
+    """Three digits; four near to 1, and no more than two where they would be zeros."""
+    if 0.9 <= ratio < 1.1:
+        return f"{ratio:.3f}"
+    if ratio >= 999.5:
+        return f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.0e}"
+    return _digits(ratio)
 
 
 def _word(row: Ratio, rule: Rule | None) -> str:

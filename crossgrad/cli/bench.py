@@ -169,13 +169,13 @@ def bench(
     tables = form is Form.text and not quiet and output is None
     keep = partial(keep_so_far, form=form, output=output)
     with deaf_in_the_end() as deaf:
-        outcome = _measure(plan, settings, engines, hold, keep, deaf, tables)
+        outcome = _measure(plan, settings, engines, hold, keep, deaf, tables, quiet)
         deaf()
         code, found = finish(outcome, form, output, save, plot, quiet), outcome.results
     if isinstance(outcome.fault, Exception):
         raise outcome.fault
     if compilation_cache is not None and found and "jax" not in {row.backend for row in found.rows}:
-        note(f"--compilation-cache {compilation_cache}: nothing was kept there, as jax did not run")
+        note(f"note: --compilation-cache {compilation_cache}: nothing was kept there, as jax did not run")
     raise typer.Exit(code or (exits.ENGINE_FAILED if outcome.lacks else exits.OK))
 
 
@@ -187,6 +187,7 @@ def _measure(
     keep: "Callable[[Results], None]",
     deaf: "Callable[[], None]",
     tables: bool,
+    quiet: bool,
 ) -> Outcome:
     """Measure; as soon as a network is finished, there is a table on the screen, or its rows in the file."""
     from ..bench.session import Session
@@ -194,7 +195,7 @@ def _measure(
 
     session = None
     try:
-        with doing() as status, engines() as lanes:
+        with doing(quiet) as status, engines() as lanes:
             held = hold([engine.id for engine in lanes.engines if engine.asked_for], lanes.defaults)
             session = Session(plan, lanes, settings)
             with status.paused():

@@ -46,11 +46,13 @@ class Outcome:
 
     @property
     def ended(self) -> str | None:
-        """What is to be said of an early end; none if what ended it is about stdout, and says so itself."""
+        """What is to be said of an early end; what ended it says so itself, if that is about stdout."""
         from ..networks.errors import InvalidInput
 
-        if self.fault is None or isinstance(self.fault, InvalidInput | typer.Exit):
+        if self.fault is None:
             return None
+        if isinstance(self.fault, InvalidInput | typer.Exit):
+            return self.missing
         what = "interrupted" if isinstance(self.fault, KeyboardInterrupt) else "ended by an error of its own"
         return f"{what}, {self.missing}" if self.missing else what
 
@@ -74,7 +76,7 @@ def finish(
     if plot is not None and found.rows:
         plot_results(found, plot)
     elif plot is not None:
-        note(f"{plot} is not drawn, as nothing was timed")
+        note(f"note: {plot} is not drawn, as nothing was timed")
     if outcome.ended is not None:
         error(outcome.ended)
     return exits.INTERRUPTED if fault is not None else code or _code_of(found)
@@ -152,7 +154,7 @@ def show(name: str, hold: "Holder", form: Form, output: Path | None, plot: Path 
 
     saved = load_results(name)
     if not saved.rows and not saved.problems:
-        note(f"{name} has no row: nothing was measured")
+        note(f"note: {name} has no row: nothing was measured")
     found = hold(taking_part(saved), {})(saved)
     code = exits.OK if found is saved else _code_of(found)
     if plot is not None:

@@ -65,12 +65,17 @@ def sweep_progress(quiet: bool = False) -> Iterator["SweepProgress"]:
 
 
 class Doing:
-    """Called with what is being done, in words."""
+    """Called with what is being done, in words; without a terminal they are a line now and then."""
 
-    def __init__(self, status: "Status | None") -> None:
-        self._status = status
+    def __init__(self, status: "Status | None", quiet: bool = False) -> None:
+        self._status, self._quiet = status, quiet
+        self._last = time.monotonic()
 
     def __call__(self, words: str) -> None:
+        now = time.monotonic()
+        if self._status is None and not self._quiet and now - self._last >= PLAIN_INTERVAL:
+            self._last = now
+            note(words)
         if self._status is not None:
             from rich.markup import escape
 
@@ -93,9 +98,9 @@ class Doing:
 
 @contextmanager
 def doing(quiet: bool = False) -> Iterator[Doing]:
-    """What is being done, on stderr: a line that changes on a terminal, nothing in a pipe."""
+    """What is being done, on stderr: a line that changes on a terminal, and in a pipe one now and then."""
     if quiet or not sys.stderr.isatty():
-        yield Doing(None)
+        yield Doing(None, quiet)
         return
     from rich.console import Console
 
