@@ -77,7 +77,30 @@ def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -
         return None
     mine = one.best
     own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
-    return abs(slope.value - own) <= NEAR * length
+    if abs(slope.value - own) <= NEAR * length:
+        return True
+    return None if _is_within_a_step(one, direction, own, arguments) else False
+
+
+def _is_within_a_step(
+    one: Measured, direction: Mapping[str, Array], own: float, arguments: Arguments
+) -> bool:
+    """Whether a slope would lead over the finest step further than the loss goes over any of them.
+
+    Then it may be one that bends within that step, as of ``x / max(norm(x), 1e-12)`` at zero: no
+    difference can contradict it.
+    """
+    start, keys = arguments.in_float64, {arguments.name(key): key for key in arguments.differentiated}
+    size = size_along({name: start[keys[name]] for name in direction}, direction)
+    try:
+        losses = [
+            loss_at(one, moved(start, keys, side * step * size, direction))
+            for step in STEPS
+            for side in (-1, 1)
+        ]
+    except (FunctionFailed, InvalidInput):
+        return True
+    return not abs(own) * STEPS[-1] * size <= max(losses) - min(losses)
 
 
 def gradients_of(one: Measured) -> dict[str, Array]:

@@ -33,6 +33,9 @@ ASIDE = 2.0**-8
 PAIRS = 4
 """Opposite points in random directions."""
 
+SAME = 1e-10
+"""Of a gradient's length in float64, up to which another is the same but for rounding."""
+
 FLAT = 1e-4
 """Of how far a gradient is from those around in a direction, up to which these do not differ in it.
 
@@ -48,20 +51,27 @@ def jumps(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> 
 def differ_by_a_kink(one: Measured, other: Measured, arguments: Arguments) -> bool:
     """Whether two gradients both jump, and are the same at points around."""
     towards = between(one, other)
-    if not np.isfinite(norm(towards)):
+    length = norm(towards)
+    if not np.isfinite(length) or length <= SAME * norm(gradients_of(one)):
         return False
     around = []
     for measured in (one, other):
         around.append(list(_around(measured, towards, arguments)))
         if not _jump(around[-1], towards):
             return False
-    seen = [
-        (_apart(ours, theirs), float(np.linalg.norm(ours)))
+    parts = Flat(towards).apart
+    return all(
+        _same_leaf(parts(ours)[name], parts(theirs)[name], float(np.linalg.norm(ours)))
+        and _apart(ours, theirs) <= NEAR * length
         for pairs in zip(*around, strict=True)
         for ours, theirs in zip(*pairs, strict=True)
-    ]
-    apart, size = np.max(seen, axis=0)
-    return bool(apart <= min(CLOSE * size, NEAR * norm(towards)))
+        for name in towards
+    )
+
+
+def _same_leaf(one: Array, other: Array, whole: float) -> bool:
+    """Whether a leaf has the same gradient in two functions, but for noise beside that of all leaves."""
+    return _apart(one, other) <= max(CLOSE * float(np.linalg.norm(one)), SAME * whole)
 
 
 def is_beyond(one: Measured, arguments: Arguments) -> bool:
@@ -90,7 +100,9 @@ def _is_beyond(one: Measured, own: Array, direction: Mapping[str, Array], argume
 
 
 def _jump(around: Iterable[tuple[Array, Array]], towards: Mapping[str, Array]) -> bool:
-    return not np.max([_apart(*pair) for pair in around]) <= NEAR * norm(towards)
+    """Whether gradients around are unlike; not only those of opposite points, which a median's are not."""
+    first, *others = (gradient for pair in around for gradient in pair)
+    return not np.max([_apart(first, other) for other in others]) <= NEAR * norm(towards)
 
 
 def _around(
