@@ -13,7 +13,8 @@ jnp = jax.numpy
 
 
 def compared(*functions: Any, args: Any, dtype: str = "float32") -> tuple[str, list[str]]:
-    report = crossgrad.compare_gradients(*functions, args=args, argnums=range(len(args)), dtype=dtype)
+    argnums = tuple(range(len(args))) if len(args) > 1 else 0
+    report = crossgrad.compare_gradients(*functions, args=args, argnums=argnums, dtype=dtype)
     return report.verdict, [blame.function for blame in report.blames]
 
 
@@ -59,11 +60,12 @@ def test_a_gradient_that_is_much_too_large_is_blamed_all_the_same(factor: float)
     assert compared(*functions, args=args, dtype="float64") == ("disagree", ["wrong"])
 
 
-@pytest.mark.parametrize("one", [lambda x: x.median(), lambda x: x.median(dim=0).values], ids=["all", "dim"])
-def test_the_median_of_ties_is_a_convention(one: Any) -> None:
+def test_the_median_of_ties_is_a_convention() -> None:
     """Whose gradient is the same at opposite points, and another at others around."""
     x = np.array([1.0, 1.0, 1.0, 5.0, -3.0])
-    assert compared(of_torch(one), of_jax(jnp.median), args=(x,), dtype="float64") == ("convention", [])
+    every = of_torch(lambda x: x.median())
+    for other in (of_jax(jnp.median), of_torch(lambda x: x.median(dim=0).values, "dim")):
+        assert compared(every, other, args=(x,), dtype="float64") == ("convention", [])
 
 
 def test_what_differs_by_noise_alone_has_no_kink() -> None:
