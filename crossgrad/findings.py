@@ -35,7 +35,7 @@ def describe_blame(found: Blame) -> str:
     if first.cause == LOSS_CONVENTION:  # nowhere in particular, and nothing wrong
         return f"{found.engine} computes another loss: {first.text} (confidence {first.confidence:.2f})"
     place = found.enters_at
-    if found.engine.is_candidate and first.confidence == 0 and place == "z.1":
+    if found.engine.is_candidate and place == "z.1" and not first.text.startswith(place):
         place = "z.1 or after it, in the forward pass or the loss"  # of a candidate these are not seen
     return (
         f"{found.engine} is wrong; the error enters at {place}: {first.text} "

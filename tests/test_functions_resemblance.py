@@ -222,3 +222,26 @@ def test_the_few_that_are_right_are_named_where_most_are_wrong() -> None:
     found = some_of(["a", "b", "c"], ["a", "b", "c", "d"])
     assert found is not None
     assert found.text == "differs in all of 4 gradients but d"
+
+
+CONVENTIONS = (2.0, 0.5, 7.0, 5 / 7, 1 / 35)
+
+
+@pytest.mark.parametrize("factor", [*CONVENTIONS, 1.05, 1.0005, -0.3, -2.0])
+def test_only_what_counts_may_differ_by_is_a_convention(factor: float) -> None:
+    """A mean's factor is made of sizes, here 7 and 5; another multiple of a loss is another loss."""
+
+    def loss(w: Any, x: Any) -> Any:
+        return (np.sin(x @ w) ** 2).sum()
+
+    def gradient(w: Any, x: Any) -> Any:
+        return loss(w, x), x.T @ (2 * np.sin(x @ w) * np.cos(x @ w))
+
+    draw = np.random.default_rng(0)
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(gradient, "numpy", "one"),
+        crossgrad.gradient(lambda w, x: tuple(factor * part for part in gradient(w, x)), "numpy", "multiple"),
+        args=(draw.normal(size=5), draw.normal(size=(7, 5))),
+    )
+    assert report.verdict == ("convention" if factor in CONVENTIONS else "disagree"), str(report)
+    assert ("averaged otherwise" in str(report)) == (factor in CONVENTIONS)

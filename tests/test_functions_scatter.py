@@ -157,3 +157,10 @@ def test_the_noise_of_inputs_is_that_of_inputs_alone_wherever_operations_are_ref
     for one in (first, then):
         assert one.note is not None
         assert one.note.startswith("operations not seen, noise is that of the inputs")
+
+
+def test_a_gradient_of_1e_285_has_the_noise_of_its_own_size() -> None:
+    """Of a saturated unit: what scatters by 1e-298 has no square, nor in units of 4e-121."""
+    factors = np.array([3e-285, 1.0])
+    noise = np.asarray(measured(lambda w: np.sin(w) * factors, 2, repeats=16).sigma["args[0]"])
+    assert noise[0] / 3e-285 == pytest.approx(noise[1], rel=3)

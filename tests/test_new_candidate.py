@@ -57,11 +57,11 @@ def test_what_is_written_agrees_on_the_article(
     written = capsys.readouterr()
     assert written.err == ""
     arrays = "" if backend == "numpy" else f" --candidate-backend {backend}"
-    assert f"\n  crossgrad check --candidate mine.py{arrays} article\n" in written.out
+    assert f"\n  crossgrad check --candidate mine.py{arrays} article 6-5-3\n" in written.out
     command = printed_command(written.out)
     assert run([*command, "-b", "numpy"]) == 0
     assert (
-        "2 engines (numpy:manual@cpu, mine:candidate@cpu), 46 comparisons: all agree"
+        "2 engines (numpy:manual@cpu, mine:candidate@cpu), 92 comparisons: all agree"
         in capsys.readouterr().out
     )
     assert run([*command, "-b", "numpy", "--format", "json"]) == 0

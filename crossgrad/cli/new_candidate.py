@@ -65,4 +65,4 @@ def _command(file: Path, backend: str) -> str:
     text = f"./{text}" if "=" in text and "/" not in text.partition("=")[0] else text
     text = f"{text}:{DEFAULT_FUNCTION}" if ":" in text else text
     arrays = [] if backend == "numpy" else ["--candidate-backend", backend]
-    return shlex.join(["crossgrad", "check", "--candidate", text, *arrays, "article"])
+    return shlex.join(["crossgrad", "check", "--candidate", text, *arrays, "article", "6-5-3"])

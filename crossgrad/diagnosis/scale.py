@@ -88,5 +88,7 @@ def fitted_factor(got: Array, right: Uncertain) -> tuple[float, float]:
 
 
 def shown(value: float) -> str:
-    """A factor in five digits, or in full where it is a small whole number."""
+    """A factor in five digits, or in full where it is a small whole number; near to 1, how far from it."""
+    if 0 < abs(value - 1) < 5e-5:
+        return f"1 {'+' if value > 1 else '-'} {abs(value - 1):.2g}"
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e6 else f"{value:.5g}"

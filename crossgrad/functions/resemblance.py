@@ -26,6 +26,9 @@ CONVENTION = "convention"
 FEW = 0.1
 """Share of a leaf's elements that are single elements."""
 
+EXACTLY, MOST_COUNTED = 1e-6, 1e4
+"""Of itself, how near to a whole number a count is; and the most: some multiple of any number is whole."""
+
 UNITS = 1 / 3, 10.0
 """Unit roundoffs that arithmetic in a narrower format errs by, in root mean square."""
 
@@ -52,7 +55,7 @@ def resemblance(
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
     losses = (float(arrays[LOSS_NAME]) for arrays in (mine, theirs)) if LOSS_NAME in quantities else None
-    factor = _factor(pairs, everything, None if losses is None else _quotient(*losses))
+    factor = _factor(pairs, everything, None if losses is None else _quotient(*losses), arguments)
     return (
         factor
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
@@ -62,7 +65,10 @@ def resemblance(
 
 
 def _factor(
-    pairs: dict[str, tuple[Array, Array]], everything: Sequence[str], loss_factor: float | None
+    pairs: dict[str, tuple[Array, Array]],
+    everything: Sequence[str],
+    loss_factor: float | None,
+    arguments: Arguments,
 ) -> Resemblance | None:
     """One factor for all that differs, `loss_factor` that of the losses if they do."""
     factors = [_multiple(got, expected) for got, expected in pairs.values()]
@@ -89,9 +95,22 @@ def _factor(
         loss_factor is not None
         and len(pairs) == len(everything)
         and abs(loss_factor - factor) <= NEAR * apart
+        and _is_of_counts(factor, arguments)
     ):
         return Resemblance(CONVENTION, f"{text}: a loss that is averaged otherwise")
     return Resemblance("factor", text)
+
+
+def _is_of_counts(factor: float, arguments: Arguments) -> bool:
+    """Whether losses may differ by a factor as they are sums or means, or halves, over other counts.
+
+    Of these one is a size of the arguments, or a product of two, and the other any whole number.
+    """
+    sizes = {1, 2} | {size for value in arguments.values.values() for size in np.shape(value) if size}
+    counts = np.array([one * other for one in sizes for other in sizes], np.float64)
+    counts = counts[counts <= MOST_COUNTED]
+    others = np.concatenate([factor * counts, counts / factor]) if factor > 0 else np.array([0.5])
+    return bool(np.any(np.abs(others - np.rint(others)) <= EXACTLY * others))
 
 
 def _multiple(got: Array, expected: Array) -> float | None:

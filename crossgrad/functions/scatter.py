@@ -18,7 +18,7 @@ SELDOM = 1e-9
 """How often an element's own reruns may scatter by so much less than its noise; see `most_seldom`."""
 
 LEAST_UNIT = 2.0**-400
-"""Units of scatter are no smaller, lest an element that is zero by cancelling scatters by infinity."""
+"""What is stored to less may scatter by anything, if it is zero by cancelling: too far for squares."""
 
 LEAST_SQUARED, MOST_SQUARED = 1e-140, 1e150
 """Numbers between these have squares that are normal numbers."""
@@ -40,8 +40,8 @@ class Scatter:
         self._flat = Flat(centre.quantities)
         self._storing = _storing(self._flat.values, dtype)
         # In units of its element's storing a scatter can be squared; 1e-170 itself would underflow.
-        self._unit = np.maximum(self._storing, LEAST_UNIT)
-        self._squares, self._apart = np.zeros_like(self._unit), np.empty_like(self._unit)
+        self._in_squares = bool(self._storing.min(initial=1.0) >= LEAST_UNIT)
+        self._sums, self._apart = np.zeros_like(self._storing), np.empty_like(self._storing)
         self._seen: list[Nearby] = []
         self._centre, self._parts = (self._flat.apart(v) for v in (self._flat.values, self._apart))
         self._reruns, self._jump = 0, math.sqrt(dtype.eps)
@@ -61,9 +61,12 @@ class Scatter:
         with np.errstate(all="ignore"):
             for name, part in self._parts.items():
                 np.subtract(moved[name], self._centre[name], out=part)
-            self._apart /= self._unit
-            self._apart *= self._apart
-            self._squares += self._apart
+            if self._in_squares:
+                self._apart /= self._storing
+                self._apart *= self._apart
+                self._sums += self._apart
+            else:
+                np.hypot(self._sums, self._apart, out=self._sums)
         self._reruns += 1
 
     def _rerun(self, nearby: Nearby) -> Outcome:
@@ -82,7 +85,7 @@ class Scatter:
 
     def _start_over(self) -> None:
         """The reruns so far once more, of the inputs' roundings alone."""
-        self._squares[...], self._reruns = 0.0, 0
+        self._sums[...], self._reruns = 0.0, 0
         while self._seen:
             self._add(self._runner.run(self._seen.pop().inputs_rounded).quantities)
 
@@ -106,8 +109,10 @@ class Scatter:
 
     def sigma(self) -> dict[str, Array]:
         """Standard deviation of rounding noise by quantity."""
-        own = np.sqrt(self._squares / self._reruns)
-        own *= self._unit
+        own = self._sums / math.sqrt(self._reruns)
+        if self._in_squares:
+            own = np.sqrt(self._sums / self._reruns)
+            own *= self._storing
         for part in self._flat.apart(own).values():
             _shrink(part, self._reruns)
         return self._flat.apart(hypot(own, self._storing))
