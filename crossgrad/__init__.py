@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backends.base import BackendUnavailable
     from .candidates import CandidateFile
     from .checking import check
     from .functions.comparing import assert_gradients_agree, compare_gradients
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .workers.limits import Limits
 
 _HOME = {
+    "BackendUnavailable": ".backends.base",
     "Batch": ".networks.batches",
     "CandidateFile": ".candidates",
     "Case": ".networks.cases",
@@ -70,6 +72,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BackendUnavailable",
     "Batch",
     "CandidateFile",
     "Case",

@@ -8,6 +8,7 @@ import pytest
 
 import crossgrad
 
+from .conftest import load_or_skip
 from .test_functions_refused import simple
 
 W = np.arange(1.0, 6.0)
@@ -144,3 +145,12 @@ def test_wrappers_refuse(make: Callable[[], Any], says: str) -> None:
     with pytest.raises(crossgrad.InvalidInput) as caught:
         make()
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_device_that_is_not_there_is_said_before_anything_runs(framework: str) -> None:
+    backend = load_or_skip(framework)
+    if "cuda:7" in backend.devices():
+        pytest.skip("there are eight")
+    with pytest.raises(crossgrad.BackendUnavailable, match=rf"^{framework} sees no .*; it runs on cpu"):
+        crossgrad.loss(lambda x: x.sum(), framework, device="cuda:7")

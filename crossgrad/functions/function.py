@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..backends.base import device_name
+from ..backends.registry import load
 from ..candidates import BACKENDS as FRAMEWORKS
 from ..networks.errors import InvalidInput, unknown
 
@@ -56,6 +58,8 @@ def loss(
     ------
     InvalidInput
         If the framework is unknown or does not differentiate, or `f` is not callable.
+    BackendUnavailable
+        If the framework sees no such device.
     """
     found = _function(f, LOSS, framework, name, device, args)
     if framework == "numpy":
@@ -96,12 +100,12 @@ def _function(
         raise unknown("framework", str(framework), FRAMEWORKS)
     if not callable(call):
         raise InvalidInput(f"{call!r} is no function: give the function itself, not what it returned")
-    from ..backends.base import device_name
-
     own = getattr(call, "__name__", type(call).__name__).strip("<>")
     place = device_name(device)
     if framework == "numpy" and place != "cpu":
         raise InvalidInput(f"device {device!r}: numpy runs on cpu only")
+    if place != "cpu":
+        load(framework).require_device(place)
     return Function(call, kind, framework, name or f"{framework}:{own}", place, _tuple(args))
 
 

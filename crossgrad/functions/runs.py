@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.base import BackendUnavailable
 from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput, first_line, shortened
 from ..words import listed
@@ -351,8 +352,6 @@ def _framework(name: str) -> Any:
     try:
         return import_module(f".frameworks.{name}", __package__)
     except ModuleNotFoundError as error:
-        from ..backends.base import BackendUnavailable
-
         raise BackendUnavailable(
             f'{name} is not installed ({error}): pip install "crossgrad[{name}]"'
         ) from error
