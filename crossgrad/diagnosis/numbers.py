@@ -20,6 +20,14 @@ HINTS = {
     "B/(B - 1)": "averaged over one sample less?",
 }
 
+OF_ONE_LAYER = {
+    **{text: hint for text, hint in HINTS.items() if "B" in text and "O" not in text},
+    "2": "added twice (not set to zero before)?",
+    "lr": HINTS["lr"],
+    "1/lr": HINTS["1/lr"],
+}
+"""Of a layer below the last: what is wrong with the loss is wrong with the last layer's gradients too."""
+
 
 @dataclass(frozen=True)
 class Name:
@@ -29,9 +37,9 @@ class Name:
     value: float
     complexity: int
 
-    @property
-    def hint(self) -> str | None:
-        return HINTS.get(self.text)
+    def hint(self, of_one_layer: bool) -> str | None:
+        """What the factor may come from, if that is known."""
+        return (OF_ONE_LAYER if of_one_layer else HINTS).get(self.text)
 
 
 def name_of(case: Case, value: float, uncertainty: float) -> Name | None:

@@ -55,11 +55,12 @@ class Factor:
             return None
         magnitude = name_of(site.case, abs(fitted), uncertainty)
         value = float(np.copysign(magnitude.value, fitted)) if magnitude else fitted
-        plain = magnitude is not None and (magnitude.complexity == 1 or magnitude.hint is not None)
+        meant = magnitude and magnitude.hint(of_one_layer=0 < site.layer < site.depth)
+        plain = magnitude is not None and (magnitude.complexity == 1 or magnitude.hint(False) is not None)
         sign = "-" if fitted < 0 else ""
         text = f"is {shown(value)} times what it should be"
         if magnitude:
-            hint = f": {magnitude.hint}" if magnitude.hint and site.kind in OF_THE_LOSS else ""
+            hint = f": {meant}" if meant and site.kind in OF_THE_LOSS else ""
             text += f", {sign}{magnitude.text}{hint}" if magnitude.text != shown(value) else hint
         certainty = 0.4 if magnitude is None and got.size < FEW else 1.0 if plain else 0.88
         if abs(value - 1) <= NEARLY_ONE and not (got.size >= MANY and site.kind in OF_THE_LOSS):
