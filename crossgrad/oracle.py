@@ -12,7 +12,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .backends.base import Unsupported
+from .backends.base import BackendUnavailable, Unsupported
+from .backends.registry import load
 from .floor import Floor, rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import DTYPES, Array
@@ -76,6 +77,8 @@ def require_oracle(wanted: str, dtype: str) -> None:
         raise unknown("oracle", wanted, ORACLES)
     if wanted == "arb" and find_spec("flint") is None:
         raise InvalidInput('the oracle arb needs python-flint: pip install "crossgrad[oracle]"')
+    if wanted == "arb" and (problem := _problem_of_arb()):
+        raise InvalidInput(f"the oracle {problem}; python-flint may have to be installed anew")
     if wanted == "float64" and dtype == "float64":
         raise InvalidInput("the oracle float64 cannot judge float64: use auto, arb, wide or none")
 
@@ -111,7 +114,7 @@ class WiderFloors:
 def _preferred(case: Case) -> list[tuple[str, float | None]]:
     """The oracles that `auto` tries, best first, and the seconds after which it gives one up."""
     cheaper: list[tuple[str, float | None]] = [("wide" if case.dtype == "float64" else "float64", None)]
-    if find_spec("flint") is None:
+    if find_spec("flint") is None or _problem_of_arb():
         return cheaper
     from .backends.arb.cost import predicted_seconds
 
@@ -119,6 +122,15 @@ def _preferred(case: Case) -> list[tuple[str, float | None]]:
     affordable = predicted_seconds(case.network, case.batch_size) <= budget
     # The prediction is for one pass; bits lost to cancellation can take a second.
     return [("arb", PATIENCE * budget), *cheaper] if affordable else cheaper
+
+
+def _problem_of_arb() -> str | None:
+    """Why the certified oracle cannot be imported, although its package is here."""
+    try:
+        load("arb")
+    except BackendUnavailable as error:
+        return str(error)
+    return None
 
 
 def _expectations(

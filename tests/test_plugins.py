@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,3 +261,21 @@ def test_doctor_lists_broken_plugins_without_importing_them(broken: Path) -> Non
     listed = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
     assert listed["import-fails"] == listed["exits"] == "ok"
     assert listed["no-module"] == listed["malformed"] == listed["empty"] == "missing"
+
+
+def test_a_broken_oracle_is_no_traceback(tmp_path: Path) -> None:
+    """python-flint whose library is missing: auto goes on without it, and who asks for it is told."""
+    (tmp_path / "flint.py").write_text('raise ImportError("libflint.so: no such file")\n')
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "crossgrad", "check", "3-2", "-b", "numpy", "--no-isolate"]
+
+    def run(*more: str) -> Any:
+        return subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=False)
+
+    found, asked = run(), run("--oracle", "arb")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "oracle:arb" not in found.stdout
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr.startswith(
+        "error: the oracle arb is installed but fails to import: ImportError: libflint"
+    )
