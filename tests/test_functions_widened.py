@@ -167,3 +167,22 @@ def test_what_is_computed_in_the_dtype_by_name_is_not_in_float64(
     functions = crossgrad.loss(loss, framework, "one"), crossgrad.loss(plain_attention, "jax", "plain")
     report = crossgrad.compare_gradients(*functions, args=args, dtype="float32")
     assert (report.verdict, report.notes) == ("agree", ()), str(report)
+
+
+@pytest.mark.parametrize("std", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_eps_that_is_the_dtypes_own_stays_that(dtype: str, std: float) -> None:
+    """In float64 it would be another function; half formats have float32's."""
+    norm = torch.nn.RMSNorm(16, elementwise_affine=False)
+
+    def by_name(x: Any) -> Any:
+        return jnp.sin(x * lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 2.0**-23)).sum()
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(lambda x: torch.nn.functional.rms_norm(x, (16,)).sin().sum(), "torch", "function"),
+        crossgrad.loss(lambda x: norm(x).sin().sum(), "torch", "module"),
+        crossgrad.loss(by_name, "jax", "jax"),
+        args=(std * np.random.default_rng(0).normal(size=(8, 16)),),
+        dtype=dtype,
+    )
+    assert (report.verdict, report.blames) == ("agree", ()), str(report)

@@ -20,6 +20,10 @@ DRAWING = {torch.rand, torch.randn, torch.normal}
 """What makes random numbers, other ones in another dtype: made in their own, and then converted."""
 
 
+RMS_NORMS = {torch.rms_norm, torch.nn.functional.rms_norm}
+"""What adds the dtype's own eps to a mean of squares, if it is given none."""
+
+
 class _InFloat64(TorchFunctionMode):
     """One dtype that operations are told is float64: as it was the tensors' own, it still is.
 
@@ -41,7 +45,14 @@ class _InFloat64(TorchFunctionMode):
         if func is BY_NAME[self._dtype]:
             func = torch.Tensor.double
         given = {name: self._wide(value) for name, value in (kwargs or {}).items()}
+        if func in RMS_NORMS and all(value is None for value in (*args[3:], given.get("eps"))):
+            args, given["eps"] = args[:3], self._least_rms
         return func(*map(self._wide, args), **given)
+
+    @property
+    def _least_rms(self) -> float:
+        """What PyTorch adds to squares where nothing is said: the dtype's eps, of half formats float32's."""
+        return min(torch.finfo(dtype).eps for dtype in (self._dtype, torch.float32))
 
     def lowered(self) -> str | None:
         """The coarsest dtype that autocast was seen to lower to, if it is coarser than what is widened."""
