@@ -7,6 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from crossgrad.networks.files import written_whole
+
 
 def command_of(wanted: Namespace) -> str:
     """Every option as it was taken, but for where the figures and results go."""
@@ -20,6 +22,5 @@ def command_of(wanted: Namespace) -> str:
 
 def write(file: Path, document: dict[str, Any]) -> None:
     """Whole or not at all: whoever ends this script half-way keeps what was found until then."""
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(document, indent=1) + "\n")
-    part.replace(file)
+    with written_whole(file) as part:
+        part.write_text(json.dumps(document, indent=1) + "\n")

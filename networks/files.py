@@ -6,9 +6,13 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from .errors import InvalidInput
+
+PIECE = 2**20
+"""Bytes read at a time."""
 
 TOML_LIMIT = 2**15
 """Bytes of a TOML file: tomllib's time grows with the square of a key's dots, to seconds at this size."""
@@ -47,6 +51,12 @@ def require_writable(path: str | Path) -> None:
         raise InvalidInput(f"cannot write {path}: permission denied")
 
 
+def takes_place_of(path: Path) -> bool:
+    """Whether what is to be at `path` can be written beside it and take its place: no device, no link."""
+    is_plain = not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode)
+    return is_plain and os.access(path.parent, os.W_OK)
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`: a file beside it, which takes its place in the end.
@@ -54,8 +64,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     If writing raises, as on a full disk, what was there stays. A device or a link is written itself, and
     so is a file in a folder that takes no others.
     """
-    is_plain = not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode)
-    if not is_plain or not os.access(path.parent, os.W_OK):
+    if not takes_place_of(path):
         yield path
         return
     new = path.with_name(f".crossgrad.{uuid4().hex}.new")
@@ -93,20 +102,32 @@ def read_whole(path: str | Path, limit: int, expected: str) -> bytes:
     InvalidInput
         If there is no such file, it is larger, or it is a folder or a device, which may never end.
     """
+    size, content = 0, b""
     try:
         with open(path, "rb", opener=_at_once) as file:
             found = os.fstat(file.fileno())
-            content = file.read(limit + 1) if stat.S_ISREG(found.st_mode) else None
-    except IsADirectoryError:
-        content = None
+            if not stat.S_ISREG(found.st_mode):
+                raise IsADirectoryError
+            size = found.st_size
+            if size <= limit:
+                content = _read(file, limit + 1)
+    except IsADirectoryError:  # or a pipe, a device
+        raise InvalidInput(f"{path} is no regular file: expected {expected}") from None
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
         raise unreadable(path, error) from None
-    if content is None:
-        raise InvalidInput(f"{path} is no regular file: expected {expected}")
-    if len(content) > limit:
-        size = max(found.st_size, len(content))
+    size = max(size, len(content))
+    if size > limit:
         raise InvalidInput(f"{path} has {size:,} bytes: expected {expected}, at most {limit:,} bytes")
     return content
+
+
+def _read(file: BinaryIO, most: int) -> bytes:
+    """What there is, in pieces: a file may have grown since it was looked at."""
+    pieces = []
+    while most and (piece := file.read(min(most, PIECE))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _at_once(path: str, flags: int) -> int:

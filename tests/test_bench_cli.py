@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,14 +187,32 @@ def test_what_is_finished_is_in_the_file_while_the_rest_is_measured(
     assert not any("not finished" in told for told in both.notes)
 
 
-def test_a_pipe_has_the_result_once(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    command = [sys.executable, "-m", "crossgrad", "bench", "1-1", "2-2", "-b", "numpy", *FAST]
-    with subprocess.Popen([*command, "--format", "json", "-o", str(pipe)]) as process:
-        content = pipe.read_bytes()
-        assert process.wait() == 0
-    assert len({row.network for row in read_results(content, "pipe").rows}) == 2
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_written_in_place_is_written_once(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe would have it twice, and a file behind a link be half written by a process that is killed."""
+    file, written = tmp_path / kind, []
+    if kind == "pipe":
+        os.mkfifo(file)
+        reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    else:
+        (tmp_path / "target").write_text("precious")
+        file.symlink_to(tmp_path / "target")
+        reader = os.open(tmp_path / "target", os.O_RDONLY)
+
+    def measure(*arguments: Any) -> Any:
+        with suppress(BlockingIOError):
+            written.append(os.pread(reader, 99, 0) if kind == "link" else os.read(reader, 99))
+        return runner.measure(*arguments)
+
+    monkeypatch.setattr(session, "measure", measure)
+    command = ["bench", "1-1", "2-2", "-b", "numpy", *FAST, "--format", "json", "-o", str(file)]
+    assert run(command) == 0
+    assert written == [b"precious" if kind == "link" else b""] * 2
+    content = os.read(reader, 2**20) if kind == "pipe" else (tmp_path / "target").read_bytes()
+    os.close(reader)
+    assert len({row.network for row in read_results(content, kind).rows}) == 2
 
 
 @pytest.mark.parametrize(

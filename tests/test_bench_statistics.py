@@ -225,9 +225,10 @@ def test_times_have_three_digits_at_the_ends_of_their_units_too(seconds: float |
         (1.0804, "1.080"),
         (1.52, "1.52"),
         (3.6, "3.60"),
-        (0.000312, "0.00031"),
+        (0.000312, "0.000312"),
+        (0.0123, "0.0123"),
         (1310.2, "1,310"),
-        (8.69e7, "9e+07"),
+        (8.69e7, "8.69e+07"),
     ],
 )
 def test_ratios_have_as_many_digits_as_they_mean(ratio: float, said: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from crossgrad.networks import files
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.networks.files import read_whole
 
@@ -13,6 +14,14 @@ from crossgrad.networks.files import read_whole
 def test_what_fits_is_read(tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(b"x" * size)
     assert read_whole(tmp_path / "file", 10, "a file") == b"x" * size
+
+
+def test_what_is_larger_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(tmp_path / "file", "wb") as file:
+        file.truncate(5 * 2**30)
+    monkeypatch.setattr(files, "_read", lambda file, most: pytest.fail("it was read"))
+    with pytest.raises(InvalidInput, match="has 5,368,709,120 bytes"):
+        read_whole(tmp_path / "file", 10, "a file")
 
 
 def test_what_is_larger_is_refused(tmp_path: Path) -> None:
@@ -29,6 +38,7 @@ def test_a_file_that_grows_is_read_to_the_limit(tmp_path: Path, monkeypatch: pyt
         return os.stat_result((*fstat(descriptor)[:6], 3, *fstat(descriptor)[7:10]))
 
     monkeypatch.setattr(os, "fstat", before_it_grew)
+    monkeypatch.setattr(files, "PIECE", 4)
     with pytest.raises(InvalidInput, match="has 11 bytes"):
         read_whole(tmp_path / "file", 10, "a file")
 

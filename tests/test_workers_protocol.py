@@ -3,6 +3,7 @@
 import os
 import struct
 from contextlib import suppress
+from unittest.mock import Mock
 from zlib import crc32
 
 import numpy as np
@@ -10,9 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgrad.engines import EngineId
 from crossgrad.workers.arrays import anonymous_file, read_arrays, write_arrays
+from crossgrad.workers.pool import Pool
 from crossgrad.workers.protocol import Inbox, ProtocolError, pack
-from crossgrad.workers.wire import description_of
+from crossgrad.workers.tasks import AgainTask, HoldTask
+from crossgrad.workers.wire import description_of, packed
+
+from .conftest import make_case
 
 
 @given(
@@ -75,6 +81,40 @@ def test_descriptions_that_make_no_sense(wrong: dict) -> None:
     assert description_of(DESCRIPTION).variants == ("manual",)
     with pytest.raises(ProtocolError):
         description_of(DESCRIPTION | wrong)
+
+
+RAN = {"is": "ran", "status": "ok", "seconds": {}, "message": None, "partial": False, "arrays": None}
+FOUND = {"loss": 0.5, "lacks": {}, "copied_bytes": None, "products_failed": None, "parts": {}}
+
+
+@pytest.mark.parametrize("found", [[], {}, {"parts": 3}, FOUND | {"parts": 3}, None], ids=str)
+def test_what_makes_no_sense_of_a_case_that_is_held(found: object) -> None:
+    task = HoldTask(EngineId("numpy", "manual", "cpu"), packed(make_case("1-1")), products=False)
+    assert task.take(RAN | {"found": FOUND}, -1)[1] == FOUND
+    with pytest.raises(ProtocolError):
+        task.take(RAN | {"found": found}, -1)
+
+
+def test_a_loss_that_is_no_number() -> None:
+    task = AgainTask(EngineId("numpy", "manual", "cpu"))
+    assert task.take(RAN | {"found": 0.5}, -1)[1] == 0.5
+    with pytest.raises(ProtocolError):
+        task.take(RAN | {"found": "0.5"}, -1)
+
+
+def test_after_a_process_is_let_go_nothing_that_it_sent_is_taken() -> None:
+    """As after its last case: the place is another process's."""
+    pool, place = object.__new__(Pool), Mock()
+    worker = place.worker = Mock(read=lambda ready: [{"is": "ran"}, {"is": "loaded"}])
+    taken = []
+
+    def take(lane: object, place: Mock, worker: object, answer: dict) -> None:
+        taken.append(answer["is"])
+        place.worker = None
+
+    pool._take = take
+    pool._see_to(Mock(), place, worker, [])
+    assert taken == ["ran"]
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,16 @@ class GraphProgram(EagerProgram):
             self.synchronize()
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
+            failed: Exception | None = None
             try:
                 with torch.cuda.graph(self._graph, stream=side):
-                    loss, gradients = self._step(inputs)
-            except RuntimeError as error:
-                # Of a capture that failed, its end fails too, and hides why.
-                raise error.__context__ or error from None
+                    try:
+                        loss, gradients = self._step(inputs)
+                    except Exception as error:
+                        failed = error
+                        raise
+            except RuntimeError as error:  # of a capture that failed, its end fails too, and hides why
+                raise failed or error from None
             self._held = torch.cuda.max_memory_allocated() - before
         return loss.detach(), gradients
 

@@ -73,7 +73,7 @@ def choose_baseline(
 def taking_part(results: Results) -> list[EngineId]:
     """The engines of a result, with rows or with problems."""
     found: list[Row | Problem] = [*results.rows, *results.problems]
-    return [EngineId(each.backend, each.variant, each.device) for each in found]
+    return [each.engine for each in found]
 
 
 def over_baseline(results: Results, baseline: Baseline, rule: Rule | None = None) -> Results:

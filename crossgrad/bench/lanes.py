@@ -129,6 +129,8 @@ class Lanes:
     def memory(self, engine: Contender) -> dict[str, int | None]:
         """Most memory during a step; raises `Ended`, also if that is no size."""
         found: dict[str, int | None] = self._order(engine, "weigh")
+        if not isinstance(found, dict):
+            raise Ended(PROTOCOL_ERROR, f"no sizes: {shortened(found)}", with_it=False)
         for size in found.values():
             if size is not None:
                 _require_possible("bytes", size, whole=True)

@@ -56,7 +56,8 @@ def make_plan(
     Parameters
     ----------
     networks
-        As `find_entry` takes them; by default `DEFAULT_NETWORKS`, or none where there are `widths`.
+        As `find_entry` takes them; by default those of `DEFAULT_NETWORKS` that have so many samples, or
+        none where there are `widths`.
     widths, depth
         For each width a network of so many layers, all as wide as their input.
     batch_sizes
@@ -72,7 +73,7 @@ def make_plan(
     if depth is not None and not widths:
         raise InvalidInput(f"depth {depth}: it goes with widths, as in --widths 64,256 --depth {depth}")
     if networks is None:
-        networks = () if widths else DEFAULT_NETWORKS[1:] if batch_sizes else DEFAULT_NETWORKS
+        networks = () if widths else DEFAULT_NETWORKS[1:] if {*batch_sizes} - {1} else DEFAULT_NETWORKS
     layers = require_count("the depth", DEFAULT_DEPTH if depth is None else depth)
     if layers > MOST_DEPTH:
         raise InvalidInput(f"depth {layers:,}: expected at most {MOST_DEPTH:,} layers")

@@ -120,7 +120,11 @@ def _put(new: Path, path: Path) -> None:
             raise
         except OSError:  # a file system without links: the name is taken first, by an empty file
             path.touch(exist_ok=False)
-            new.replace(path)
+            try:
+                new.replace(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         raise _taken(path) from None
     with suppress(OSError):  # or one whose directories cannot be synced

@@ -215,12 +215,12 @@ def ratio_text(ratio: float, low: float, high: float) -> str:
 
 
 def ratio_digits(ratio: float) -> str:
-    """Three digits; four near to 1, and no more than two where they would be zeros."""
+    """Three digits, zeros too; near to 1 three behind the point; large ones in full, up to a million."""
     if 0.9 <= ratio < 1.1:
         return f"{ratio:.3f}"
-    if ratio >= 999.5:
-        return f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.0e}"
-    return _digits(ratio)
+    if ratio < NEXT / 10 or ratio >= 999_999.5:
+        return f"{ratio:.3g}"
+    return _digits(ratio) if ratio < 999.5 else f"{ratio:,.0f}"
 
 
 def _word(row: Ratio, rule: Rule | None) -> str:

@@ -1,6 +1,5 @@
 """What becomes of the results of ``crossgrad bench``: written, kept, shown again, compared; its exit code."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..networks.files import is_there, written_whole
+from ..networks.files import takes_place_of, written_whole
 from . import exits
 from .output import deliver, error, note, say, write
 
@@ -85,10 +84,13 @@ def finish(
 def keep_so_far(found: "Results", form: Form, output: Path | None) -> None:
     """Write what there is by now where the result is wanted: a process that is killed leaves that.
 
-    Not to a device or a pipe, which would have it twice. What cannot be written now is told in the end.
+    Only where a file takes the place of the last one whole, and not to a device or a pipe, which would
+    have it twice. What cannot be written now is told in the end.
     """
-    if output is not None and (output.is_file() or not is_there(output, os.path.lexists)):
-        with suppress(OSError), written_whole(output) as file:
+    with suppress(OSError):
+        if output is None or not takes_place_of(output):
+            return
+        with written_whole(output) as file:
             file.write_text(_formatted(found, form), encoding="utf-8", errors="backslashreplace")
 
 

@@ -214,6 +214,8 @@ class Pool:
 
     def _see_to(self, lane: Lane, place: _Place, worker: Worker, ready: Collection[int]) -> None:
         for answer in worker.read(ready):
+            if place.worker is not worker:
+                break  # it was let go: the place is another's
             try:
                 self._take(lane, place, worker, answer)
             except ProtocolError as error:

@@ -6,10 +6,14 @@ from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from ..engines import EngineId
-from ..run import BROKEN, CRASHED, Run
+from ..networks.errors import shortened
+from ..run import BROKEN, CRASHED, OK, Run
 from .protocol import ProtocolError
 from .wire import Message, PackedCase, run_of
 from .worker import Ending, Worker
+
+HELD = {"loss", "lacks", "copied_bytes", "products_failed", "parts"}
+"""What is said of a case that is held, beside its run."""
 
 
 class Ended(RuntimeError):
@@ -106,7 +110,11 @@ class HoldTask(CaseTask):
         worker.ask("hold", self.ticket, self._case, products=self._products, **where)
 
     def take(self, answer: Message, file: int) -> Any:
-        return super().take(answer, file), answer["found"]
+        run, found = super().take(answer, file), answer["found"]
+        lacking = run.status == OK and not (isinstance(found, dict) and found.keys() >= HELD)
+        if lacking or not isinstance(found, dict) or not isinstance(found.get("parts", {}), dict):
+            raise ProtocolError(f"what makes no sense of a case that it holds: {shortened(found)}")
+        return run, found
 
     def spoils(self, found: Any) -> bool:
         return self._spoilt_by(found[0])
@@ -151,5 +159,8 @@ class AgainTask(OrderTask):
 
     def take(self, answer: Message, file: int) -> Any:
         if answer["is"] == "ran":
-            return run_of(answer, self.engine, file), answer["found"]
+            run, loss = run_of(answer, self.engine, file), answer["found"]
+            if not isinstance(loss, float | int | None):
+                raise ProtocolError(f"a loss that is no number: {shortened(loss)}")
+            return run, loss
         return super().take(answer, file), None
