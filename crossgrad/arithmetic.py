@@ -1,6 +1,6 @@
 """How an engine rounds: the variance of one rounding, of a sum, of a product's inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
@@ -11,6 +11,9 @@ from .networks.dtypes import DTYPES, Array, DType
 
 TINY = 1e-150
 """Errors below this are not told from zero: their squares would underflow."""
+
+SURELY = 3.0
+"""Standard deviations by which more terms must be alike than chance brings together."""
 
 SMALL = 1 << 14
 """Elements of an array that is worked on whole."""
@@ -122,12 +125,14 @@ class Arithmetic:
         """
         return self.summed**2 / 9 * terms + self.per_rounding
 
+    @np.errstate(all="ignore")
     def likeness(self, *factors: Array) -> Array:
         """Of each product in many sums, how many meet the same error as it, itself among them: ``(n,)``.
 
         What is added to a partial sum is rounded to that one's grid, whose step is the same from one power of
-        two to the next: equal terms are off by the same amount, each time. Terms that differ by little
-        more than the step, which is up to 2 n u of a term, are taken for equal ones.
+        two to the next: equal terms are off by the same amount, each time. So are terms that differ by less
+        than the step, which is up to 2 n u of a term, and not what chance brings so near: of these there are
+        twice as many within twice the distance. Zeros are added without an error.
 
         Parameters
         ----------
@@ -136,14 +141,24 @@ class Arithmetic:
             factor's product with random numbers.
         """
         near = 2 * 2 * len(factors[0]) * self.summed
-        cells = []
-        for found in factors:
-            size = np.sqrt(np.mean(np.square(found)))
-            cells.append(np.rint(found / (size * near)) if size > 0 and np.isfinite(size) else 0 * found)
-        _, cell, count = np.unique(np.nan_to_num(cells), axis=1, return_inverse=True, return_counts=True)
-        alike: Array = count[cell.ravel()].astype(np.float64)
-        return alike
+        fine, coarse = (_meetings(factors, near * wide) for wide in (1, 2))
+        alike = np.minimum(fine, 2 * fine - coarse)
+        sure = np.all(factors, axis=0) & (alike > SURELY * np.sqrt(coarse))
+        found: Array = np.where(sure, alike, 1.0)
+        return found
 
     def terms_alike(self, *factors: Array) -> float:
         """How many independent terms would err as much as these do: m of a kind, as m squared."""
         return float(self.likeness(*factors).sum())
+
+
+def _meetings(factors: Sequence[Array], near: float) -> Array:
+    """Of each number, or pair of them, how many are in the same cell, cells being so wide beside it."""
+    keys = np.zeros(len(factors[0]), np.uint64)
+    for found in factors:
+        mantissa, exponent = np.frexp(np.nan_to_num(found))
+        for part in (np.rint(mantissa / near), exponent):
+            keys = (keys ^ part.astype(np.int64).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    _, cell, count = np.unique(keys, return_inverse=True, return_counts=True)
+    meetings: Array = count[cell].astype(np.float64)
+    return meetings

@@ -109,4 +109,17 @@ def test_terms_that_are_alike_count_by_their_square() -> None:
     assert arithmetic.terms_alike(np.repeat(distinct[:4], 25)) == 4 * 25**2
     assert arithmetic.terms_alike(equal, distinct) == 100
     assert arithmetic.terms_alike(equal * (1 + 1e-7 * distinct)) > 100**2 / 2
-    assert arithmetic.terms_alike(np.zeros(100)) == 100**2
+    assert arithmetic.terms_alike(np.zeros(100)) == 100
+    assert arithmetic.terms_alike(1e-200 * distinct) == 100
+    assert arithmetic.terms_alike(np.array([0.0])) == arithmetic.terms_alike(np.array([3.0])) == 1
+
+
+@pytest.mark.parametrize("count", [1000, 10_000, 100_000])
+def test_terms_that_differ_are_not_alike_by_chance(count: int) -> None:
+    """Nor those that are small beside others, as the residuals of samples that are fitted."""
+    arithmetic = Steps(make_case("3-2", "float32")).arithmetic
+    draw = np.random.default_rng(0)
+    terms = draw.normal(size=count)
+    fitted = terms * np.where(draw.uniform(size=count) < 0.98, 1e-5, 1.0)
+    for found in (terms, fitted, np.abs(terms)):
+        assert count <= arithmetic.terms_alike(found) < 10 * count

@@ -16,34 +16,32 @@ SIZES = [100, 1000, 10_000, 100_000]
 @pytest.mark.parametrize("count", SIZES)
 def test_terms_that_differ_are_as_many_as_they_are(count: int) -> None:
     draw = np.random.default_rng(count)
-    for terms in (draw.normal(size=count), draw.uniform(size=count), np.exp(draw.normal(size=count))):
-        assert terms_alike(terms, [0], SINGLE) < 3 * count
+    for terms in (draw.uniform(size=count), np.exp(draw.normal(size=count)), draw.uniform(-0.5, 1, count)):
+        assert count <= terms_alike(terms, [0], SINGLE) < 10 * count
 
 
-@pytest.mark.parametrize("count", SIZES)
-def test_equal_terms_count_by_their_square(count: int) -> None:
-    draw = np.random.default_rng(count)
-    few = draw.normal(size=4)[draw.integers(0, 4, count)]
-    assert terms_alike(np.full(count, 0.1), [0], SINGLE) == pytest.approx(count**2, rel=0.02)
-    assert terms_alike(few, [0], SINGLE) == pytest.approx(count**2 / 4, rel=0.3)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", SIZES[1:])
+def test_of_equal_terms_each_adds_to_the_error(count: int, dtype: str) -> None:
+    """From left to right; more than that of a library's blocks."""
+    terms = np.full(count, 0.1, dtype)
+    off = abs(float(terms.sum()) / (0.1 * count) - 1) / find_dtype(dtype).unit_roundoff
+    assert terms_alike(np.full(count, 0.1), [0], find_dtype(dtype)) > max(10 * count, 4 * off**2)
 
 
 def test_only_terms_of_one_sum_count() -> None:
-    columns = np.tile(np.random.default_rng(0).normal(size=300), (1000, 1))
-    assert terms_alike(columns, [0], SINGLE) == pytest.approx(1000**2, rel=0.02)
-    assert terms_alike(columns, [1], SINGLE) < 3 * 300
+    columns = np.tile(np.random.default_rng(0).uniform(size=300), (3000, 1))
+    assert terms_alike(columns, [0], SINGLE) > 10 * 3000
+    assert terms_alike(columns, [1], SINGLE) < 10 * 300
     assert terms_alike(columns[:FEWEST, :1], [1], SINGLE) == 1
 
 
-def test_zeros_are_added_without_an_error() -> None:
-    some = np.zeros(1000)
-    some[::10] = np.random.default_rng(0).normal(size=100)
-    assert terms_alike(np.zeros(1000), [0], SINGLE) == 1000
-    assert terms_alike(some, [0], SINGLE) < 2000
+def test_what_has_no_dimension_is_one_term() -> None:
+    assert terms_alike(np.array(3.0), [0], SINGLE) == 1
 
 
 def test_half_formats_are_added_up_in_float32() -> None:
-    assert terms_alike(np.full(1000, 0.1), [0], find_dtype("bfloat16")) < 1100
+    assert terms_alike(np.full(1000, 0.1), [0], find_dtype("bfloat16")) == 1000
 
 
 def mean_of(b: Any, x: Any) -> Any:
@@ -85,11 +83,12 @@ def test_the_bias_of_a_convolution_of_images_on_a_flat_background() -> None:
     assert (report.verdict, report.blames) == ("agree", ()), str(report)
 
 
-def test_that_hides_no_wrong_factor() -> None:
+@pytest.mark.parametrize(("count", "factor"), [(1000, 1.0005), (10_000, 1.005), (100_000, 1.02)])
+def test_that_hides_no_wrong_factor(count: int, factor: float) -> None:
     functions = [
         crossgrad.gradient(by_hand, "numpy", "right"),
-        crossgrad.gradient(lambda b, x: (by_hand(b, x)[0], by_hand(b, x)[1] * 1.01), "numpy", "wrong"),
+        crossgrad.gradient(lambda b, x: (by_hand(b, x)[0], by_hand(b, x)[1] * factor), "numpy", "wrong"),
     ]
-    args = np.zeros(3), np.random.default_rng(0).normal(size=(1000, 3))
+    args = np.zeros(3), np.random.default_rng(0).normal(size=(count, 3))
     report = crossgrad.compare_gradients(*functions, args=args, argnums=0, dtype="float32")
     assert [blame.function for blame in report.blames] == ["wrong"], str(report)

@@ -50,14 +50,29 @@ def test_a_slope_within_the_finest_step_is_not_contradicted() -> None:
     assert three == ("nonfinite-disagree", ["nan"])
 
 
-@pytest.mark.parametrize("factor", [10.0, 1e6])
-def test_a_gradient_that_is_much_too_large_is_blamed_all_the_same(factor: float) -> None:
+@pytest.mark.parametrize("wrong", [["w1"], ["w1", "w2"]], ids=["one", "two"])
+@pytest.mark.parametrize("factor", [10.0, 1e6, 1e9])
+def test_a_gradient_that_is_much_too_large_is_blamed_all_the_same(factor: float, wrong: list[str]) -> None:
     functions = [
-        of_torch(lambda x: (x**2).sum()),
-        crossgrad.gradient(lambda x: ((x**2).sum(), factor * 2 * x), "numpy", "wrong"),
+        crossgrad.gradient(lambda x: ((x**2).sum(), factor * 2 * x), "numpy", name) for name in wrong
     ]
     args = (np.random.default_rng(0).normal(size=5),)
-    assert compared(*functions, args=args, dtype="float64") == ("disagree", ["wrong"])
+    right = of_torch(lambda x: (x**2).sum())
+    assert compared(right, *functions, args=args, dtype="float64") == ("disagree", wrong)
+
+
+@pytest.mark.parametrize("wrong", [["w1"], ["w1", "w2"]], ids=["one", "two"])
+def test_a_gradient_where_the_loss_stands_still_is_blamed_all_the_same(wrong: list[str]) -> None:
+    """A bias before softmax, which moves nothing."""
+
+    def by_hand(x: Any, b: Any) -> Any:
+        p = np.exp(x + b) / np.exp(x + b).sum()
+        return (p**2).sum(), (2 * p * (p - (p**2).sum()), np.ones_like(b))
+
+    right = of_torch(lambda x, b: (torch.softmax(x + b, 0) ** 2).sum())
+    functions = [crossgrad.gradient(by_hand, "numpy", name) for name in wrong]
+    args = np.random.default_rng(0).normal(size=5), np.array([0.3])
+    assert compared(right, *functions, args=args) == ("disagree", wrong)
 
 
 def test_the_median_of_ties_is_a_convention() -> None:

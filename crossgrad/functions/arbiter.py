@@ -47,6 +47,9 @@ NEAR = 0.1
 FINEST = 3
 """Steps, of the smallest, over which a part of a loss that is computed in float32 stands still."""
 
+HARDLY = 2.0**10
+"""Ulp of a loss that it moves by where it stands still but for rounding."""
+
 CLEAR = 0.01
 """Of itself that a slope may be off to count although the finest steps contradict it.
 
@@ -85,14 +88,15 @@ def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -
 def _is_within_a_step(
     one: Measured, direction: Mapping[str, Array], own: float, arguments: Arguments
 ) -> bool:
-    """Whether a slope would lead over the finest step further than the loss goes over any of them.
+    """Whether a slope would lead over the finest step further than the loss, which moves, goes over any.
 
     Then it may be one that bends within that step, as of ``x / max(norm(x), 1e-12)`` at zero: no
-    difference can contradict it.
+    difference can contradict it. Where the loss moves no faster near by than further off, nothing bends.
     """
     start, keys = arguments.in_float64, {arguments.name(key): key for key in arguments.differentiated}
     size = size_along({name: start[keys[name]] for name in direction}, direction)
     try:
+        middle = loss_at(one, start)
         losses = [
             loss_at(one, moved(start, keys, side * step * size, direction))
             for step in STEPS
@@ -100,7 +104,11 @@ def _is_within_a_step(
         ]
     except (FunctionFailed, InvalidInput):
         return True
-    return not abs(own) * STEPS[-1] * size <= max(losses) - min(losses)
+    least, most = min(losses), max(losses)
+    reach = most - least
+    if abs(own) * STEPS[-1] * size <= reach or reach <= HARDLY * EPS * max(abs(least), abs(most)):
+        return False
+    return not max(abs(loss - middle) for loss in losses[-2:]) <= reach / 4
 
 
 def gradients_of(one: Measured) -> dict[str, Array]:

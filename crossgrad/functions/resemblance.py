@@ -27,7 +27,7 @@ FEW = 0.1
 """Share of a leaf's elements that are single elements."""
 
 EXACTLY, MOST_COUNTED = 1e-6, 1e4
-"""Of itself, how near to a whole number a count is; and the most: some multiple of any number is whole."""
+"""Of itself, how near to a whole number a count is; and counts, beyond which any number is near to one."""
 
 UNITS = 1 / 3, 10.0
 """Unit roundoffs that arithmetic in a narrower format errs by, in root mean square."""
@@ -101,15 +101,20 @@ def _factor(
     return Resemblance("factor", text)
 
 
+@np.errstate(all="ignore")
 def _is_of_counts(factor: float, arguments: Arguments) -> bool:
     """Whether losses may differ by a factor as they are sums or means, or halves, over other counts.
 
-    Of these one is a size of the arguments, or a product of two, and the other any whole number.
+    Both are sizes of the arguments or products of two; or one is, and the other any whole number that
+    is not so large that all are.
     """
     sizes = {1, 2} | {size for value in arguments.values.values() for size in np.shape(value) if size}
     counts = np.array([one * other for one in sizes for other in sizes], np.float64)
-    counts = counts[counts <= MOST_COUNTED]
-    others = np.concatenate([factor * counts, counts / factor]) if factor > 0 else np.array([0.5])
+    if not factor > 0 or np.any(np.abs(counts[:, None] / counts / factor - 1) <= EXACTLY):
+        return factor > 0
+    some = counts[counts <= MOST_COUNTED]
+    others = np.concatenate([factor * some, some / factor])
+    others = others[(others > 0.5) & (others <= MOST_COUNTED)]
     return bool(np.any(np.abs(others - np.rint(others)) <= EXACTLY * others))
 
 
