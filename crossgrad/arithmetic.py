@@ -12,8 +12,13 @@ from .networks.dtypes import DTYPES, Array, DType
 TINY = 1e-150
 """Errors below this are not told from zero: their squares would underflow."""
 
-SURELY = 3.0
-"""Standard deviations by which more terms must be alike than chance brings together."""
+SURELY, WIDEST = 5.0, 2.0**-9
+"""Standard deviations by which more terms must be alike than chance brings together; and how far apart they
+may be, beside themselves: over a wider cell terms are not evenly many.
+"""
+
+SELDOM = 0.1
+"""Terms that chance brings near another: of fewer, all that are near are alike."""
 
 SMALL = 1 << 14
 """Elements of an array that is worked on whole."""
@@ -132,7 +137,7 @@ class Arithmetic:
         What is added to a partial sum is rounded to that one's grid, whose step is the same from one power of
         two to the next: equal terms are off by the same amount, each time. So are terms that differ by less
         than the step, which is up to 2 n u of a term, and not what chance brings so near: of these there are
-        twice as many within twice the distance. Zeros are added without an error.
+        twice as many within twice the distance.
 
         Parameters
         ----------
@@ -140,24 +145,33 @@ class Arithmetic:
             A number ``(n,)`` for each of the n products that is equal where a factor is, in all sums: the
             factor's product with random numbers.
         """
-        near = 2 * 2 * len(factors[0]) * self.summed
-        fine, coarse = (_meetings(factors, near * wide) for wide in (1, 2))
-        alike = np.minimum(fine, 2 * fine - coarse)
-        sure = np.all(factors, axis=0) & (alike > SURELY * np.sqrt(coarse))
-        found: Array = np.where(sure, alike, 1.0)
+        count = len(factors[0])
+        near = min(2 * 2 * count * self.summed, WIDEST)
+        found = _meetings(factors, near)
+        if count * near > SELDOM:
+            found = np.minimum(found, 2 * found - _meetings(factors, 2 * near))
+            found[found - 1 <= SURELY * np.sqrt(count * near)] = 1
         return found
 
     def terms_alike(self, *factors: Array) -> float:
         """How many independent terms would err as much as these do: m of a kind, as m squared."""
-        return float(self.likeness(*factors).sum())
+        alike = self.likeness(*factors)
+        return float(np.where(np.all(factors, axis=0), alike, 1.0).sum())  # zeros are added without an error
 
 
 def _meetings(factors: Sequence[Array], near: float) -> Array:
-    """Of each number, or pair of them, how many are in the same cell, cells being so wide beside it."""
+    """Of each number, or pair of them, how many are in the same cell, cells being so wide beside it.
+
+    In one of two sets of cells, as equal numbers that rounding has moved may lie on either side of an edge.
+    """
+    return np.maximum(_in_cells(factors, near, 0.0), _in_cells(factors, near, 0.5))
+
+
+def _in_cells(factors: Sequence[Array], near: float, edge: float) -> Array:
     keys = np.zeros(len(factors[0]), np.uint64)
     for found in factors:
         mantissa, exponent = np.frexp(np.nan_to_num(found))
-        for part in (np.rint(mantissa / near), exponent):
+        for part in (np.rint(mantissa / near + edge), exponent):
             keys = (keys ^ part.astype(np.int64).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     _, cell, count = np.unique(keys, return_inverse=True, return_counts=True)
     meetings: Array = count[cell].astype(np.float64)
