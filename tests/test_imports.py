@@ -25,9 +25,8 @@ def modules(root: Path) -> dict[str, Path]:
 def statements(node: ast.AST) -> Iterator[ast.AST]:
     """All that may run: what is there for the type checker alone may go both ways."""
     yield node
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        return
-    for child in ast.iter_child_nodes(node):
+    checked = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    for child in node.orelse if checked else ast.iter_child_nodes(node):
         yield from statements(child)
 
 
