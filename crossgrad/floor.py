@@ -85,7 +85,8 @@ class Steps:
     def affine(self, a: Uncertain, W: Array, b: Array | None) -> Uncertain:
         """``z = a @ W.T + b``."""
         product, variance = np.empty((2, len(a.value), len(W)))
-        inputs, terms = _projected(a.value.T), self._terms(a.value.T, W.T)
+        inputs = _projected(a.value.T)
+        terms = self.arithmetic.terms_alike(inputs, _projected(W.T))
         spread = self.arithmetic.likeness(inputs) * a.variance
         spread += self.arithmetic.per_square(terms) * np.square(a.value)
         for rows, part in row_blocks(W):
@@ -151,7 +152,8 @@ class Steps:
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
         da, variance = np.zeros((2, len(dz.value), W.shape[1]))
-        outputs, terms = _projected(dz.value.T), self._terms(dz.value.T, W)
+        outputs = _projected(dz.value.T)
+        terms = self.arithmetic.terms_alike(outputs, _projected(W))
         spread = self.arithmetic.likeness(outputs) * dz.variance
         spread += self.arithmetic.per_square(terms) * np.square(dz.value)
         for rows, part in row_blocks(W):

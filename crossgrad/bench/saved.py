@@ -114,17 +114,7 @@ def _write(path: Path, content: bytes) -> None:
 def _put(new: Path, path: Path) -> None:
     """Give the file its name, unless another process was faster: a link replaces nothing, a rename does."""
     try:
-        try:
-            os.link(new, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links: the name is taken first, by an empty file
-            path.touch(exist_ok=False)
-            try:
-                new.replace(path)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+        _take_name(new, path)
     except FileExistsError:
         raise _taken(path) from None
     with suppress(OSError):  # or one whose directories cannot be synced
@@ -133,3 +123,17 @@ def _put(new: Path, path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _take_name(new: Path, path: Path) -> None:
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: an empty file takes the name first
+        path.touch(exist_ok=False)
+        try:
+            new.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise

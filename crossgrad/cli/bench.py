@@ -32,7 +32,7 @@ def bench(
         typer.Argument(
             metavar="[NETWORK]...",
             help="Catalogue name, widths, or a .toml file. Default: article mnist-shape wide; "
-            "with a batch size, the last two.",
+            "with more samples than one, the last two.",
             show_default=False,
         ),
     ] = None,
@@ -167,7 +167,7 @@ def bench(
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     engines = partial(Lanes, backend, device, limits, threads, parse_pythons(python or ()))
     tables = form is Form.text and not quiet and output is None
-    keep = partial(keep_so_far, form=form, output=output)
+    keep = None if output is None else partial(keep_so_far, form=form, output=output)
     with deaf_in_the_end() as deaf:
         outcome = _measure(plan, settings, engines, hold, keep, deaf, tables, quiet)
         deaf()
@@ -184,7 +184,7 @@ def _measure(
     settings: "Settings",
     engines: "Callable[[], Lanes]",
     hold: "Holder",
-    keep: "Callable[[Results], None]",
+    keep: "Callable[[Results], None] | None",
     deaf: "Callable[[], None]",
     tables: bool,
     quiet: bool,
@@ -205,9 +205,10 @@ def _measure(
                 if tables:
                     with status.paused():
                         write(results_text(held(finished)) + "\n")
-                keep(held(session.results))
+                if keep is not None:
+                    keep(held(session.results))
     except (KeyboardInterrupt, Exception) as fault:
-        deaf()
+        deaf()  # first: all that follows would be lost by another Ctrl-C
         if session is None and isinstance(fault, Exception):
             raise
         if session is None:

@@ -81,17 +81,16 @@ def finish(
     return exits.INTERRUPTED if fault is not None else code or _code_of(found)
 
 
-def keep_so_far(found: "Results", form: Form, output: Path | None) -> None:
+def keep_so_far(found: "Results", form: Form, output: Path) -> None:
     """Write what there is by now where the result is wanted: a process that is killed leaves that.
 
     Only where a file takes the place of the last one whole, and not to a device or a pipe, which would
     have it twice. What cannot be written now is told in the end.
     """
     with suppress(OSError):
-        if output is None or not takes_place_of(output):
-            return
-        with written_whole(output) as file:
-            file.write_text(_formatted(found, form), encoding="utf-8", errors="backslashreplace")
+        if takes_place_of(output):
+            with written_whole(output) as file:
+                file.write_text(_formatted(found, form), encoding="utf-8", errors="backslashreplace")
 
 
 def _save(found: "Results", name: str, form: Form) -> int:

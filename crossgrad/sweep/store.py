@@ -179,7 +179,9 @@ class RunWriter:
         with _told(path, "write"):
             descriptor = _locked(path)
             try:
-                return cls(path, read_info(path), descriptor, warn)  # anew: it may have been described anew
+                return cls(
+                    path, read_info(path), descriptor, warn
+                )  # again: another process may have described it meanwhile
             except BaseException:
                 os.close(descriptor)
                 raise
