@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -195,7 +196,8 @@ def _measure(
 
     session = None
     try:
-        with doing(quiet) as status, engines() as lanes:
+        with doing(quiet) as status, engines() as lanes, ExitStack() as end:
+            end.callback(deaf)  # before the engines are ended, which takes a moment
             held = hold([engine.id for engine in lanes.engines if engine.asked_for], lanes.defaults)
             session = Session(plan, lanes, settings)
             with status.paused():
@@ -208,7 +210,6 @@ def _measure(
                 if keep is not None:
                     keep(held(session.results))
     except (KeyboardInterrupt, Exception) as fault:
-        deaf()  # first: all that follows would be lost by another Ctrl-C
         if session is None and isinstance(fault, Exception):
             raise
         if session is None:
