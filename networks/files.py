@@ -1,5 +1,6 @@
 """Files that a user named: read and written whole or not at all, and refused early where none can be."""
 
+import errno
 import os
 import shutil
 import stat
@@ -76,6 +77,26 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             new.unlink()
+
+
+def write_to_disk(path: Path, content: bytes, mode: str = "wb") -> None:
+    """Write a file that outlives a power cut, once its folder does too (`sync_directory`)."""
+    with open(path, mode) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make what was made in a directory outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EROFS):  # file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def require_folder(path: Path, option: str) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from crossgrad.sweep.info import RunInfo
 from crossgrad.sweep.plan import RandomPlan
 from crossgrad.sweep.records import EngineRecord, Record
-from crossgrad.sweep.store import RunInfo, read_records
+from crossgrad.sweep.store import read_records
 
 INFO = RunInfo(
     created="2026-01-01T00:00:00+00:00",

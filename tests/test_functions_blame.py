@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.functions.blaming import Dispute, by_majority
+from crossgrad.functions.dispute import Dispute
 from crossgrad.functions.judging import groups
+from crossgrad.functions.majority import by_majority
 from crossgrad.functions.trials import MUTANT, try_functions
 from crossgrad.mutants import MUTANTS
 

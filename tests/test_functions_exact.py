@@ -8,7 +8,7 @@ import pytest
 import crossgrad
 from crossgrad.functions.frameworks import jax_rounds
 from crossgrad.functions.frameworks import numpy as in_numpy
-from crossgrad.functions.frameworks import torch as in_torch
+from crossgrad.functions.frameworks import torch_rounds as in_torch
 from crossgrad.functions.frameworks.jax_interpreter import Interpreter
 from crossgrad.functions.rounding import Rounding
 from crossgrad.networks.dtypes import find_dtype

@@ -25,11 +25,12 @@ from crossgrad.judging import judge_all
 from crossgrad.networks.cases import Case
 from crossgrad.report import CaseReport
 from crossgrad.sweep.ids import CaseId
+from crossgrad.sweep.info import RunInfo, read_info
 from crossgrad.sweep.plan import RandomPlan
 from crossgrad.sweep.plan_files import read_plan
 from crossgrad.sweep.records import EngineRecord, record_of
 from crossgrad.sweep.runner import Execute, Session, sweep
-from crossgrad.sweep.store import RunInfo, RunWriter, read_info, read_records
+from crossgrad.sweep.store import RunWriter, read_records
 from crossgrad.sweep.summary import Summary, command, summarise
 from crossgrad.workers.pool import PoolClosed
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from crossgrad import InvalidInput
 from crossgrad.sweep import lines as lines_module
+from crossgrad.sweep.info import RUN_FILE, read_info
 from crossgrad.sweep.lines import encode
-from crossgrad.sweep.store import RECORDS_FILE, RUN_FILE, RunWriter, read_info, read_records
+from crossgrad.sweep.store import RECORDS_FILE, RunWriter, read_records
 
 from .sweeps import INFO, record
 

@@ -12,9 +12,10 @@ from crossgrad.cli.app import run
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.networks.errors import InvalidInput
 from crossgrad.sweep import sessions
+from crossgrad.sweep.info import RUN_FILE
 from crossgrad.sweep.lines import encode
 from crossgrad.sweep.records import record_of_refusal
-from crossgrad.sweep.store import RECORDS_FILE, RUN_FILE
+from crossgrad.sweep.store import RECORDS_FILE
 
 from .files import PARAMETERS
 from .runs import INFOS, OTHER, PLANS

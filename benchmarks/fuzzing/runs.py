@@ -9,19 +9,12 @@ from typing import Any
 from crossgrad.networks.cost import require_affordable
 from crossgrad.networks.memory import require_memory
 from crossgrad.sweep.ids import CaseId
+from crossgrad.sweep.info import RUN_FILE, RunInfo, read_info, write_info
 from crossgrad.sweep.lines import encode
 from crossgrad.sweep.plan import MOST_CASES, RandomPlan, Shard
 from crossgrad.sweep.plan_files import load_plan, require_affordable_plan
 from crossgrad.sweep.records import EngineRecord, Record, record_of_refusal
-from crossgrad.sweep.store import (
-    RECORDS_FILE,
-    RUN_FILE,
-    RunInfo,
-    RunWriter,
-    read_info,
-    read_records,
-    write_info,
-)
+from crossgrad.sweep.store import RECORDS_FILE, RunWriter, read_records
 from crossgrad.sweep.summary import summarise
 from crossgrad.sweep.text import closing_line, summary_text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..networks.errors import InvalidInput, shortened, unknown
-from ..networks.files import is_there, read_whole, unreadable
+from ..networks.files import is_there, read_whole, sync_directory, unreadable, write_to_disk
 from .results import Results, read_results
 
 HOME = Path("crossgrad-benchmarks")
@@ -47,7 +47,7 @@ def save_results(results: Results, name: str) -> Path:
     try:
         path.parent.mkdir(exist_ok=True)
         try:
-            _write(new, results.to_json().encode() + b"\n")
+            write_to_disk(new, results.to_json().encode() + b"\n", "xb")
             _put(new, path)
         finally:
             with suppress(OSError):
@@ -104,25 +104,14 @@ def _taken(path: Path) -> InvalidInput:
     return InvalidInput(f"{path} is there already: give another name, or delete the file")
 
 
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _put(new: Path, path: Path) -> None:
     """Give the file its name, unless another process was faster: a link replaces nothing, a rename does."""
     try:
         _take_name(new, path)
     except FileExistsError:
         raise _taken(path) from None
-    with suppress(OSError):  # or one whose directories cannot be synced
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError):  # the file has its name already
+        sync_directory(path.parent)
 
 
 def _take_name(new: Path, path: Path) -> None:

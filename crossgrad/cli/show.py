@@ -64,13 +64,15 @@ def show(
 
 def _is_of(run: Path, file: Path) -> bool:
     """Whether a file to write is one of the run's: its records would be gone before they are read."""
-    from ..sweep.store import RECORDS_FILE, RUN_FILE
+    from ..sweep.info import RUN_FILE
+    from ..sweep.store import RECORDS_FILE
 
     return os.path.realpath(file) in {os.path.realpath(run / name) for name in (RUN_FILE, RECORDS_FILE)}
 
 
 def _show_text(run: Path, failed: bool, output: Path | None) -> int:
-    from ..sweep.store import read_info, read_records
+    from ..sweep.info import read_info
+    from ..sweep.store import read_records
     from ..sweep.summary import summarise
     from ..sweep.text import closing_line, failures_text, summary_text
 
@@ -95,7 +97,7 @@ def _write(file: TextIO, form: Form, run: Path, records: "Iterator[Record]") -> 
     if form is Form.csv:
         write_csv(file, records)
     else:
-        from ..sweep.store import read_info
+        from ..sweep.info import read_info
 
         write_json(file, read_info(run), records)
     file.flush()

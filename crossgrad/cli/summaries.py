@@ -12,7 +12,8 @@ def show_summary(path: Path, form: options.Format, quiet: bool, whole: bool = Fa
 
     A run that is to be `whole` has failed if cases are missing: they may be those that disagree.
     """
-    from ..sweep.store import read_info, read_records
+    from ..sweep.info import read_info
+    from ..sweep.store import read_records
     from ..sweep.summary import summarise
     from ..sweep.text import closing_line, summary_text
 

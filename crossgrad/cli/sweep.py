@@ -15,8 +15,9 @@ from .summaries import show_summary
 
 if TYPE_CHECKING:
     from ..execution import Executor
+    from ..sweep.info import RunInfo
     from ..sweep.runner import Session
-    from ..sweep.store import RunInfo, RunWriter
+    from ..sweep.store import RunWriter
 
 
 def sweep(
@@ -120,10 +121,11 @@ def sweep(
 ) -> None:
     """Run many random cases, or a grid of them, and keep every result."""
     from ..networks.errors import InvalidInput
+    from ..sweep.info import RUN_FILE
     from ..sweep.plan import Shard
     from ..sweep.plan_files import load_plan
     from ..sweep.sessions import Means, Wanted, new_run, resumed_run
-    from ..sweep.store import RUN_FILE, new_path
+    from ..sweep.store import new_path
     from .inputs import candidates_from, limits_where
 
     drawn = {

@@ -1,19 +1,19 @@
 """Who is wrong among functions that disagree, on what evidence, and what the error looks like."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ..words import listed
 from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import factor_of_slope, is_consistent
-from .grain import grain
-from .judging import FLOAT64, ITSELF, LeafComparison, disagreeing, groups
+from .dispute import Dispute, Finding, FunctionBlame, is_convention
+from .judging import ITSELF, LeafComparison, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
+from .majority import by_majority
 from .measuring import Measured
-from .resemblance import CONVENTION, Resemblance, resemblance, written
+from .resemblance import written
+from .stairs import grains_of, is_as_near, is_coarse, is_stepped_alike
 from .stops import stops_gradients
 from .together import REMARKS, is_another_in_float64
 
@@ -26,96 +26,9 @@ NOT_FINITE = "it is not finite where that of {} is, which is the slope of its lo
 
 STEPS = "its loss in float64 moves in steps, as if part of it were rounded, or computed in a narrower dtype"
 
-FEW = 16.0
-"""Steps that a loss moves in by which it may be off, and ulp of its dtype that a step has to exceed."""
-
-ALIKE = 2.0**-10
-"""Share of a step by which losses differ that are all rounded; one rounded alone seldom comes so near."""
-
-STAIRS = (
-    "nobody is called wrong: the losses are equal and move in steps, as where something is rounded; "
-    "whether a gradient is to go straight through that is for you to say"
-)
-
 KINK = "nobody is called wrong: the loss has a kink here, and around it the gradients agree"
 
 BEYOND = "the loss has a kink here, and its gradient is none of those around, nor between them"
-
-
-@dataclass(frozen=True)
-class FunctionBlame:
-    """A function that is wrong.
-
-    Parameters
-    ----------
-    evidence
-        How that is known, in words.
-    quantities
-        Where it differs from those that are right.
-    looks_like
-        What its gradient is instead, if that is recognised.
-    """
-
-    function: str
-    evidence: str
-    quantities: tuple[str, ...]
-    looks_like: Resemblance | None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The blames, and what else is to be said where functions disagree.
-
-    Parameters
-    ----------
-    convention
-        Whether they differ only by a factor that their losses share.
-    """
-
-    blames: tuple[FunctionBlame, ...]
-    remarks: tuple[str, ...] = ()
-    convention: bool = False
-
-
-@dataclass(frozen=True)
-class Dispute:
-    """Functions that are as near to themselves in float64 as they should be, and disagree.
-
-    Parameters
-    ----------
-    functions
-        By name.
-    groups
-        Names of those that agree with each other, the largest group first.
-    """
-
-    functions: Mapping[str, Measured]
-    groups: Sequence[Sequence[str]]
-    comparisons: Sequence[LeafComparison]
-    arguments: Arguments
-
-    def apart(self, one: str, other: str) -> list[str]:
-        """The quantities in which two disagree."""
-        return disagreeing(self.comparisons, one, other)
-
-    def differing(self, one: str) -> list[str]:
-        """Those from which it differs, of the largest group first."""
-        return [other for group in self.groups for other in group if self.apart(one, other)]
-
-    def agree(self, names: Sequence[str]) -> bool:
-        return len(groups(names, self.comparisons)) == 1
-
-    def looks_like(self, one: str, other: str) -> Resemblance | None:
-        """What the one is beside the other."""
-        return resemblance(self.functions[one], self.functions[other], self.apart(one, other), self.arguments)
-
-    def blame(self, wrong: str, right: str, evidence: str) -> FunctionBlame:
-        quantities = tuple(self.apart(wrong, right))
-        return FunctionBlame(wrong, evidence, quantities, self.looks_like(wrong, right))
-
-    def blames(self, evidence: Mapping[str, str], right: str) -> list[FunctionBlame]:
-        """Those with evidence against them, as far as they differ from one that is right."""
-        return [self.blame(name, right, why) for name, why in evidence.items() if self.apart(name, right)]
 
 
 def find_wrong(
@@ -252,10 +165,10 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
     functions, (largest, second) = dispute.functions, dispute.groups[:2]
     if len(largest) != len(second) or any(m.redraws for m in functions.values()):
         return []
-    if _is_convention(dispute.looks_like(largest[0], second[0])):
+    if is_convention(dispute.looks_like(largest[0], second[0])):
         return []
-    grains = _grains(dispute)
-    if _is_stepped_alike(dispute, grains):
+    grains = grains_of(dispute)
+    if is_stepped_alike(dispute, grains):
         return []
     answers = {name: is_consistent(m, dispute.arguments) for name, m in functions.items() if not grains[name]}
     right = [name for name, answer in answers.items() if answer]
@@ -264,33 +177,13 @@ def _by_a_closer_look(dispute: Dispute) -> list[FunctionBlame]:
     evidence = {name: _no_slope(name, dispute) for name, answer in answers.items() if answer is False}
     beside = functions[right[0]]
     coarse = {
-        name: size for name, size in grains.items() if size and _is_coarse(functions[name], size, dispute)
+        name: size for name, size in grains.items() if size and is_coarse(functions[name], size, dispute)
     }
-    evidence |= {name: STEPS for name, size in coarse.items() if _is_as_near(functions[name], beside, size)}
+    evidence |= {name: STEPS for name, size in coarse.items() if is_as_near(functions[name], beside, size)}
     infinite = [name for name in functions if _is_lost(name, right[0], dispute)]
     evidence |= {name: NOT_FINITE.format(right[0]) for name in infinite}
     evidence |= {name: WITHOUT.format(right[0]) for name, m in functions.items() if m.got.loss is None}
     return dispute.blames(evidence, right[0])
-
-
-def _grains(dispute: Dispute) -> dict[str, float]:
-    return {name: _grain(m, dispute.arguments) for name, m in dispute.functions.items()}
-
-
-def _is_stepped_alike(dispute: Dispute, grains: Mapping[str, float]) -> bool:
-    """Whether the losses differ by next to nothing of the steps that they move in: those of all, then."""
-    losses = [float(m.best[LOSS_NAME]) for m in dispute.functions.values() if m.got.loss is not None]
-    return len(losses) > 1 and bool(np.ptp(losses) < ALIKE * max(grains.values()))
-
-
-def _grain(one: Measured, arguments: Arguments) -> float:
-    """As `grain`; at a kink it is not known, as a loss may stand still to one side."""
-    return 0.0 if jumps(one, gradients_of(one), arguments) else grain(one, arguments)
-
-
-def _is_as_near(one: Measured, other: Measured, step: float) -> bool:
-    """Whether the losses differ by a few of the steps that one of them moves in, and not as two losses do."""
-    return abs(float(one.best[LOSS_NAME]) - float(other.best[LOSS_NAME])) <= FEW * step
 
 
 def _is_lost(name: str, right: str, dispute: Dispute) -> bool:
@@ -302,79 +195,6 @@ def _is_lost(name: str, right: str, dispute: Dispute) -> bool:
 
 def _is_finite(one: Measured) -> bool:
     return all(np.isfinite(one.best[name]).all() for name in one.got.gradients)
-
-
-def _is_coarse(one: Measured, step: float, dispute: Dispute) -> bool:
-    """Whether a loss moves in steps that its dtype does not explain."""
-    return step > FEW * dispute.arguments.format.eps * abs(float(one.best[LOSS_NAME]))
-
-
-def by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
-    """Of functions that compute different losses the minority is wrong, if there is one.
-
-    One that differs from all of the largest group: from a part of it two may differ that are each as
-    near to the others as noise takes them.
-    """
-    largest, second = dispute.groups[:2]
-    if len(largest) == len(second):
-        return _undecided(verdicts, dispute)
-    others = [name for group in dispute.groups[1:] for name in group]
-    minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
-    left = [name for name in others if name not in minority]
-    told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in left)
-    remarks = (f"not called wrong: {told}",) if left else ()
-    evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
-    blames = tuple(dispute.blame(name, largest[0], evidence) for name in minority)
-    convention = not left and all(_is_convention(blame.looks_like) for blame in blames)
-    return Finding(blames, remarks, convention=convention)
-
-
-def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
-    """What the first is beside one of each other group."""
-    one, *others = [group[0] for group in dispute.groups]
-    looks = {other: dispute.looks_like(one, other) for other in others}
-    what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
-    if any(LOSS_NAME in dispute.apart(one, other) for other in others):
-        losses = _losses(dispute)
-        text = f"nobody is called wrong, as they compute different losses{losses and f' ({losses})'}"
-    elif _is_stepped_alike(dispute, _grains(dispute)):
-        text = STAIRS
-    elif all(verdicts.values()):
-        text = f"nobody is called wrong, as each gradient is the slope of its own loss{_too_near(dispute)}"
-    else:
-        text = f"who is wrong is not known, as {_unfollowed(dispute)}"
-    convention = all(map(_is_convention, looks.values()))
-    return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
-
-
-def _too_near(dispute: Dispute) -> str:
-    """The losses, where these are nearer to each other than the dtype shows, in words."""
-    dtype = dispute.arguments.format.name
-    losses = _losses(dispute)
-    if not losses or dtype == FLOAT64.name:
-        return ""
-    return f"; the losses differ in float64 ({losses}), by less than {dtype} shows"
-
-
-def _losses(dispute: Dispute) -> str:
-    """One of each group, in six digits; nothing where these do not tell them apart."""
-    ones = [dispute.functions[group[0]] for group in dispute.groups]
-    losses = [f"{float(one.best[LOSS_NAME]):.6g}" for one in ones if LOSS_NAME in one.best]
-    return listed(losses) if len(set(losses)) == len(ones) else ""
-
-
-def _unfollowed(dispute: Dispute) -> str:
-    """Whose loss could not be followed closely enough, in words."""
-    lost = [
-        name for name, m in dispute.functions.items() if m.got.loss is not None and not has_loss_in_float64(m)
-    ]
-    if not lost or len(lost) == len(dispute.functions):
-        return "no loss could be followed closely enough"
-    return f"the loss of {listed(lost)} could not be followed in float64"
-
-
-def _is_convention(looks: Resemblance | None) -> bool:
-    return looks is not None and looks.cause == CONVENTION
 
 
 def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> list[FunctionBlame]:

@@ -12,7 +12,7 @@ from ..escape import terminal
 from ..report import GradientsDisagree, plain_number
 from ..verdict import NONFINITE_AGREE, SEVERITY, UNDECIDABLE, WRONG
 from ..words import element, listed
-from .blaming import FunctionBlame
+from .dispute import FunctionBlame
 from .judging import LeafComparison
 
 SCHEMA = "crossgrad.functions/1"

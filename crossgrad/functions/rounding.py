@@ -119,19 +119,29 @@ class Rounding:
         return array if kept.all() else np.where(kept, array, _finite(self.of_input(array), array))
 
     @np.errstate(all="ignore")
-    def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
+    def of_result(
+        self, array: Array, terms: float, site: Hashable = None, squares: Array | None = None
+    ) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds.
+
+        Where terms cancel, partial sums were larger than the sum: about as large as the root of the sum
+        of the terms' squares.
 
         Parameters
         ----------
         site
             The place of the operation in the code, if it is known: results of one place that are alike are
             those of a loop's turns.
+        squares
+            The sum of the squares of each element's terms. Where it is not known, it is taken to be as
+            large as the elements beside it in its row, squared, are on average.
         """
         self._count()
         if not array.size:
             return array
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+        if squares is not None:
+            squares = np.broadcast_to(squares, array.shape).reshape(rows.shape)
         moved, count = np.empty(rows.shape), max(1, BLOCK // rows.shape[1])
         turns = None if site is None else self._loops.turns(site, rows, self._lasting)
         for start in range(0, len(rows), count):
@@ -140,7 +150,7 @@ class Rounding:
             draw = self._draw(part, self._operations)
             if turns is not None:
                 turns.keep(draw, part, block)
-            moved[block] = self._of_rows(part, draw, terms, crowded=terms > 1 and array.ndim > 0)
+            moved[block] = self._of_rows(part, draw, terms, None if squares is None else squares[block])
         return moved.reshape(array.shape)
 
     def of_quotient(self, array: Array, site: Hashable = None) -> Array:
@@ -182,15 +192,15 @@ class Rounding:
         """What the errors of an operation have in common from turn to turn, if a loop does it again."""
         return float(self._draw(np.zeros(1), self._operations)[0])
 
-    def _of_rows(self, array: Array, draw: Array, terms: float, crowded: bool) -> Array:
+    def _of_rows(self, array: Array, draw: Array, terms: float, squares: Array | None) -> Array:
         size = np.abs(array)
         size[~np.isfinite(size)] = 0.0  # masks are infinite
         draw *= math.sqrt(3)
-        if crowded:
-            # Where terms cancel, the partial sums were as large as those of the elements beside it.
+        if terms > 1:
+            own = np.square(size)
+            squares = np.mean(own, axis=-1, keepdims=True) if squares is None else squares
+            partial = np.sqrt(own + np.where(np.isfinite(squares), squares, 0.0))
             # To nothing at all only zeros add up: other terms have errors, which do not cancel.
-            squares = np.square(size)
-            partial = np.sqrt(squares + np.mean(squares, axis=-1, keepdims=True))
             size = np.maximum(size, np.where(size > 0, partial, 0.0))
         sigma = np.maximum(self._dtype.unit_roundoff * spread(terms) * size, underflow(size, self._dtype))
         with np.errstate(over="ignore", under="ignore"):
@@ -222,7 +232,9 @@ class Counting(Rounding):
     def of_constants(self, array: Array) -> Array:
         return array
 
-    def of_result(self, array: Array, terms: float, site: Hashable = None) -> Array:
+    def of_result(
+        self, array: Array, terms: float, site: Hashable = None, squares: Array | None = None
+    ) -> Array:
         self._count()
         return array
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..networks.errors import InvalidInput
 from ..networks.files import is_there, unreadable
-from .store import HOME, RUN_FILE, read_info, read_records
+from .info import RUN_FILE, read_info
+from .store import HOME, read_records
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..findings import ORDER
 from ..networks.errors import InvalidInput
+from .info import RunInfo, read_info
 from .plan import RandomPlan
 from .records import Record
-from .store import RunInfo, RunWriter, Warn, read_info, read_records
+from .store import RunWriter, Warn, read_records
 
 
 def merge(paths: Sequence[Path], out: Path, warn: Warn) -> None:

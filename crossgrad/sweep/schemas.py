@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from ..schemas import texts, write
+from .info import RunInfo
 from .plan import Plan
 from .records import Record
-from .store import RunInfo
 from .summary import Summary
 
 

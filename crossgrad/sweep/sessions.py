@@ -12,9 +12,10 @@ from ..execution import Executor, open_executor
 from ..networks.errors import InvalidInput
 from ..oracle import require_oracle
 from ..workers.limits import Limits
+from .info import RunInfo, now, read_info
 from .plan import Plan, RandomPlan, Shard
 from .plan_files import read_plan, require_affordable_plan
-from .store import RunInfo, RunWriter, Warn, now, read_info, require_new
+from .store import RunWriter, Warn, require_new
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A run's directory: ``run.json``, what is run, and ``records.jsonl``, what came of it.
+"""What came of a run: ``records.jsonl``, in its directory.
 
 Records are only ever added, each as a whole line that is on the disk before
 the next case counts as begun. What a crash leaves of a line is moved into a
@@ -7,104 +7,26 @@ file of its own when the run is opened for writing again. A lock on
 process that holds it. Readers need no lock: a line without an end is no result.
 """
 
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ..environment import version_differences
 from ..networks.errors import InvalidInput
-from ..networks.files import is_there, read_whole, unreadable
+from ..networks.files import sync_directory, unreadable
+from .info import RUN_FILE, UNFINISHED, RunInfo, read_info, write_info
 from .lines import encode, lines
-from .plan import Plan, Shard
 from .records import Record
 
-RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
-SIZE_LIMIT = 2**24
+RECORDS_FILE = "records.jsonl"
 HOME = Path("crossgrad-runs")
 """Where runs go that are given no directory."""
 
 Warn = Callable[[str], None]
 """Called with a sentence for the user."""
-
-
-class RunInfo(BaseModel):
-    """What a run runs, and where it was made."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, serialize_by_alias=True)
-
-    schema_version: Literal["crossgrad.run/1"] = Field(default="crossgrad.run/1", alias="schema")
-    created: str = Field(description="When, as ISO 8601 has it, in UTC.")
-    plan: Plan
-    backends: list[str] | None = Field(description="As asked for: torch:func; null for all installed.")
-    devices: list[str] | None = Field(description="As asked for; null for all that each engine sees.")
-    candidates: list[str] = Field(description="As asked for: NAME=FILE.py:FUNCTION.")
-    candidate_backend: Annotated[str, Field(pattern="^(numpy|torch|jax)$")] = Field(
-        default="numpy", description="Whose arrays they take."
-    )
-    engines: list[str] = Field(description="What this came to, as in torch:eager@cpu.")
-    oracle: str = Field(description="As asked for.")
-    shards: list[Annotated[str, Field(pattern=r"^[0-9]{1,8}/[0-9]{1,8}$")]] = Field(
-        min_length=1, description="Parts I/N of the plan: the one that is run, or those that were merged."
-    )
-    environment: dict[str, Any] = Field(description="Machine, versions and settings.")
-    other_environments: list[dict[str, Any]] = Field(
-        default_factory=list, description="With other versions, where some of its cases were run too."
-    )
-
-    def run_in(self, others: Iterable[Mapping[str, Any]]) -> "RunInfo":
-        """The same, with those environments noted that have other versions than all that are known."""
-        known = [self.environment, *self.other_environments]
-        for other in others:
-            if all(version_differences(one, other) for one in known):
-                known.append(dict(other))
-        return self.model_copy(update={"other_environments": known[1:]})
-
-    @property
-    def mixture(self) -> str | None:
-        """Which versions its results mix, in words; None if they are of one environment."""
-        found = [
-            difference
-            for other in self.other_environments
-            for difference in version_differences(self.environment, other)
-        ]
-        return f"run with unlike versions: {', '.join(dict.fromkeys(found))}" if found else None
-
-    @property
-    def shard(self) -> Shard:
-        """The part of the plan that the run is to cover: all of it, if several were merged."""
-        return Shard.parse(self.shards[0]) if len(self.shards) == 1 else Shard()
-
-    @property
-    def planned(self) -> int:
-        return self.shard.total(self.plan)
-
-
-def read_info(path: Path) -> RunInfo:
-    """Read ``run.json``.
-
-    Raises
-    ------
-    InvalidInput
-        If `path` is no run's directory, or the file is damaged or of another version.
-    """
-    if not is_there(path / RUN_FILE):
-        raise InvalidInput(
-            f"{path} is no run: expected a directory with {RUN_FILE}, as crossgrad sweep makes"
-        )
-    content = read_whole(path / RUN_FILE, SIZE_LIMIT, "a run's description")
-    try:
-        return RunInfo.model_validate_json(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the file"
-        raise InvalidInput(f"{path / RUN_FILE} describes no run: {place}: {problem['msg']}") from None
 
 
 def read_records(path: Path, warn: Warn) -> Iterator[Record]:
@@ -156,7 +78,7 @@ class RunWriter:
         with _told(path, "make"):
             require_new(path)  # before the lock, which is a file, is put there
             path.mkdir(parents=True, exist_ok=True)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
             descriptor = _locked(path)
             try:
                 require_new(path)
@@ -266,7 +188,7 @@ def require_new(path: Path) -> None:
             raise InvalidInput(
                 f"{path} is a run already: go on with it by sweep --resume {path}, or name another directory"
             )
-        others = (RECORDS_FILE, f"{RUN_FILE}.new")
+        others = (RECORDS_FILE, UNFINISHED)
         if path.exists() and any(entry.name not in others for entry in path.iterdir()):
             raise InvalidInput(f"{path} holds other files: name a new or an empty directory")
         records = path / RECORDS_FILE
@@ -284,22 +206,6 @@ def new_path(home: Path = HOME) -> Path:
     return next(path for path in taken if not path.exists())
 
 
-def now() -> str:
-    """The time, as `RunInfo.created` wants it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write_info(path: Path, info: RunInfo) -> None:
-    """Write ``run.json``, whole or not at all."""
-    new = path / f"{RUN_FILE}.new"
-    with open(new, "wb") as file:
-        file.write(info.model_dump_json(indent=1).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path / RUN_FILE)
-    _sync_directory(path)
-
-
 def _locked(path: Path) -> int:
     """The descriptor of the records' file, made if there is none, with the lock on it."""
     import fcntl  # not everywhere: the rest of the module can be read with on any system
@@ -310,7 +216,7 @@ def _locked(path: Path) -> int:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidInput(f"{path / RECORDS_FILE} is no regular file")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _sync_directory(path)
+        sync_directory(path)
     except BaseException as error:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
@@ -331,20 +237,8 @@ def _set_aside(path: Path, file: Any, start: int) -> Path:
             aside.write(piece)
         aside.flush()
         os.fsync(aside.fileno())
-    _sync_directory(path)
+    sync_directory(path)
     return kept
-
-
-def _sync_directory(path: Path) -> None:
-    """Make what was made in a directory outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EROFS):  # file systems that cannot
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

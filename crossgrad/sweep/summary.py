@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..engines import CANDIDATE
 from ..run import BROKEN
 from .ids import CaseId
+from .info import RunInfo
 from .records import (
     MISMATCH,
     NOT_IN_ORDER,
@@ -25,7 +26,6 @@ from .records import (
     State,
     number,
 )
-from .store import RunInfo
 
 SHOWN_CLOSEST = 5
 

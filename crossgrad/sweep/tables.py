@@ -10,8 +10,8 @@ from ..escape import csv_cell, json
 from ..networks.errors import InvalidInput
 from ..run import PHASES
 from .ids import CaseId
+from .info import RunInfo
 from .records import EngineRecord, Record, number
-from .store import RunInfo
 
 TEXT = ("id", "network", "dtype", "loss", "verdict", "oracle", "engine", "state", "worst", "enters_at",
         "diagnosis", "message", "problems")  # fmt: skip

@@ -8,9 +8,9 @@ from ..escape import terminal
 from ..run import PHASES
 from ..tables import render_table
 from ..words import counted
+from .info import RunInfo
 from .listing import Listed
 from .records import STATES, Number, number
-from .store import RunInfo
 from .summary import Place, Problem, Summary
 
 SHOWN = 10

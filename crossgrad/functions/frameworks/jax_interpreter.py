@@ -63,14 +63,15 @@ class Interpreter:
             inputs = as_kernels_take(primitive.name, inputs, self._rounding)
         options = equation.primitive.get_bind_params(equation.params)
         bind = partial(primitive.bind, **options)
-        found = self._done(equation, bind)(*inputs)
+        done = self._done(equation, bind)
+        found = done(*inputs)
         results = list(found) if primitive.multiple_results else [found]
         if self._rounding is None or selects(primitive.name, inputs):
             return results
         if rounds_nothing(results, inputs, self._rounding):
             return results
         results = as_kernels_give(primitive.name, results, self._rounding)
-        rounds = rounds_of(equation, inputs, results, bind, _site(equation))
+        rounds = rounds_of(equation, inputs, results, done, _site(equation))
         return [rounded(value, self._rounding, rounds) for value in results]
 
     def _done(self, equation: Any, bind: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,16 +51,18 @@ class TracedRounding:
         self._operations += 1
         return TracedRounding(self._dtype, self._next_salt(), turn)
 
-    def of_result(self, array: Any, terms: float, site: Hashable = None) -> Any:
+    def of_result(self, array: Any, terms: float, site: Hashable = None, squares: Any = None) -> Any:
         """The result of an operation that adds up so many terms for each element, and rounds.
 
         Where that is in the code says nothing of a loop's turns, in which it is one and the same.
         """
         self._operations += 1
         size = jnp.where(jnp.isfinite(array), jnp.abs(array), 0.0)
-        if terms > 1 and array.ndim:
-            squares = jnp.square(size)
-            partial = jnp.sqrt(squares + jnp.mean(squares, axis=-1, keepdims=True))
+        if terms > 1:
+            own = jnp.square(size)
+            if squares is None:
+                squares = jnp.mean(own, axis=-1, keepdims=True) if array.ndim else own
+            partial = jnp.sqrt(own + jnp.where(jnp.isfinite(squares), squares, 0.0))
             size = jnp.maximum(size, jnp.where(size > 0, partial, 0.0))
         sigma = jnp.maximum(self._dtype.unit_roundoff * spread(terms) * size, self._underflow(size))
         draw = self._draw(array, self._next_salt() + self._turn)

@@ -29,6 +29,9 @@ Or of whose results a format holds every digit, by which code takes rows of tabl
 RUNNING = {"cumsum", "cumlogsumexp"}
 """Operations that give running sums; that of a product rounds no more than its factors did."""
 
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+"""Operations that add up products of what they are given."""
+
 SCATTERING = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
 """What an operation that adds to where an index says is told."""
 
@@ -76,16 +79,18 @@ def rounds_of(
             if xp.iscomplexobj(array)  # singular values are not
             else rounding.of_result(array, terms, site)
         )
+    again = _again(inputs, bind)
     if name in RUNNING:
-        again = _again(inputs, bind)
         return partial(of_running_sums, again=again, axis=params["axis"], reverse=params["reverse"])
     if name == "scatter-add":
         scatter = partial(jax.lax.scatter_add, **{option: params[option] for option in SCATTERING})
         return partial(of_indexed_sums, again=_again(inputs, scatter))
     if name == "reduce_sum":
         return lambda rounding, array, xp: rounding.of_result(
-            array, _terms_alike(inputs[0], params["axes"], terms, rounding), site
+            array, _terms_alike(inputs[0], params["axes"], terms, rounding), site, again(xp.square)
         )
+    if name in PRODUCTS:
+        return lambda rounding, array, xp: rounding.of_result(array, terms, site, again(xp.square))
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
 
 

@@ -139,7 +139,12 @@ class _Noisy(np.ndarray[Any, Any]):
         if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
-        return _rounded(_plain(result), self.rounding, _of_terms(max(1.0, terms / max(1, np.size(result)))))
+
+        def squares() -> Array:
+            return np.asarray(function(*map(_square, args), **kwargs))
+
+        rounds = _of_terms(max(1.0, terms / max(1, np.size(result))), squares)
+        return _rounded(_plain(result), self.rounding, rounds)
 
     def _of_kernel(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """A function of a matrix as a whole: NumPy computes it in float64, and rounds what it gives."""
@@ -224,9 +229,11 @@ def _as_it_is(rounding: Rounding, array: Array) -> Array:
     return array
 
 
-def _of_terms(terms: float) -> Round:
-    """A result each element of which is the sum of so many terms."""
-    return lambda rounding, array: rounding.of_result(array, terms, call_site())
+def _of_terms(terms: float, squares: Callable[[], Array] | None = None) -> Round:
+    """A result each element of which is the sum of so many terms, and of what their squares add up to."""
+    return lambda rounding, array: rounding.of_result(
+        array, terms, call_site(), None if squares is None else squares()
+    )
 
 
 def _round(
@@ -236,7 +243,7 @@ def _round(
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc is np.matmul:
-        return _of_terms(float(np.shape(inputs[0])[-1]))
+        return _of_terms(float(np.shape(inputs[0])[-1]), lambda: np.matmul(*map(_square, inputs)))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 
@@ -248,8 +255,18 @@ def _round(
         array, axis = np.asarray(inputs[0]), options.get("axis", 0)
         axes = range(array.ndim) if axis is None else np.atleast_1d(axis).tolist()
         return lambda rounding, found: rounding.of_result(
-            found, terms_alike(array, axes, rounding.dtype), call_site()
+            found, terms_alike(array, axes, rounding.dtype), call_site(), _summed(array, axes, found.shape)
         )
     if method in ("reduce", "reduceat"):
         return _of_terms(max(1.0, np.size(inputs[0]) / max(1, np.size(result))))
     return _of_terms(1.0)
+
+
+def _summed(array: Array, axes: Sequence[int], shape: tuple[int, ...]) -> Array:
+    """The squares of an array, added up along axes."""
+    return np.asarray(_square(array).sum(axis=tuple(axes))).reshape(shape)
+
+
+def _square(value: Any) -> Any:
+    """The squares of an array, of booleans and integers too; what else an operation is told, as it is."""
+    return np.square(_plain(value).astype(np.float64)) if isinstance(value, np.ndarray) else value

@@ -1,0 +1,79 @@
+"""Functions of which none is known to be wrong: the minority is, or else it is said why nobody is."""
+
+from collections.abc import Mapping
+
+from ..words import listed
+from .arbiter import has_loss_in_float64
+from .arguments import LOSS_NAME
+from .dispute import Dispute, Finding, is_convention
+from .judging import FLOAT64
+from .stairs import grains_of, is_stepped_alike
+
+STAIRS = (
+    "nobody is called wrong: the losses are equal and move in steps, as where something is rounded; "
+    "whether a gradient is to go straight through that is for you to say"
+)
+
+
+def by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
+    """Of functions that compute different losses the minority is wrong, if there is one.
+
+    One that differs from all of the largest group: from a part of it two may differ that are each as
+    near to the others as noise takes them.
+    """
+    largest, second = dispute.groups[:2]
+    if len(largest) == len(second):
+        return _undecided(verdicts, dispute)
+    others = [name for group in dispute.groups[1:] for name in group]
+    minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
+    left = [name for name in others if name not in minority]
+    told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in left)
+    remarks = (f"not called wrong: {told}",) if left else ()
+    evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
+    blames = tuple(dispute.blame(name, largest[0], evidence) for name in minority)
+    convention = not left and all(is_convention(blame.looks_like) for blame in blames)
+    return Finding(blames, remarks, convention=convention)
+
+
+def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
+    """What the first is beside one of each other group."""
+    one, *others = [group[0] for group in dispute.groups]
+    looks = {other: dispute.looks_like(one, other) for other in others}
+    what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
+    if any(LOSS_NAME in dispute.apart(one, other) for other in others):
+        losses = _losses(dispute)
+        text = f"nobody is called wrong, as they compute different losses{losses and f' ({losses})'}"
+    elif is_stepped_alike(dispute, grains_of(dispute)):
+        text = STAIRS
+    elif all(verdicts.values()):
+        text = f"nobody is called wrong, as each gradient is the slope of its own loss{_too_near(dispute)}"
+    else:
+        text = f"who is wrong is not known, as {_unfollowed(dispute)}"
+    convention = all(map(is_convention, looks.values()))
+    return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
+
+
+def _too_near(dispute: Dispute) -> str:
+    """The losses, where these are nearer to each other than the dtype shows, in words."""
+    dtype = dispute.arguments.format.name
+    losses = _losses(dispute)
+    if not losses or dtype == FLOAT64.name:
+        return ""
+    return f"; the losses differ in float64 ({losses}), by less than {dtype} shows"
+
+
+def _losses(dispute: Dispute) -> str:
+    """One of each group, in six digits; nothing where these do not tell them apart."""
+    ones = [dispute.functions[group[0]] for group in dispute.groups]
+    losses = [f"{float(one.best[LOSS_NAME]):.6g}" for one in ones if LOSS_NAME in one.best]
+    return listed(losses) if len(set(losses)) == len(ones) else ""
+
+
+def _unfollowed(dispute: Dispute) -> str:
+    """Whose loss could not be followed closely enough, in words."""
+    lost = [
+        name for name, m in dispute.functions.items() if m.got.loss is not None and not has_loss_in_float64(m)
+    ]
+    if not lost or len(lost) == len(dispute.functions):
+        return "no loss could be followed closely enough"
+    return f"the loss of {listed(lost)} could not be followed in float64"
