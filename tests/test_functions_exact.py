@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.functions.frameworks import jax_rounds
+from crossgrad.functions.frameworks import jax_rounds, torch_rounds
 from crossgrad.functions.frameworks import numpy as in_numpy
-from crossgrad.functions.frameworks import torch_rounds as in_torch
+from crossgrad.functions.frameworks import torch as in_torch
 from crossgrad.functions.frameworks.jax_interpreter import Interpreter
 from crossgrad.functions.rounding import Rounding
 from crossgrad.networks.dtypes import find_dtype
@@ -105,7 +105,7 @@ TORCH: dict[str, tuple[Any, ...]] = {
 
 
 def test_all_of_torch_s_are_tried() -> None:
-    assert set(in_torch.EXACT) | set(in_torch.ROUNDING_IF_TOLD) <= set(TORCH)
+    assert set(torch_rounds.EXACT) | set(torch_rounds.ROUNDING_IF_TOLD) <= set(TORCH)
 
 
 @pytest.mark.parametrize("name", TORCH)
