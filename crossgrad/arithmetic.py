@@ -100,11 +100,6 @@ class Arithmetic:
         variance += self.threshold**2
         return variance
 
-    def add_noise(self, variance: Array, value: Array, per_square: float) -> None:
-        """Add `noise` to a variance in place, a few rows at a time: no array of their size is made."""
-        for rows in row_slices(value):
-            variance[rows] += self.noise(value[rows], per_square)
-
     def rounding(self, value: Array, times: float = 1.0) -> Array:
         """Variance of rounding `value` to what is stored, `times` over."""
         return self.noise(value, times * self.per_rounding)
@@ -122,6 +117,10 @@ class Arithmetic:
             How many they are; of those that are alike, as `terms_alike` counts them.
         """
         return self.summed**2 / 3 * (1 + terms / 2) + 2 * self.multiplied**2 / 3
+
+    def per_partial_sum(self, terms: float) -> float:
+        """Variance of rounding so many partial sums, for each of their mean square."""
+        return self.summed**2 / 3 * terms
 
     def per_total(self, terms: float) -> float:
         """The rest of it where products have one sign, for each square of the sum, and its rounding.

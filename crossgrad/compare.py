@@ -1,7 +1,8 @@
 """Every quantity of every engine before the judge; where there is none, the engines before each other."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +18,9 @@ from .oracle import Oracle, WiderFloors, with_outcomes
 from .place import place_of_error, wrong_steps
 from .run import CANDIDATE_KINDS, OK, Run
 from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
+
+SURELY = 100.0
+"""Share of the floor from which a run is wrong whatever errors add up to."""
 
 CLOSE = 2 / 3
 """Share of the floor from which a second look is taken; correct runs stayed below 0.64."""
@@ -59,17 +63,24 @@ def compare_runs(case: Case, runs: Sequence[Run], oracle: Oracle) -> tuple[Compa
     wider = WiderFloors(case)
     if not all(np.isfinite(array).all() for run in finished for array in _delivered(run).values()):
         oracle = with_outcomes(oracle, case)
-    if oracle.name == "none":
-        return tuple(
-            comparison
-            for one, other in combinations(finished, 2)
-            for comparison in _judge_pair(case, one, other, oracle, wider)
-        )
     found: list[Comparison] = []
+    if oracle.name == "none":
+        for one, other in combinations(finished, 2):
+            found += _judged(oracle, partial(_judge_pair, case, one, other, wider=wider))
+        return tuple(found)
     for run in finished:
-        judged = list(_judge_run(case, run, oracle.expectations, f"oracle:{oracle.name}", wider))
+        judged = _judged(oracle, partial(_judge_run, case, run, against=f"oracle:{oracle.name}", wider=wider))
         found += _second_look(case, run, judged)
     return tuple(found)
+
+
+def _judged(oracle: Oracle, by: Callable[[Oracle], Iterable[Comparison]]) -> Sequence[Comparison]:
+    """What is found by an oracle; where it may be errors that add up, by one that has followed them."""
+    found = list(by(oracle))
+    over = [c.judgement.over_floor for c in found if c.verdict in WRONG]
+    if not over or any(share is None or not share <= SURELY for share in over):
+        return found
+    return list(by(oracle.reconsidered))
 
 
 def blame(case: Case, runs: Sequence[Run], comparisons: Sequence[Comparison]) -> tuple[Blame, ...]:
@@ -119,7 +130,8 @@ def with_conventions(comparisons: Sequence[Comparison], blames: Sequence[Blame])
 def _judge_run(
     case: Case,
     run: Run,
-    expectations: Mapping[str, Expectation],
+    oracle: Oracle,
+    *,
     against: str,
     wider: WiderFloors,
     leave_out: Collection[str] = (),
@@ -132,7 +144,7 @@ def _judge_run(
         if array is None or problem is not None:
             yield Comparison(quantity.name, run.engine, against, Judgement(DISAGREE, problem))
             continue
-        found = judge(array, expectations[quantity.name], case.format)
+        found = judge(array, oracle.expectations[quantity.name], case.format)
         if found.verdict == UNDECIDABLE and found.floor is not None:
             found = replace(found, decidable_in=wider.narrowest_deciding(quantity.name))
         yield Comparison(quantity.name, run.engine, against, found)
@@ -143,13 +155,14 @@ def _second_look(case: Case, run: Run, comparisons: Sequence[Comparison]) -> Seq
 
     A fault not far above the floor can fall below it, the run's own noise being
     on the other side. Not done to runs that are well within the floor: a compiler
-    may use other values than it delivers, and an engine's step other roundings
-    than its trace, so that right ones too can be off from their replay.
+    may use other values than it delivers, so that right ones too can be off from their replay.
+    Nor to what the timed core gave and the trace did not, as it was made of other values.
     """
     close = any((c.judgement.over_floor or 0.0) > CLOSE for c in comparisons)
     if not close or run.partial or any(c.verdict in WRONG for c in comparisons):
         return comparisons
-    wrong = wrong_steps(case, _widened(run))
+    mixed = run.apart | {f"{name[1]}_new.{name[3:]}" for name in run.apart if name.startswith("d")}
+    wrong = {name: j for name, j in wrong_steps(case, _widened(run)).items() if name not in mixed}
     return [
         replace(
             c,
@@ -172,6 +185,7 @@ def _judge_pair(
     one: Run,
     other: Run,
     oracle: Oracle,
+    *,
     wider: WiderFloors,
 ) -> Iterator[Comparison]:
     """Both sides make rounding errors: their difference has twice the variance of one."""
@@ -188,10 +202,11 @@ def _judge_pair(
         for q in _expected_of(case, other.partial)
         if (problem := _misfit(case, other, q.name, theirs.get(q.name))) is not None
     }
-    partial = replace(one, partial=one.partial or other.partial)
+    mine = replace(one, partial=one.partial or other.partial)
     for name, problem in missing.items():
         yield Comparison(name, one.engine, str(other.engine), Judgement(DISAGREE, problem))
-    yield from _judge_run(case, partial, expectations, str(other.engine), wider, leave_out=missing)
+    between = replace(oracle, expectations=expectations)
+    yield from _judge_run(case, mine, between, against=str(other.engine), wider=wider, leave_out=missing)
 
 
 def _expected_of(case: Case, partial: bool) -> list[Quantity]:

@@ -30,16 +30,17 @@ from first order and from independence that matter:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
-from .arithmetic import Arithmetic, Uncertain, row_blocks
+from .arithmetic import Arithmetic, Uncertain, row_blocks, row_slices
 from .computed import Computed
 from .mathematics import ACTIVATIONS, LOSSES, Activation
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .operands import off_by
+from .partial_sums import with_mean_square
 
 Rows = Iterable[tuple[slice, Uncertain]]
 """A weight matrix, a few rows at a time."""
@@ -90,9 +91,11 @@ class Steps:
         spread = self.arithmetic.likeness(inputs) * a.variance
         spread += self.arithmetic.per_square(terms) * np.square(a.value)
         for rows, part in row_blocks(W):
-            product[:, rows] = a.value @ part.T
+            product[:, rows], walked = with_mean_square(
+                len(inputs), partial(_product_of_columns, a.value, part)
+            )
             variance[:, rows] = spread @ np.square(part).T
-        variance += self.arithmetic.noise(product, self.arithmetic.per_total(terms))
+            self._add_partial_sums(variance[:, rows], product[:, rows], walked, terms)
         if b is None:
             return Uncertain(product, variance + self.arithmetic.rounding(product))
         # A fused product starts its sum with the bias: every partial sum is as large as that.
@@ -135,31 +138,48 @@ class Steps:
 
     def weight_gradient(self, dz: Uncertain, a_prev: Uncertain, alike: Array) -> Uncertain:
         """``dW = dz.T @ a_prev``; `alike` (B, 1) counts the samples that share each one's errors."""
-        dW, terms = dz.value.T @ a_prev.value, self._terms(dz.value, a_prev.value)
+        terms = self._terms(dz.value, a_prev.value)
         dz2, a2 = np.square(dz.value), np.square(a_prev.value)
         spread = self.arithmetic.per_square(terms) * a2 + alike * a_prev.variance
         # One product of twice the length instead of two and their sum: large W are bound by memory.
         variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
-        self.arithmetic.add_noise(variance, dW, self.arithmetic.per_total(terms))
+        dW = np.empty_like(variance)
+        for rows in row_slices(dW):
+            dW[rows], walked = with_mean_square(
+                len(a2), partial(_product_of_columns, dz.value[:, rows].T, a_prev.value.T)
+            )
+            self._add_partial_sums(variance[rows], dW[rows], walked, terms)
         return Uncertain(dW, variance)
 
     def bias_gradient(self, dz: Uncertain, alike: Array) -> Uncertain:
         """``db = sum_s dz``."""
-        db, terms = dz.value.sum(axis=0), self._terms(dz.value)
+        terms = self._terms(dz.value)
         spread = self.arithmetic.per_square(terms) * np.square(dz.value) + alike * dz.variance
-        return Uncertain(db, spread.sum(axis=0) + self.arithmetic.noise(db, self.arithmetic.per_total(terms)))
+        db, walked = with_mean_square(len(spread), lambda part: dz.value[part].sum(axis=0))
+        variance = spread.sum(axis=0)
+        self._add_partial_sums(variance, db, walked, terms)
+        return Uncertain(db, variance)
+
+    def _add_partial_sums(self, variance: Array, value: Array, walked: Array, terms: float) -> None:
+        """Let a variance, in place, be that of sums whose partial sums' mean square is `walked`."""
+        variance += self.arithmetic.noise(value, self.arithmetic.per_total(terms))
+        np.maximum(variance, self.arithmetic.per_partial_sum(terms) * walked, out=variance)
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
-        da, variance = np.zeros((2, len(dz.value), W.shape[1]))
+        variance = np.zeros((len(dz.value), W.shape[1]))
         outputs = _projected(dz.value.T)
         terms = self.arithmetic.terms_alike(outputs, _projected(W))
         spread = self.arithmetic.likeness(outputs) * dz.variance
         spread += self.arithmetic.per_square(terms) * np.square(dz.value)
-        for rows, part in row_blocks(W):
-            da += dz.value[:, rows] @ part
-            variance += spread[:, rows] @ np.square(part)
-        variance += self.arithmetic.noise(da, self.arithmetic.per_total(terms))
+
+        def pulled(rows: slice) -> Array:
+            part = np.asarray(W[rows], np.float64)
+            np.add(variance, spread[:, rows] @ np.square(part), out=variance)
+            return dz.value[:, rows] @ part
+
+        da, walked = with_mean_square(len(W), pulled)
+        self._add_partial_sums(variance, da, walked, terms)
         return Uncertain(da, variance)
 
     def curvature(self, da: Uncertain, a: Uncertain, rule: Activation, above: Array) -> Array:
@@ -279,6 +299,12 @@ class _ByName(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._floor._steps.case.quantities)
+
+
+def _product_of_columns(left: Array, right: Array, some: slice) -> Array:
+    """``left @ right.T``, of some of the terms that it sums up."""
+    product: Array = left[:, some] @ right[:, some].T
+    return product
 
 
 def _projected(rows: Array) -> Array:

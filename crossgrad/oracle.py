@@ -8,12 +8,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 
 import numpy as np
 
 from .backends.base import BackendUnavailable, Unsupported
 from .backends.registry import load
+from .coherent import excess
 from .floor import Floor, rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import DTYPES, Array
@@ -38,7 +40,20 @@ class Oracle:
     """The judge of a case: its name and what it expects of each quantity."""
 
     name: str
+    case: Case
     expectations: Mapping[str, Expectation]
+
+    @cached_property
+    def reconsidered(self) -> "Oracle":
+        """The same, with more noise where errors that are followed together add up to more."""
+        times = excess(self.case)
+        return replace(
+            self,
+            expectations={
+                name: replace(e, sigma=np.asarray(e.sigma) * times[name])
+                for name, e in self.expectations.items()
+            },
+        )
 
 
 def consult(case: Case, wanted: str = "auto") -> Oracle:
@@ -60,15 +75,15 @@ def consult(case: Case, wanted: str = "auto") -> Oracle:
     floor = rounding_floor(case)
     if wanted != "auto":
         try:
-            return Oracle(wanted, _expectations(wanted, case, floor))
+            return Oracle(wanted, case, _expectations(wanted, case, floor))
         except Unsupported as error:
             raise InvalidInput(f"{error}: use --oracle auto") from None
     for name, seconds in _preferred(case):
         try:
-            return Oracle(name, _expectations(name, case, floor, seconds))
+            return Oracle(name, case, _expectations(name, case, floor, seconds))
         except (Unsupported, TimeoutError):
             continue
-    return Oracle("none", _expectations("none", case, floor))
+    return Oracle("none", case, _expectations("none", case, floor))
 
 
 def require_oracle(wanted: str, dtype: str) -> None:

@@ -63,6 +63,9 @@ class Run:
     stderr: str | None = None
     """The last that the engine's process wrote before it ended, where it had one."""
 
+    apart: frozenset[str] = frozenset()
+    """What the timed core found otherwise than the trace: a compiler may order the sums of both unlike."""
+
 
 def run_engine(
     case: Case,
@@ -100,6 +103,7 @@ def run_engine(
             traced = program.trace(values)
             _require(traced, Trace, "trace")
             trace = _engine_trace(traced.quantities, stepped)
+            apart = _apart(traced.quantities, stepped)
         again = _stepped(program, program.step(values))
         told = first_difference(stepped, again, case.format.eps)
         if told is not None:
@@ -111,7 +115,7 @@ def run_engine(
     except (Exception, SystemExit) as error:
         message = summary_of(error) + _place_in_plugin(engine.backend, error)
         return Run(engine.id, status_of(error), seconds, message=message)
-    return Run(engine.id, OK, seconds, trace)
+    return Run(engine.id, OK, seconds, trace, apart=apart)
 
 
 def _require(value: object, kind: type, method: str) -> None:
@@ -189,6 +193,15 @@ def _engine_trace(traced: Mapping[str, Any], stepped: Mapping[str, Array]) -> Tr
     """
     kept = {name: value for name, value in traced.items() if name.partition(".")[0] not in CANDIDATE_KINDS}
     return Trace({**{name: numeric_array(name, value) for name, value in kept.items()}, **stepped})
+
+
+def _apart(traced: Mapping[str, Any], stepped: Mapping[str, Array]) -> frozenset[str]:
+    """What the timed core found, and the trace does not have, or not to the bit."""
+    return frozenset(
+        name
+        for name, value in stepped.items()
+        if name not in traced or not np.array_equal(np.asarray(traced[name]), value, equal_nan=True)
+    )
 
 
 def _candidate_trace(result: Any, case: Case, native: Native) -> Trace:

@@ -42,7 +42,7 @@ def oracle_for(case: Case) -> Oracle:
         return consult(case)
     floor = rounding_floor(case)
     expected = {quantity.name: Expectation(*floor.expected(quantity.name)) for quantity in case.quantities}
-    return Oracle("float64", {name: _doubted(found) for name, found in expected.items()})
+    return Oracle("float64", case, {name: _doubted(found) for name, found in expected.items()})
 
 
 def has_wide_oracle(network: Network, batch_size: int, dtype: str) -> bool:

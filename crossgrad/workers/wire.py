@@ -108,6 +108,7 @@ def run_message(run: Run, file: int) -> Message:
         "seconds": dict(run.seconds),
         "message": run.message,
         "partial": run.partial,
+        "apart": sorted(run.apart),
         "arrays": None if run.trace is None else write_arrays(file, run.trace.quantities),
     }
 
@@ -123,13 +124,14 @@ def run_of(message: Message, engine: EngineId, file: int) -> Run:
     try:
         status, seconds, text = message["status"], message["seconds"], message["message"]
         arrays, partial = message["arrays"], message["partial"]
+        apart = frozenset(str(name) for name in message.get("apart", ()))
         if status not in STATUSES or not isinstance(text, str | None):
             raise ProtocolError(f"a run with status {status!r}")
         spent = {str(phase): float(value) for phase, value in seconds.items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProtocolError(f"a run that makes no sense: {error!r}") from None
     trace = None if arrays is None else Trace(read_arrays(file, arrays))
-    return Run(engine, status, spent, trace, text, bool(partial))
+    return Run(engine, status, spent, trace, text, bool(partial), apart=apart)
 
 
 def description_of(message: Message) -> Description:

@@ -1,0 +1,51 @@
+"""Sums with the partial sums that they go through, each of which is rounded at its own size.
+
+Where signs vary at random partial sums grow like a random walk. But samples may be sorted, or follow each
+other in time, and the weights of neighbouring inputs be alike: where the terms of the first half are of one
+sign and those of the second of the other, a sum goes far out before it comes back.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from .arithmetic import row_slices
+from .networks.dtypes import Array
+
+FEWEST = 64
+"""Terms between two partial sums that are looked at: fewer do not go far."""
+
+MOST = 32
+"""Partial sums that are looked at."""
+
+
+def parts(count: int) -> list[slice]:
+    """Terms, in order, in parts that are added up one after the other."""
+    edges = np.linspace(0, count, max(1, min(MOST, count // FEWEST)) + 1).astype(int)
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
+def with_mean_square(count: int, sum_of: Callable[[slice], Array]) -> tuple[Array, Array]:
+    """A sum, and the mean of the squares of its partial sums, which grow steadily between those looked at.
+
+    From s to t the mean is ``(s**2 + s t + t**2) / 3``: that of equal terms is a third of the sum's square.
+
+    Parameters
+    ----------
+    count
+        Terms of each sum.
+    sum_of
+        The sum of some of them, a new array.
+    """
+    first, *others = parts(count)
+    total = sum_of(first)
+    squares = np.square(total)
+    for part in others:
+        step = sum_of(part)
+        for rows in row_slices(total):
+            before, added = total[rows], step[rows]
+            squares[rows] += 3 * before * (before + added) + np.square(added)
+            before += added
+    squares /= 3 * (1 + len(others))
+    return total, squares
