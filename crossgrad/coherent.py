@@ -10,14 +10,13 @@ So before a run is called wrong by little, the case is run in float64 with a ran
 operation, as large as the operation itself rounds (Monte-Carlo arithmetic; Parker 1997), a few times.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .arithmetic import Uncertain
-from .floor import Floor, Steps, rounding_floor
+from .floor import Floor, rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .steps import Steps
 
 RUNS = 8
 
@@ -30,12 +29,13 @@ SEEN = 2.0**-27
 
 def excess(case: Case) -> dict[str, Array]:
     """How many times its floor the noise of each quantity's elements is: 1, or more."""
-    floor, steps, draw = rounding_floor(case), Steps(case), np.random.default_rng(0)
+    floor, steps = rounding_floor(case), Steps(case)
     scale = max(1.0, SEEN / steps.arithmetic.stored)
+    disturbed = _Disturbed(steps, np.random.default_rng(0), scale)
     squares = {name: np.zeros(value.shape) for name, value in floor.value.items()}
     with np.errstate(all="ignore"):
         for _ in range(RUNS):
-            for name, value in _Disturbed(steps, draw, scale).run().items():
+            for name, value in disturbed.run().items():
                 squares[name] += np.square((value - floor.value[name]) / scale)
         return {name: _beside(found, floor, name) for name, found in squares.items()}
 
@@ -48,9 +48,8 @@ def _beside(squares: Array, floor: Floor, name: str) -> Array:
     return np.where(np.isfinite(found), found, 1.0)
 
 
-@dataclass
 class _Disturbed:
-    """A step in which every operation errs at random.
+    """A step in which every operation errs at random; on samples that are equal, by the same.
 
     Parameters
     ----------
@@ -58,9 +57,9 @@ class _Disturbed:
         How many times as much as it rounds.
     """
 
-    steps: Steps
-    draw: np.random.Generator
-    scale: float
+    def __init__(self, steps: Steps, draw: np.random.Generator, scale: float) -> None:
+        self._steps, self._draw, self._scale = steps, draw, scale
+        self._inputs, self._samples = _kinds(steps.x), _kinds(np.hstack([steps.x, steps.y]))
 
     def run(self) -> dict[str, Array]:
         """Every quantity."""
@@ -68,40 +67,49 @@ class _Disturbed:
         found |= self._backward(found)
         return {name: tensor.value for name, tensor in (found | self._update(found)).items()}
 
-    def _moved(self, found: Uncertain) -> Uncertain:
-        """The result of an operation of exact tensors, off by what it rounds; taken for exact from now on."""
-        error = self.draw.normal(size=found.value.shape) * np.sqrt(found.variance)
-        return _exact(np.asarray(found.value + self.scale * error))
+    def _moved(self, found: Uncertain, kinds: Array | None = None) -> Uncertain:
+        """The result of an operation of exact tensors, off by what it rounds; taken for exact from now on.
+
+        Parameters
+        ----------
+        kinds
+            A number for each sample, the same for those that are equal.
+        """
+        error = self._draw.normal(size=found.value.shape)
+        error = error if kinds is None else error[kinds]
+        return _exact(np.asarray(found.value + self._scale * error * np.sqrt(found.variance)))
 
     def _forward(self) -> dict[str, Uncertain]:
-        steps, found = self.steps, dict[str, Uncertain]()
+        steps, found = self._steps, dict[str, Uncertain]()
         a = _exact(steps.x)
         for n, ((W, b), rule) in enumerate(zip(steps.case.parameters, steps.rules, strict=True), start=1):
-            z = found[f"z.{n}"] = self._moved(steps.affine(a, W, b))
-            a = found[f"a.{n}"] = self._moved(steps.activate(z, rule))
+            z = found[f"z.{n}"] = self._moved(steps.affine(a, W, b), self._inputs)
+            a = found[f"a.{n}"] = self._moved(steps.activate(z, rule), self._inputs)
         found["loss"] = self._moved(steps.loss(a))
         return found
 
     def _backward(self, forward: dict[str, Uncertain]) -> dict[str, Uncertain]:
-        steps, found = self.steps, dict[str, Uncertain]()
+        steps, found = self._steps, dict[str, Uncertain]()
         alone = np.ones((steps.case.batch_size, 1))
         depth = len(steps.rules)
-        da = self._moved(steps.loss_backward(forward[f"a.{depth}"]))
+        da = self._moved(steps.loss_backward(forward[f"a.{depth}"]), self._samples)
         for n in range(depth, 0, -1):
             a, below = forward[f"a.{n}"], forward[f"a.{n - 1}"] if n > 1 else _exact(steps.x)
             W, b = steps.case.parameters[n - 1]
             found[f"da.{n}"] = da
-            dz = found[f"dz.{n}"] = self._moved(steps.through_activation(da, a, steps.rules[n - 1]))
+            dz = found[f"dz.{n}"] = self._moved(
+                steps.through_activation(da, a, steps.rules[n - 1]), self._samples
+            )
             found[f"dW.{n}"] = self._moved(steps.weight_gradient(dz, below, alone))
             if b is not None:
                 found[f"db.{n}"] = self._moved(steps.bias_gradient(dz, alone))
             if n > 1:
-                da = self._moved(steps.pull_back(dz, W))
+                da = self._moved(steps.pull_back(dz, W), self._samples)
         return found
 
     def _update(self, found: dict[str, Uncertain]) -> dict[str, Uncertain]:
         """The updated parameters, and the loss that they give."""
-        steps, new, updated = self.steps, dict[str, Uncertain](), []
+        steps, new, updated = self._steps, dict[str, Uncertain](), []
         for n, (W, b) in enumerate(steps.case.parameters, start=1):
             of_W = new[f"W_new.{n}"] = self._updated(W, found[f"dW.{n}"])
             of_b = None if b is None else self._updated(b, found[f"db.{n}"])
@@ -111,7 +119,14 @@ class _Disturbed:
         return new | {"loss_new": self._moved(steps.loss_after(updated, found["loss"]))}
 
     def _updated(self, parameter: Array, gradient: Uncertain) -> Uncertain:
-        return self._moved(self.steps.update(np.asarray(parameter, np.float64), gradient))
+        return self._moved(self._steps.update(np.asarray(parameter, np.float64), gradient))
+
+
+def _kinds(samples: Array) -> Array:
+    """The first sample that is equal to each."""
+    _, first, kind = np.unique(samples, axis=0, return_index=True, return_inverse=True)
+    found: Array = first[kind.ravel()]
+    return found
 
 
 def _exact(value: Array) -> Uncertain:

@@ -19,7 +19,7 @@ from .ranges import SCALE, Range, Terms
 from .verdict import ELEMENT_LIMIT, Expectation, Outcomes
 
 FUNCTION_ULPS = 24.0
-"""Roundings that an activation may be off: `ELEMENT_LIMIT` deviations of what ``floor.py`` allows for."""
+"""Roundings that an activation may be off: `ELEMENT_LIMIT` deviations of what ``steps.py`` allows for."""
 
 Layers = Sequence[tuple[Range, Range | None]]
 

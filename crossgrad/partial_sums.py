@@ -5,7 +5,7 @@ other in time, and the weights of neighbouring inputs be alike: where the terms 
 sign and those of the second of the other, a sum goes far out before it comes back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -20,16 +20,28 @@ MOST = 32
 """Partial sums that are looked at."""
 
 
+PIECE = 2**20
+"""Elements of an array of sums that is worked on at a time, at least a row: a few megabytes."""
+
+
 def parts(count: int) -> list[slice]:
     """Terms, in order, in parts that are added up one after the other."""
     edges = np.linspace(0, count, max(1, min(MOST, count // FEWEST)) + 1).astype(int)
     return [slice(*pair) for pair in pairwise(edges)]
 
 
-def with_mean_square(count: int, sum_of: Callable[[slice], Array]) -> tuple[Array, Array]:
+def pieces(sums: Array) -> Iterator[slice]:
+    """The rows of an array of sums, some at a time: what is made of them takes no memory of its size."""
+    height = max(1, PIECE // max(1, sums[:1].size))
+    for start in range(0, len(sums), height):
+        yield slice(start, start + height)
+
+
+def with_mean_square(count: int, sum_of: Callable[[slice], Array]) -> tuple[Array, Array | None]:
     """A sum, and the mean of the squares of its partial sums, which grow steadily between those looked at.
 
-    From s to t the mean is ``(s**2 + s t + t**2) / 3``: that of equal terms is a third of the sum's square.
+    From s to t the mean is ``(s**2 + s t + t**2) / 3``: that of equal terms is a third of the sum's square,
+    and so it is taken to be of few terms, for which there is None.
 
     Parameters
     ----------
@@ -40,6 +52,8 @@ def with_mean_square(count: int, sum_of: Callable[[slice], Array]) -> tuple[Arra
     """
     first, *others = parts(count)
     total = sum_of(first)
+    if not others:
+        return total, None
     squares = np.square(total)
     for part in others:
         step = sum_of(part)

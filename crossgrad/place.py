@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .arithmetic import Uncertain
-from .floor import Rows, Steps
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .steps import Rows, Steps
 from .verdict import Expectation, Judgement, judge
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.arithmetic import Uncertain
 from crossgrad.diagnosis import CAUSES
 from crossgrad.diagnosis.measure import confidence, fit
-from crossgrad.floor import Uncertain
 from crossgrad.mutants import run_hooked
 from crossgrad.mutants.hooks import (
     HOOKS,

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.floor import Steps, Uncertain, rounding_floor
+from crossgrad.arithmetic import Uncertain
+from crossgrad.floor import rounding_floor
 from crossgrad.mutants import random_case
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.oracle import ORACLES, consult, require_oracle
+from crossgrad.steps import Steps
 from crossgrad.verdict import over_floor
 
 from .conftest import HALF, NATIVE, make_case, run_trace

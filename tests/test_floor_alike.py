@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import crossgrad
-from crossgrad.floor import Steps
 from crossgrad.networks.dtypes import Array
+from crossgrad.steps import Steps
 from crossgrad.verdict import WRONG
 
 from .conftest import NATIVE, make_case

@@ -13,10 +13,11 @@ from itertools import chain, islice
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..floor import Floor, Steps
+from ..floor import Floor
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from ..networks.parameters import by_name
+from ..steps import Steps
 from ..words import also, listed
 from .conventions import find_convention
 from .decay import find_decay

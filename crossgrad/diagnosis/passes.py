@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..floor import Steps
 from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.dtypes import Array
+from ..steps import Steps
 from .activations import OTHERS, SIGMOID_LIKE, clipped, sigmoid_derivative
 from .formulas import FORMULAS, Formula
 from .operands import CHANGES

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..floor import Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
+from ..steps import Steps
 
 ValueOf = Callable[[str], Uncertain]
 

@@ -8,10 +8,10 @@ from itertools import chain
 import numpy as np
 
 from ..arithmetic import Uncertain
-from ..floor import Steps
 from ..networks.cases import Case
 from ..networks.dtypes import Array
 from ..place import replayed
+from ..steps import Steps
 from ..words import also
 from .conventions import find_convention
 from .explain import Found, alike, explain
