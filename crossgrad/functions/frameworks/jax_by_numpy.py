@@ -53,8 +53,8 @@ def _select_n(which: Array, *cases: Array) -> Array:
     return np.where(which, cases[1], cases[0])
 
 
-def _dot_general(x: Array, y: Array, dimension_numbers: Any) -> Array:
-    """One product of matrices for each index of the axes that both have, which come first."""
+def as_matrices(x: Array, y: Array, dimension_numbers: Any) -> tuple[Array, Array, tuple[int, ...]]:
+    """Two matrices for each index of the axes that both have, which come first; and their products' shape."""
     (x_summed, y_summed), (x_both, y_both) = dimension_numbers
     x_free = [axis for axis in range(x.ndim) if axis not in (*x_summed, *x_both)]
     y_free = [axis for axis in range(y.ndim) if axis not in (*y_summed, *y_both)]
@@ -64,6 +64,11 @@ def _dot_general(x: Array, y: Array, dimension_numbers: Any) -> Array:
     rows, columns = (math.prod(array.shape[n] for n in free) for array, free in ((x, x_free), (y, y_free)))
     left = x.transpose(*x_both, *x_free, *x_summed).reshape(*both, rows, terms)
     right = y.transpose(*y_both, *y_summed, *y_free).reshape(*both, terms, columns)
+    return left, right, tuple(shape)
+
+
+def _dot_general(x: Array, y: Array, dimension_numbers: Any) -> Array:
+    left, right, shape = as_matrices(x, y, dimension_numbers)
     return (left @ right).reshape(shape)
 
 

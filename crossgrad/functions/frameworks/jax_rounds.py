@@ -10,7 +10,9 @@ import numpy as np
 from ..complexes import of_complex, terms_of_transform
 from ..likeness import terms_alike
 from ..rounding import Rounding, is_exact
+from ..squares import squares_of_product, squares_of_sum
 from ..sums import Again, of_indexed_sums, of_running_sums
+from .jax_by_numpy import as_matrices
 from .jax_loops import TracedRounding
 
 EXACT = {
@@ -87,11 +89,25 @@ def rounds_of(
         return partial(of_indexed_sums, again=_again(inputs, scatter))
     if name == "reduce_sum":
         return lambda rounding, array, xp: rounding.of_result(
-            array, _terms_alike(inputs[0], params["axes"], terms, rounding), site, again(xp.square)
+            array,
+            _terms_alike(inputs[0], params["axes"], terms, rounding),
+            site,
+            again(xp.square) if xp is not np else squares_of_sum(np.asarray(inputs[0]), params["axes"]),
         )
     if name in PRODUCTS:
-        return lambda rounding, array, xp: rounding.of_result(array, terms, site, again(xp.square))
+        return lambda rounding, array, xp: rounding.of_result(
+            array, terms, site, again(xp.square) if xp is not np else _squares(equation, inputs, again)
+        )
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
+
+
+def _squares(equation: Any, inputs: Sequence[Any], again: Again) -> Any:
+    """What `Rounding.of_result` takes of a product, outside of loops."""
+    if equation.primitive.name != "dot_general":
+        return again(np.square)
+    x, y = (np.asarray(value, np.float64) for value in inputs)
+    left, right, shape = as_matrices(x, y, equation.params["dimension_numbers"])
+    return squares_of_product(left, right).reshape(shape)
 
 
 def _terms_alike(array: Any, axes: Sequence[int], terms: float, rounding: Rounding | TracedRounding) -> float:

@@ -15,6 +15,7 @@ from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, near
 from ..likeness import terms_alike
 from ..rounding import Rounding, is_exact
 from ..sites import call_site
+from ..squares import squares_of_product, squares_of_sum
 from ..sums import of_indexed_sums, of_running_sums
 from ..trees import take_apart
 
@@ -243,7 +244,7 @@ def _round(
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc is np.matmul:
-        return _of_terms(float(np.shape(inputs[0])[-1]), lambda: np.matmul(*map(_square, inputs)))
+        return _of_terms(float(np.shape(inputs[0])[-1]), lambda: _squares_of_matmul(*inputs))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 
@@ -255,16 +256,20 @@ def _round(
         array, axis = np.asarray(inputs[0]), options.get("axis", 0)
         axes = range(array.ndim) if axis is None else np.atleast_1d(axis).tolist()
         return lambda rounding, found: rounding.of_result(
-            found, terms_alike(array, axes, rounding.dtype), call_site(), _summed(array, axes, found.shape)
+            found,
+            terms_alike(array, axes, rounding.dtype),
+            call_site(),
+            squares_of_sum(array, axes).reshape(found.shape),
         )
     if method in ("reduce", "reduceat"):
         return _of_terms(max(1.0, np.size(inputs[0]) / max(1, np.size(result))))
     return _of_terms(1.0)
 
 
-def _summed(array: Array, axes: Sequence[int], shape: tuple[int, ...]) -> Array:
-    """The squares of an array, added up along axes."""
-    return np.asarray(_square(array).sum(axis=tuple(axes))).reshape(shape)
+def _squares_of_matmul(left: Any, right: Any) -> Array:
+    if np.ndim(left) < 2 or np.ndim(right) < 2:
+        return np.asarray(np.matmul(_square(left), _square(right)))
+    return squares_of_product(np.asarray(left, np.float64), np.asarray(right, np.float64))
 
 
 def _square(value: Any) -> Any:

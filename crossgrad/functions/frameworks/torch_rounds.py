@@ -12,6 +12,7 @@ from ...networks.dtypes import Array, DType
 from ..complexes import terms_of_transform
 from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, TRIANGULAR
 from ..likeness import terms_alike
+from ..squares import squares_of_product, squares_of_sum
 from ..sums import Again
 
 SELECTING = {
@@ -175,25 +176,36 @@ def terms_alike_of(
     """As `terms_of`; of plain sums, as many as would err like these if all differed."""
     name = name_of(func)
     if name in ("sum", "mean", "linalg_vector_norm") and is_wide(args[0]):
-        axes = _by_name(func, args, kwargs).get("dim")
-        every = range(args[0].dim())
-        return terms_alike(host(args[0]), [axes] if isinstance(axes, int) else axes or every, dtype)
+        return terms_alike(host(args[0]), _axes(func, args, kwargs), dtype)
     if name == "convolution_backward" and result.shape == args[0].shape[1:2]:  # the gradient of its bias
         return terms_alike(host(args[0]), [0, *range(2, args[0].dim())], dtype)
     return terms_of(func, args, result)
 
 
 def squares_of(func: Any, args: Any, kwargs: Any, result: torch.Tensor) -> Array | None:
-    """The sum of the squares of each element's terms, of what adds up its inputs or their products."""
-    if kwargs:
-        return None
+    """What `Rounding.of_result` takes of an operation that adds up its inputs, or products of them."""
     name = name_of(func)
-    if name == "convolution_backward" and result.shape == args[0].shape[1:2]:
-        return host(args[0].square().sum([0, *range(2, args[0].dim())]))
-    if name not in SUMMING:
+    if kwargs or not (name in SUMMING or name == "convolution_backward"):
         return None
-    squares: Array = again(func, args)(np.square)
-    return squares / terms_of(func, args, result) if name == "mean" else squares
+    if name == "convolution_backward":
+        of_bias = result.shape == args[0].shape[1:2]
+        return squares_of_sum(host(args[0]), [0, *range(2, args[0].dim())]) if of_bias else None
+    if name in ("sum", "mean"):
+        axes = _axes(func, args, {})
+        count = args[0].numel() / max(1, result.numel()) if name == "mean" else 1
+        return squares_of_sum(host(args[0]) / count, axes).reshape(result.shape)
+    if name == "convolution":
+        squares: Array = again(func, args)(np.square)
+        return squares
+    left, right = (host(value) for value in args[-2:])
+    right = right if right.ndim > 1 else right[:, None]
+    return squares_of_product(np.atleast_2d(left), right).reshape(result.shape)
+
+
+def _axes(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Sequence[int]:
+    """Those along which a sum or a mean is taken."""
+    given = _by_name(func, args, kwargs).get("dim")
+    return [given] if isinstance(given, int) else given or range(args[0].dim())
 
 
 def terms_of(func: Any, args: Any, result: torch.Tensor) -> float:
