@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from .arithmetic import Uncertain
-from .mathematics import ACTIVATIONS, LOSSES
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .steps import Steps
 
 Way = Callable[[Array], Array]
 """Operands as the product sees them, in float64."""
@@ -53,12 +53,8 @@ def off_by(case: Case, exact: dict[str, Uncertain]) -> Iterator[tuple[str, Array
 
 def step(case: Case, way: Way) -> Iterator[tuple[str, Array]]:
     """Every quantity of a training step but the updated parameters, products having operands that way."""
-    x, y = (np.asarray(array, np.float64) for array in case.batch)
-    rules, loss = [ACTIVATIONS[layer.activation] for layer in case.network.layers], LOSSES[case.loss]
-    parameters = [
-        (np.asarray(W, np.float64), None if b is None else np.asarray(b, np.float64))
-        for W, b in case.parameters
-    ]
+    steps = Steps(case)
+    x, y, rules, loss, parameters = steps.x, steps.y, steps.rules, steps.loss_rule, list(steps.parameters)
 
     def forward() -> Iterator[tuple[Array, Array]]:
         a = x
