@@ -109,7 +109,8 @@ class Arithmetic:
 
         Each product is rounded once, and each partial sum s_k: ``u**2/3 (sum
         p_k**2 + sum s_k**2)``. Where signs vary, partial sums grow like a random
-        walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``.
+        walk, ``s_k**2 ~ k p**2``, and their squares add up to ``n/2 sum p_k**2``. Where an order
+        of terms makes them larger, `per_partial_sum` counts instead.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from .place import place_of_error, wrong_steps
 from .run import CANDIDATE_KINDS, OK, Run
 from .verdict import CONVENTION, DISAGREE, UNDECIDABLE, WRONG, Expectation, Judgement, judge
 
-SURELY = 100.0
-"""Share of the floor from which a run is wrong whatever errors add up to."""
+BEYOND_DOUBT = 100.0
+"""Share of the floor from which a run is wrong whatever errors add up to: the root of 10,000 of them."""
 
 CLOSE = 2 / 3
 """Share of the floor from which a second look is taken; correct runs stayed below 0.64."""
@@ -48,6 +49,9 @@ def badness(comparison: Comparison) -> tuple[bool, float]:
     return wrong, over if over == over else float("inf")
 
 
+T = TypeVar("T", Comparison, Judgement)
+
+
 @dataclass(frozen=True)
 class Blame:
     """An engine that the oracle found wrong: where its error enters, and its likeliest causes."""
@@ -66,19 +70,19 @@ def compare_runs(case: Case, runs: Sequence[Run], oracle: Oracle) -> tuple[Compa
     found: list[Comparison] = []
     if oracle.name == "none":
         for one, other in combinations(finished, 2):
-            found += _judged(oracle, partial(_judge_pair, case, one, other, wider=wider))
+            found += judged(oracle, partial(_judge_pair, case, one, other, wider=wider))
         return tuple(found)
     for run in finished:
-        judged = _judged(oracle, partial(_judge_run, case, run, against=f"oracle:{oracle.name}", wider=wider))
-        found += _second_look(case, run, judged)
+        by = partial(_judge_run, case, run, against=f"oracle:{oracle.name}", wider=wider)
+        found += _second_look(case, run, judged(oracle, by))
     return tuple(found)
 
 
-def _judged(oracle: Oracle, by: Callable[[Oracle], Iterable[Comparison]]) -> Sequence[Comparison]:
+def judged(oracle: Oracle, by: Callable[[Oracle], Iterable[T]]) -> Sequence[T]:
     """What is found by an oracle; where it may be errors that add up, by one that has followed them."""
     found = list(by(oracle))
-    over = [c.judgement.over_floor for c in found if c.verdict in WRONG]
-    if not over or any(share is None or not share <= SURELY for share in over):
+    wrong = [c if isinstance(c, Judgement) else c.judgement for c in found if c.verdict in WRONG]
+    if not wrong or any(one.over_floor is None or not one.over_floor <= BEYOND_DOUBT for one in wrong):
         return found
     return list(by(oracle.reconsidered))
 
@@ -103,7 +107,7 @@ def _place_and_causes(case: Case, run: Run, wrong: Sequence[str]) -> tuple[str, 
     told = {q.name: _misfit(case, run, q.name, given.get(q.name)) for q in _expected_of(case, run.partial)}
     misfits = {name: problem for name, problem in told.items() if problem is not None}
     fitting = {name: array for name, array in given.items() if name not in misfits}
-    place = place_of_error(case, fitting, wrong)
+    place = place_of_error(case, fitting, wrong, run.apart)
     shapes = {name: array.shape for name, array in given.items()}
     try:
         causes = diagnose(case, fitting, wrong, place, rounding_floor(case), shapes, misfits)
@@ -161,8 +165,7 @@ def _second_look(case: Case, run: Run, comparisons: Sequence[Comparison]) -> Seq
     close = any((c.judgement.over_floor or 0.0) > CLOSE for c in comparisons)
     if not close or run.partial or any(c.verdict in WRONG for c in comparisons):
         return comparisons
-    mixed = run.apart | {f"{name[1]}_new.{name[3:]}" for name in run.apart if name.startswith("d")}
-    wrong = {name: j for name, j in wrong_steps(case, _widened(run)).items() if name not in mixed}
+    wrong = wrong_steps(case, _widened(run), run.apart)
     return [
         replace(
             c,

@@ -15,11 +15,12 @@ import numpy as np
 
 from .backends.base import BackendUnavailable, Unsupported
 from .backends.registry import load
-from .coherent import excess
+from .coherent import excess, needed_bytes
 from .floor import Floor, rounding_floor
 from .networks.cases import Case
 from .networks.dtypes import DTYPES, Array
 from .networks.errors import InvalidInput, unknown
+from .networks.memory import available_bytes
 from .nonfinite import outcomes
 from .verdict import Expectation, over_floor
 
@@ -41,12 +42,19 @@ class Oracle:
 
     name: str
     case: Case
+    floor: Floor
     expectations: Mapping[str, Expectation]
 
     @cached_property
     def reconsidered(self) -> "Oracle":
-        """The same, with more noise where errors that are followed together add up to more."""
-        times = excess(self.case)
+        """The same, with more noise where errors that are followed together add up to more.
+
+        Where memory does not suffice for that, it is the same.
+        """
+        available = available_bytes()
+        if available is not None and needed_bytes(self.case.network, self.case.batch_size) > available:
+            return self
+        times = excess(self.case, self.floor)
         return replace(
             self,
             expectations={
@@ -75,15 +83,15 @@ def consult(case: Case, wanted: str = "auto") -> Oracle:
     floor = rounding_floor(case)
     if wanted != "auto":
         try:
-            return Oracle(wanted, case, _expectations(wanted, case, floor))
+            return Oracle(wanted, case, floor, _expectations(wanted, case, floor))
         except Unsupported as error:
             raise InvalidInput(f"{error}: use --oracle auto") from None
     for name, seconds in _preferred(case):
         try:
-            return Oracle(name, case, _expectations(name, case, floor, seconds))
+            return Oracle(name, case, floor, _expectations(name, case, floor, seconds))
         except (Unsupported, TimeoutError):
             continue
-    return Oracle("none", case, _expectations("none", case, floor))
+    return Oracle("none", case, floor, _expectations("none", case, floor))
 
 
 def require_oracle(wanted: str, dtype: str) -> None:

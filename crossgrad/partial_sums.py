@@ -19,9 +19,8 @@ FEWEST = 64
 MOST = 32
 """Partial sums that are looked at."""
 
-
 PIECE = 2**20
-"""Elements of an array of sums that is worked on at a time, at least a row: a few megabytes."""
+"""Elements of an array that is worked on at a time, at least a row: a few megabytes."""
 
 
 def parts(count: int) -> list[slice]:
@@ -30,10 +29,10 @@ def parts(count: int) -> list[slice]:
     return [slice(*pair) for pair in pairwise(edges)]
 
 
-def pieces(sums: Array) -> Iterator[slice]:
-    """The rows of an array of sums, some at a time: what is made of them takes no memory of its size."""
-    height = max(1, PIECE // max(1, sums[:1].size))
-    for start in range(0, len(sums), height):
+def pieces(array: Array) -> Iterator[slice]:
+    """The rows of an array, many at a time: what is made of them takes no memory of the whole one's size."""
+    height = max(1, PIECE // max(1, array[:1].size))
+    for start in range(0, len(array), height):
         yield slice(start, start + height)
 
 

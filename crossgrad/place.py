@@ -6,18 +6,21 @@ error enters. A replay starts from stored values, so one rounding of each is
 allowed for on top of the step's own: a compiler may have used them unrounded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from .arithmetic import Uncertain
 from .networks.cases import Case
 from .networks.dtypes import Array
+from .networks.spec import Quantity
 from .steps import Rows, Steps
 from .verdict import Expectation, Judgement, judge
 
 
-def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -> str:
+def place_of_error(
+    case: Case, got: Mapping[str, Array], wrong: Sequence[str], apart: Collection[str] = ()
+) -> str:
     """Name the quantity at which the error enters.
 
     Parameters
@@ -26,20 +29,29 @@ def place_of_error(case: Case, got: Mapping[str, Array], wrong: Sequence[str]) -
         What the engine delivered, in float64: every quantity, or the loss and gradients alone.
     wrong
         Names of the quantities that disagree, in data-flow order; at least one.
+    apart
+        As `wrong_steps` takes it.
     """
     if any(q.name not in got for q in case.quantities):
         return _inferred(case, wrong)
-    return next(iter(wrong_steps(case, got)), wrong[0])
+    return next(iter(wrong_steps(case, got, apart)), wrong[0])
 
 
-def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
-    """What each quantity should be, made of the quantities that `got` holds."""
+def replayed(case: Case, got: Mapping[str, Array], *, stored: bool = True) -> dict[str, Uncertain]:
+    """What each quantity should be, made of the quantities that `got` holds.
+
+    Parameters
+    ----------
+    stored
+        Whether these were rounded when they were stored: else the noise is the step's own.
+    """
     steps = Steps(case)
     depth = len(case.parameters)
     alone = np.ones((case.batch_size, 1))
 
     def given(name: str) -> Uncertain:
-        return Uncertain(got[name], steps.arithmetic.rounding(got[name]))
+        value = got[name]
+        return Uncertain(value, steps.arithmetic.rounding(value) if stored else np.zeros_like(value))
 
     def output(n: int) -> Uncertain:
         return given(f"a.{n}") if n else Uncertain(steps.x, np.zeros_like(steps.x))
@@ -67,8 +79,15 @@ def replayed(case: Case, got: Mapping[str, Array]) -> dict[str, Uncertain]:
     return found
 
 
-def wrong_steps(case: Case, got: Mapping[str, Array]) -> dict[str, Judgement]:
-    """The quantities that are not what their own inputs make of them, in data-flow order."""
+def wrong_steps(case: Case, got: Mapping[str, Array], apart: Collection[str] = ()) -> dict[str, Judgement]:
+    """The quantities that are not what their own inputs make of them, in data-flow order.
+
+    Parameters
+    ----------
+    apart
+        Loss and gradients that were made of other values than `got` has: neither they are held against
+        these, nor parameters updated by others against them.
+    """
     if not _complete(case, got):
         return {}
     with np.errstate(over="ignore", invalid="ignore"):
@@ -78,8 +97,15 @@ def wrong_steps(case: Case, got: Mapping[str, Array]) -> dict[str, Judgement]:
             got[q.name], Expectation(right[q.name].value, np.sqrt(right[q.name].variance)), case.format
         )
         for q in case.quantities
+        if q.name not in apart and _updating(q) not in apart
     }
     return {name: j for name, j in judged.items() if j.over_floor is not None and not j.over_floor <= 1}
+
+
+def _updating(quantity: Quantity) -> str | None:
+    """The gradient that an updated parameter was updated by."""
+    parameter, updated, _ = quantity.kind.partition("_new")
+    return f"d{parameter}.{quantity.layer}" if updated and quantity.layer else None
 
 
 def _complete(case: Case, got: Mapping[str, Array]) -> bool:

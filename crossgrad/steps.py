@@ -55,15 +55,12 @@ class Steps:
         terms = self.arithmetic.terms_alike(inputs, _projected(W.T))
         spread = self.arithmetic.likeness(inputs) * a.variance
         spread += self.arithmetic.per_square(terms) * np.square(a.value)
-        variance = np.zeros((len(a.value), len(W)))
-
-        def over(columns: slice) -> Array:
-            part = np.asarray(W[:, columns], np.float64).T
-            np.add(variance, spread[:, columns] @ np.square(part), out=variance)
-            return a.value[:, columns] @ part
-
-        product, walked = with_mean_square(len(inputs), over)
-        self._add_partial_sums(variance, product, walked, terms)
+        product, variance = np.empty((2, len(a.value), len(W)))
+        for rows in pieces(W):
+            part = np.asarray(W[rows], np.float64).T
+            found, walked = with_mean_square(len(part), partial(_product, a.value, part))
+            product[:, rows], variance[:, rows] = found, spread @ np.square(part)
+            self._add_partial_sums(variance[:, rows], found, walked, terms)
         if b is None:
             return Uncertain(product, variance + self.arithmetic.rounding(product))
         # A fused product starts its sum with the bias: every partial sum is as large as that.
@@ -113,9 +110,7 @@ class Steps:
         variance = np.concatenate([dz2 + dz.variance, alike * dz.variance]).T @ np.concatenate([spread, a2])
         dW = np.empty_like(variance)
         for rows in pieces(dW):
-            dW[rows], walked = with_mean_square(
-                len(a2), partial(_product_over, dz.value[:, rows], a_prev.value)
-            )
+            dW[rows], walked = with_mean_square(len(a2), partial(_product, dz.value[:, rows].T, a_prev.value))
             self._add_partial_sums(variance[rows], dW[rows], walked, terms)
         return Uncertain(dW, variance)
 
@@ -133,23 +128,21 @@ class Steps:
         variance += self.arithmetic.noise(total, self.arithmetic.per_total(terms))
         if walked is not None:
             walked *= self.arithmetic.per_partial_sum(terms)
+            # Not added: of terms of random signs, or of one, that is in it already.
             np.maximum(variance, walked, out=variance)
 
     def pull_back(self, dz: Uncertain, W: Array) -> Uncertain:
         """``da_prev = dz @ W``."""
-        variance = np.zeros((len(dz.value), W.shape[1]))
         outputs = _projected(dz.value.T)
         terms = self.arithmetic.terms_alike(outputs, _projected(W))
         spread = self.arithmetic.likeness(outputs) * dz.variance
         spread += self.arithmetic.per_square(terms) * np.square(dz.value)
-
-        def over(rows: slice) -> Array:
-            part = np.asarray(W[rows], np.float64)
-            np.add(variance, spread[:, rows] @ np.square(part), out=variance)
-            return dz.value[:, rows] @ part
-
-        da, walked = with_mean_square(len(W), over)
-        self._add_partial_sums(variance, da, walked, terms)
+        da, variance = np.empty((2, len(dz.value), W.shape[1]))
+        for columns in pieces(W.T):
+            part = np.asarray(W[:, columns], np.float64)
+            found, walked = with_mean_square(len(part), partial(_product, dz.value, part))
+            da[:, columns], variance[:, columns] = found, spread @ np.square(part)
+            self._add_partial_sums(variance[:, columns], found, walked, terms)
         return Uncertain(da, variance)
 
     def curvature(self, da: Uncertain, a: Uncertain, rule: Activation, above: Array) -> Array:
@@ -209,9 +202,9 @@ class Steps:
             yield rows, self.update(part, Uncertain(dW.value[rows], dW.variance[rows]))
 
 
-def _product_over(left: Array, right: Array, samples: slice) -> Array:
-    """``left.T @ right``, of some of the samples that it sums over."""
-    product: Array = left[samples].T @ right[samples]
+def _product(left: Array, right: Array, some: slice) -> Array:
+    """``left @ right``, of some of the terms that it sums up."""
+    product: Array = left[:, some] @ right[some]
     return product
 
 

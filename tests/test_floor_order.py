@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crossgrad
-from crossgrad import coherent
+from crossgrad import coherent, plain
 from crossgrad.floor import rounding_floor
 from crossgrad.networks.dtypes import Array
 from crossgrad.networks.parameters import DenseParameters
@@ -140,7 +140,7 @@ def test_errors_of_weights_that_are_drawn_do_not_add_up(dtype: str) -> None:
     """So that what is wrong by little is not called right when it is looked at again."""
     case = make_case("20-30-10", dtype, batch_size=40)
     floor = rounding_floor(case)
-    for name, times in coherent.excess(case).items():
+    for name, times in coherent.excess(case, floor).items():
         assert times.shape == floor.sigma[name].shape
         assert times.min() >= 1
         assert np.sqrt(np.mean(times**2)) < 1.2, name
@@ -153,4 +153,12 @@ def test_errors_of_weights_that_are_alike_add_up() -> None:
     weights = draw.normal(size=(8, 5)), W, np.full((1, 100), 0.01)
     parameters = tuple(DenseParameters(one, np.zeros(len(one))) for one in weights)
     case = replace(make_case("5-8-100-1", "float64", batch_size=6), parameters=parameters)
-    assert np.mean(coherent.excess(case)["da.1"]) > 1.5
+    assert np.mean(coherent.excess(case, rounding_floor(case))["da.1"]) > 1.5
+
+
+def test_the_loss_after_the_update_has_the_errors_of_a_forward_pass() -> None:
+    """An update by next to nothing: both losses are those of outputs that are off."""
+    case = replace(make_case("20-30-10", "float64", batch_size=4), learning_rate=1e-300)
+    right = dict(plain.step(case))
+    found = dict(plain.step(case, moved=lambda name, value: value + 0.1 * (name == "a.2")))
+    assert found["loss_new"] == found["loss"] != right["loss"]

@@ -1,13 +1,13 @@
 """No timing for what was not checked: each engine's step, forward pass and update before the judge."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
 
 from ..backends.base import Trace
-from ..compare import blame, compare_runs, with_conventions
+from ..compare import blame, compare_runs, judged, with_conventions
 from ..computed import Computed
 from ..floor import rounding_floor
 from ..networks.cases import Case
@@ -16,7 +16,7 @@ from ..networks.dtypes import Array
 from ..networks.spec import Network
 from ..oracle import Oracle, consult, with_outcomes
 from ..run import CANDIDATE_KINDS, Run
-from ..verdict import DISAGREE, SEVERITY, WRONG, Expectation, judge
+from ..verdict import DISAGREE, SEVERITY, WRONG, Expectation, Judgement, judge
 
 WORTH_THE_BEST_JUDGE = 10**9
 """Floating-point operations of a float64 step up to which it is held before a wider oracle, some seconds."""
@@ -42,7 +42,7 @@ def oracle_for(case: Case) -> Oracle:
         return consult(case)
     floor = rounding_floor(case)
     expected = {quantity.name: Expectation(*floor.expected(quantity.name)) for quantity in case.quantities}
-    return Oracle("float64", case, {name: _doubted(found) for name, found in expected.items()})
+    return Oracle("float64", case, floor, {name: _doubted(found) for name, found in expected.items()})
 
 
 def has_wide_oracle(network: Network, batch_size: int, dtype: str) -> bool:
@@ -67,14 +67,13 @@ def hold_before(judge_of_case: Oracle, case: Case, run: Run, forward_loss: float
         cause = blames[0].diagnoses[0].text if blames else comparisons[0].judgement.reason
         where = f"; the error enters at {blames[0].enters_at}" if blames else ""
         return Passed(max(verdicts, key=SEVERITY.index), f"{', '.join(wrong[:3])} wrong{where}: {cause}")
-    if wrong := list(_wrong_updates(judge_of_case, case, updated)):
+    if wrong := _wrong_updates(judge_of_case, updated):
         return Passed(DISAGREE, f"{', '.join(wrong[:3])} wrong, of gradients that are right")
     if forward_loss is not None:
-        expected = judge_of_case.expectations["loss"]
-        found = judge(np.asarray(forward_loss), expected, case.format).verdict
-        if found in WRONG:
-            right = float(np.asarray(expected.value))
-            return Passed(found, f"forward gives the loss {forward_loss:.9g}, not {right:.9g}")
+        found = judged(judge_of_case, partial(_forward, forward_loss=forward_loss))[0]
+        if found.verdict in WRONG:
+            right = float(np.asarray(judge_of_case.expectations["loss"].value))
+            return Passed(found.verdict, f"forward gives the loss {forward_loss:.9g}, not {right:.9g}")
     return Passed(max(verdicts, key=SEVERITY.index))
 
 
@@ -88,17 +87,28 @@ def _apart(run: Run) -> tuple[Run, dict[str, Array]]:
     return replace(run, trace=Trace(told)), besides
 
 
-def _wrong_updates(oracle: Oracle, case: Case, updated: dict[str, Array]) -> Iterator[str]:
+def _forward(oracle: Oracle, forward_loss: float) -> list[Judgement]:
+    return [judge(np.asarray(forward_loss), oracle.expectations["loss"], oracle.case.format)]
+
+
+def _wrong_updates(oracle: Oracle, updated: dict[str, Array]) -> list[str]:
     """Names of updated parameters that are wrong; none of an engine without an update."""
     if not updated:
-        return
+        return []
     if not all(np.isfinite(array).all() for array in updated.values()):
-        oracle = with_outcomes(oracle, case)
-    for quantity in case.quantities:
-        if quantity.kind in ("W_new", "b_new"):
-            array, expected = updated.get(quantity.name, np.empty(0)), oracle.expectations[quantity.name]
-            if array.shape != quantity.shape or judge(array, expected, case.format).verdict in WRONG:
-                yield quantity.name
+        oracle = with_outcomes(oracle, oracle.case)
+    names = [q.name for q in oracle.case.quantities if q.kind in ("W_new", "b_new")]
+
+    def held(oracle: Oracle) -> list[Judgement]:
+        return [_held(updated.get(name), oracle.expectations[name], oracle.case) for name in names]
+
+    return [name for name, found in zip(names, judged(oracle, held), strict=True) if found.verdict in WRONG]
+
+
+def _held(array: Array | None, expected: Expectation, case: Case) -> Judgement:
+    if array is None or array.shape != expected.value.shape:
+        return Judgement(DISAGREE, "missing, or of another shape")
+    return judge(array, expected, case.format)
 
 
 def _doubted(expected: Expectation) -> Expectation:

@@ -70,6 +70,7 @@ class Dispute:
         return [other for group in self.groups for other in group if self.apart(one, other)]
 
     def agree(self, names: Sequence[str]) -> bool:
+        """Whether these agree with each other."""
         return len(groups(names, self.comparisons)) == 1
 
     def looks_like(self, one: str, other: str) -> Resemblance | None:
@@ -86,4 +87,5 @@ class Dispute:
 
 
 def is_convention(looks: Resemblance | None) -> bool:
+    """Whether what one is beside another is a convention."""
     return looks is not None and looks.cause == CONVENTION

@@ -1,7 +1,8 @@
 """How large the partial sums of an operation are where its terms cancel: `squares` of `Rounding.of_result`.
 
 That is the sum of the squares of the terms, by which a random walk goes. It is more where terms come in an
-order, as those of samples that are sorted, so that a sum goes far out before it comes back.
+order, as those of samples that are sorted, so that a sum goes far out before it comes back. (Gradients of a
+convolution's weights, and sums inside of JAX's loops, are not followed in their order.)
 """
 
 import math

@@ -19,6 +19,7 @@ ALIKE = 2.0**-10
 
 
 def grains_of(dispute: Dispute) -> dict[str, float]:
+    """By name, the step that each loss moves in; 0 where it is smooth, or not known."""
     return {name: _grain(m, dispute.arguments) for name, m in dispute.functions.items()}
 
 

@@ -141,9 +141,7 @@ class _Noisy(np.ndarray[Any, Any]):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
 
-        def squares() -> Array:
-            return np.asarray(function(*map(_square, args), **kwargs))
-
+        squares = partial(_squares_of_products, function, args, kwargs)
         rounds = _of_terms(max(1.0, terms / max(1, np.size(result))), squares)
         return _rounded(_plain(result), self.rounding, rounds)
 
@@ -230,7 +228,7 @@ def _as_it_is(rounding: Rounding, array: Array) -> Array:
     return array
 
 
-def _of_terms(terms: float, squares: Callable[[], Array] | None = None) -> Round:
+def _of_terms(terms: float, squares: Callable[[], Array | None] | None = None) -> Round:
     """A result each element of which is the sum of so many terms, and of what their squares add up to."""
     return lambda rounding, array: rounding.of_result(
         array, terms, call_site(), None if squares is None else squares()
@@ -244,7 +242,7 @@ def _round(
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc is np.matmul:
-        return _of_terms(float(np.shape(inputs[0])[-1]), lambda: _squares_of_matmul(*inputs))
+        return _of_terms(float(np.shape(inputs[0])[-1]), partial(_squares_of_matmul, *inputs))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 
@@ -272,6 +270,17 @@ def _squares_of_matmul(left: Any, right: Any) -> Array:
     return squares_of_product(np.asarray(left, np.float64), np.asarray(right, np.float64))
 
 
-def _square(value: Any) -> Any:
-    """The squares of an array, of booleans and integers too; what else an operation is told, as it is."""
-    return np.square(_plain(value).astype(np.float64)) if isinstance(value, np.ndarray) else value
+def _squares_of_products(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Array | None:
+    """What `Rounding.of_result` takes of one of `PRODUCTS`; not of einsum with lists in place of letters."""
+    told = {name: value for name, value in kwargs.items() if name != "out"}
+    if function is not np.einsum:
+        return np.asarray(function(*map(_square, args[:2]), *args[2:], **told))
+    letters, *operands = args
+    if not isinstance(letters, str):
+        return None
+    return np.asarray(np.einsum(letters, *map(_square, operands), **told))
+
+
+def _square(values: Any) -> Array:
+    """The squares of numbers, in lists too, of integers and booleans."""
+    return np.square(np.asarray(_plain(values), np.float64))

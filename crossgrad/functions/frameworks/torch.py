@@ -179,7 +179,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rounded = self._rounding.of_quotient(exact, site)
         else:
             terms = terms_alike_of(func, args, kwargs or {}, value, self._rounding.dtype)
-            rounded = self._rounding.of_result(exact, terms, site, squares_of(func, args, kwargs, value))
+            rounded = self._rounding.of_result(
+                exact, terms, site, squares_of(func, args, kwargs or {}, value)
+            )
         if name in CANCELLING:
             with np.errstate(all="ignore"):
                 within = CANCELLING[name](*(host(arg) if is_wide(arg) else arg for arg in args))

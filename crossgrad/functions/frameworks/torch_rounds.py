@@ -75,7 +75,6 @@ INDEXED = {
 ARITHMETIC = {"add", "sub", "rsub", "mul", "div", "pow", "lerp", "addcmul", "addcdiv"}
 """Operations in which a constant of the code is a number like others, and rounded to their dtype."""
 
-
 KERNELS = {
     **dict.fromkeys(("_linalg_svd", "linalg_pinv", "linalg_lstsq"), RANKED),
     **dict.fromkeys(("linalg_eig", "linalg_eigvals", "_linalg_eigvals", "linalg_matrix_exp"), ORTHOGONAL),
@@ -182,24 +181,25 @@ def terms_alike_of(
     return terms_of(func, args, result)
 
 
-def squares_of(func: Any, args: Any, kwargs: Any, result: torch.Tensor) -> Array | None:
+def squares_of(func: Any, args: Any, kwargs: Mapping[str, Any], result: torch.Tensor) -> Array | None:
     """What `Rounding.of_result` takes of an operation that adds up its inputs, or products of them."""
     name = name_of(func)
-    if kwargs or not (name in SUMMING or name == "convolution_backward"):
-        return None
     if name == "convolution_backward":
         of_bias = result.shape == args[0].shape[1:2]
         return squares_of_sum(host(args[0]), [0, *range(2, args[0].dim())]) if of_bias else None
+    if kwargs or name not in SUMMING:
+        return None
     if name in ("sum", "mean"):
-        axes = _axes(func, args, {})
         count = args[0].numel() / max(1, result.numel()) if name == "mean" else 1
-        return squares_of_sum(host(args[0]) / count, axes).reshape(result.shape)
+        return squares_of_sum(host(args[0]) / count, _axes(func, args, {})).reshape(result.shape)
     if name == "convolution":
         squares: Array = again(func, args)(np.square)
         return squares
-    left, right = (host(value) for value in args[-2:])
+    *added, left, right = map(host, args)
     right = right if right.ndim > 1 else right[:, None]
-    return squares_of_product(np.atleast_2d(left), right).reshape(result.shape)
+    squares = squares_of_product(np.atleast_2d(left), right).reshape(result.shape)
+    # What is added comes first: every partial sum is as large as that, not a third of them in the mean.
+    return squares + 3 * np.square(added[0]) if added else squares
 
 
 def _axes(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Sequence[int]:
