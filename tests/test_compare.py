@@ -1,17 +1,26 @@
 """Runs before the judge: what was not delivered, misshapen or overflown, and who is to blame."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgrad.backends.base import Trace
+from crossgrad.backends.numpy.engine import NumpyProgram
+from crossgrad.backends.registry import load
 from crossgrad.compare import blame, compare_runs
-from crossgrad.engines import EngineId
+from crossgrad.engines import Engine, EngineId
 from crossgrad.networks.dtypes import find_dtype
 from crossgrad.oracle import consult
-from crossgrad.run import OK, Run
+from crossgrad.run import OK, Run, run_engine
 from crossgrad.verdict import AGREE, NONFINITE_AGREE, UNDECIDABLE, WRONG
+from crossgrad.workers.wire import run_message
+from crossgrad.workers.wire import run_of as run_read
 
 from .conftest import make_case, run_trace
 
@@ -108,6 +117,40 @@ def test_a_second_look_finds_what_hides_below_the_floor(share: float, wrong: set
     assert {c.quantity for c in found if c.verdict in WRONG} & {"da.1"} == wrong
     (reason,) = {c.judgement.reason for c in found if c.quantity == "da.1"}
     assert ("within the floor" in str(reason)) == (share == 0.9)
+
+
+@pytest.mark.parametrize(("apart", "wrong"), [(set(), {"dW.2"}), ({"dW.2"}, set())], ids=["one", "apart"])
+def test_a_second_look_leaves_out_what_was_made_of_other_values(apart: set[str], wrong: set[str]) -> None:
+    """A gradient that is within the floor, but not what the trace's dz and a make."""
+    case = make_case("8-8-8", "bfloat16")
+    oracle = consult(case, "float64")
+    got = {k: np.asarray(v, float) for k, v in run_trace(case, "numpy", "manual").quantities.items()}
+    expected = oracle.expectations["dW.2"]
+    shares = np.asarray(expected.sigma) / np.abs(expected.value)
+    worst = np.unravel_index(np.argmax(shares), shares.shape)
+    got["dW.2"][worst] = expected.value[worst] + 9 * expected.sigma[worst]
+    stored = {name: array.astype(case.format.storage) for name, array in got.items()}
+    run = replace(run_of(Trace(stored)), apart=frozenset(apart))
+    found = compare_runs(case, [run], oracle)
+    assert {c.quantity for c in found if c.verdict in WRONG} & {"dW.2"} == wrong
+
+
+def test_what_the_timed_core_has_otherwise_is_told(tmp_path: Path) -> None:
+    """Also by an engine in a process of its own."""
+
+    class Reordered(NumpyProgram):
+        def trace(self, values: Any) -> Trace:
+            found = dict(super().trace(values).quantities)
+            return Trace(found | {"dW.1": found["dW.1"] * (1 + 1e-15)})
+
+    case = make_case("3-4-2", "float64")
+    engine = Engine(EngineId("numpy", "manual", "cpu"), load("numpy"))
+    run = run_engine(case, engine, prepare=lambda backend, case, variant, device: Reordered(case))
+    assert run.apart == {"dW.1"}
+    with open(tmp_path / "arrays", "w+b") as file:
+        told = json.loads(json.dumps(run_message(run, file.fileno())))
+        assert run_read(told, run.engine, file.fileno()).apart == {"dW.1"}
+    assert run_engine(case, engine).apart == set()
 
 
 def test_overflow_that_the_dtype_must_have_agrees() -> None:
