@@ -5,8 +5,10 @@ by takes many ways: that of an output moves every z above, and comes back throug
 that are drawn at random these ways have either sign. Where neighbouring rows or columns of a weight matrix
 are alike, sorted or smooth say, they have one: a right engine errs by up to the root of their number more.
 
-So before a run is called wrong by little, the case is run in float64 with a random error after every
-operation, as large as the operation itself rounds (Monte-Carlo arithmetic; Parker 1997), a few times.
+So before a run is called wrong by little, errors are drawn after every operation, as large as the operation
+itself rounds (Monte-Carlo arithmetic; Parker 1997), and followed to every quantity, a few times. They are
+followed to first order, by derivatives: added to the numbers themselves they would be lost in float64's own
+errors, and larger ones would bend where units are saturated.
 """
 
 from collections.abc import Mapping
@@ -14,33 +16,28 @@ from math import prod
 
 import numpy as np
 
-from .arithmetic import Arithmetic
 from .floor import Floor
 from .networks.cases import Case
 from .networks.dtypes import Array
 from .networks.spec import Network
 from .place import replayed
-from .plain import step
+from .steps import Steps
 
 RUNS = 8
 
 WHOLE = 8.0
 """Runs that what the whole tensor scatters by counts as, beside those of an element: few say little of it."""
 
-SEEN = 2.0**-27
-"""Unit roundoff whose errors are seen beside float64's own: smaller ones are made as large meanwhile."""
-
 
 def excess(case: Case, floor: Floor) -> dict[str, Array]:
     """How many times its floor the noise of each quantity's elements is: 1, or more."""
-    right, scale = dict(floor.value), max(1.0, SEEN / Arithmetic.of(case.format).stored)
+    right = dict(floor.value)
     with np.errstate(all="ignore"):
-        own = replayed(case, right, stored=False)
-        errors = _Errors(case, {name: scale * np.sqrt(found.variance) for name, found in own.items()})
+        errors = _Errors(case, right)
         squares = {name: np.zeros(value.shape) for name, value in right.items()}
         for _ in range(RUNS):
-            for name, value in step(case, moved=errors.added):
-                squares[name] += np.square((value - right[name]) / scale)
+            for name, error in errors.followed().items():
+                squares[name] += np.square(error)
         return {name: _beside(found, floor.sigma[name]) for name, found in squares.items()}
 
 
@@ -58,26 +55,86 @@ def _beside(squares: Array, sigma: Array) -> Array:
 
 
 class _Errors:
-    """What each operation is off by, at random; on samples that are equal, by the same.
+    """Errors of all operations of a step, on samples that are equal the same, and what they do to the rest.
 
     Parameters
     ----------
-    sigma
-        By quantity, the standard deviation of what its operation alone rounds.
+    right
+        Every quantity in float64.
     """
 
-    def __init__(self, case: Case, sigma: Mapping[str, Array]) -> None:
-        self._sigma, self._draw = sigma, np.random.default_rng(0)
+    def __init__(self, case: Case, right: Mapping[str, Array]) -> None:
+        self._steps, self._right, self._draw = Steps(case), right, np.random.default_rng(0)
+        own = replayed(case, right, stored=False)
+        self._sigma = {name: np.sqrt(found.variance) for name, found in own.items()}
         x, y = case.batch
         forward, backward = _kinds(x), _kinds(np.hstack([x, y]))
         self._kinds = {"z": forward, "a": forward, "da": backward, "dz": backward}
+        depth = len(self._steps.rules)
+        self._outputs = [self._steps.x, *(right[f"a.{n}"] for n in range(1, depth + 1))]
+        self._updated = [(right[f"W_new.{n}"], right.get(f"b_new.{n}")) for n in range(1, depth + 1)]
+        self._outputs_after = [self._steps.x]
+        for (W, b), rule in zip(self._updated, self._steps.rules, strict=True):
+            z = self._outputs_after[-1] @ W.T
+            self._outputs_after.append(rule.value(z if b is None else z + b))
 
-    def added(self, name: str, value: Array) -> Array:
-        """A quantity and an error."""
-        error = self._draw.normal(size=value.shape)
+    def followed(self) -> dict[str, Array]:
+        """What each quantity is off by, of errors that are drawn anew."""
+        off = self._forward()
+        off |= self._backward(off)
+        for n, (_, b) in enumerate(self._updated, start=1):
+            off[f"W_new.{n}"] = self._off_by_updating(f"W_new.{n}", off[f"dW.{n}"])
+            if b is not None:
+                off[f"b_new.{n}"] = self._off_by_updating(f"b_new.{n}", off[f"db.{n}"])
+        return off | {"loss_new": self._after(off)}
+
+    def _forward(self) -> dict[str, Array]:
+        off, a = dict[str, Array](), np.zeros_like(self._steps.x)
+        for n, ((W, _), rule) in enumerate(zip(self._steps.parameters, self._steps.rules, strict=True), 1):
+            z = off[f"z.{n}"] = a @ W.T + self._own(f"z.{n}")
+            a = off[f"a.{n}"] = rule.slope(self._outputs[n]) * z + self._own(f"a.{n}")
+        return off | {"loss": self._of_loss("loss", self._outputs[-1], a)}
+
+    def _backward(self, forward: Mapping[str, Array]) -> dict[str, Array]:
+        steps, right, off = self._steps, self._right, dict[str, Array]()
+        depth = len(steps.rules)
+        da = steps.slope * forward[f"a.{depth}"] + self._own(f"da.{depth}")
+        for n in range(depth, 0, -1):
+            (W, b), rule, a = steps.parameters[n - 1], steps.rules[n - 1], self._outputs[n]
+            bent = right[f"da.{n}"] * steps.bend(rule, a) * forward[f"a.{n}"]
+            dz = rule.slope(a) * da + bent + self._own(f"dz.{n}")
+            dW = dz.T @ self._outputs[n - 1] + self._own(f"dW.{n}")
+            off |= {f"da.{n}": da, f"dz.{n}": dz, f"dW.{n}": dW}
+            if b is not None:
+                off[f"db.{n}"] = dz.sum(axis=0) + self._own(f"db.{n}")
+            if n > 1:
+                dW += right[f"dz.{n}"].T @ forward[f"a.{n - 1}"]
+                da = dz @ W + self._own(f"da.{n - 1}")
+        return off
+
+    def _after(self, off: Mapping[str, Array]) -> Array:
+        """What the loss with updated parameters is off by: by their errors, and by those of its own pass."""
+        a = np.zeros_like(self._steps.x)
+        for n, ((W, b), rule) in enumerate(zip(self._updated, self._steps.rules, strict=True), 1):
+            z = a @ W.T + self._outputs_after[n - 1] @ off[f"W_new.{n}"].T + self._own(f"z.{n}")
+            z = z if b is None else z + off[f"b_new.{n}"]
+            a = rule.slope(self._outputs_after[n]) * z + self._own(f"a.{n}")
+        return self._of_loss("loss_new", self._outputs_after[-1], a)
+
+    def _of_loss(self, name: str, output: Array, off: Array) -> Array:
+        da = self._steps.loss_rule.derivative(output, self._steps.y)
+        return np.asarray(np.sum(da * off) + self._own(name))
+
+    def _off_by_updating(self, name: str, gradient: Array) -> Array:
+        return self._own(name) - np.float64(self._steps.case.learning_rate) * gradient
+
+    def _own(self, name: str) -> Array:
+        """What a quantity's operation alone is off by."""
+        sigma = self._sigma[name]
+        error = self._draw.normal(size=sigma.shape)
         kinds = self._kinds.get(name.partition(".")[0])
-        moved: Array = value + self._sigma[name] * (error if kinds is None else error[kinds])
-        return moved
+        found: Array = sigma * (error if kinds is None else error[kinds])
+        return found
 
 
 def _kinds(samples: Array) -> Array:

@@ -13,11 +13,11 @@ import numpy as np
 from .arithmetic import row_slices
 from .networks.dtypes import Array
 
-FEWEST = 64
-"""Terms between two partial sums that are looked at: fewer do not go far."""
+APART, MOST = 64, 32
+"""Terms between two partial sums that are looked at, of many terms; and the most that are looked at."""
 
-MOST = 32
-"""Partial sums that are looked at."""
+FEWEST, SOME = 16, 8
+"""Terms between them at least; and how many are looked at where these suffice: fewer do not go far."""
 
 PIECE = 2**20
 """Elements of an array that is worked on at a time, at least a row: a few megabytes."""
@@ -25,7 +25,8 @@ PIECE = 2**20
 
 def parts(count: int) -> list[slice]:
     """Terms, in order, in parts that are added up one after the other."""
-    edges = np.linspace(0, count, max(1, min(MOST, count // FEWEST)) + 1).astype(int)
+    number = min(MOST, max(1, count // APART, min(SOME, count // FEWEST)))
+    edges = np.linspace(0, count, number + 1).astype(int)
     return [slice(*pair) for pair in pairwise(edges)]
 
 

@@ -149,9 +149,12 @@ class Steps:
         """How the loss bends by each z, ``f'**2 above + |da f''|``, where it bends by a as `above`."""
         step = np.maximum(np.sqrt(a.variance), LEAST_STEP * np.abs(a.value))
         slope = rule.slope(a.value)
-        bend = np.abs(rule.slope(a.value + step) - rule.slope(a.value - step)) / (2 * step)
-        found: Array = np.square(slope) * above + np.abs(da.value * bend * slope)
+        found: Array = np.square(slope) * above + np.abs(da.value * _bend(rule, a.value, step) * slope)
         return found
+
+    def bend(self, rule: Activation, a: Array) -> Array:
+        """The derivative of f', as a function of a, by a."""
+        return _bend(rule, a, np.maximum(LEAST_STEP * np.abs(a), LEAST_STEP**4))
 
     def returning(self, bent: Array, W: Array, a_prev: Uncertain) -> tuple[Array, Array]:
         """How the loss bends by each a_prev, and the variance that its own error brings back to ``da_prev``.
@@ -225,6 +228,11 @@ def _shift(f: Callable[[Array], Array], at: Array, off: Array, value: Array) -> 
     shift: Array = np.maximum(np.abs(f(at + step) - value), np.abs(f(at - step) - value))
     shift *= np.divide(off, step, out=np.ones_like(shift), where=off < step)
     return shift
+
+
+def _bend(rule: Activation, a: Array, step: Array) -> Array:
+    bend: Array = (rule.slope(a + step) - rule.slope(a - step)) / (2 * step)
+    return bend
 
 
 def _through(rule: Activation, z: Array, a: Array, variance: Array) -> Array:
