@@ -87,3 +87,53 @@ def test_squares_of_a_sum_that_comes_back(axes: list[int]) -> None:
 def test_a_sum_of_nothing_has_no_squares() -> None:
     assert squares_of_sum(np.zeros((4, 0)), [0]).shape == (0,)
     assert squares_of_sum(np.zeros((0, 4)), [0]).tolist() == [0.0] * 4
+
+
+def fitted(product: Callable[[Array, Array], Array]) -> Any:
+    """Linear regression, its gradient by a product of the inputs with residuals that are a vector."""
+
+    def gradients(w: Any, x: Any, y: Any) -> Any:
+        count = y.dtype.type(len(y))
+        r = x @ w - y
+        return (r * r).sum() / count, product(x, r) * (2 / count)
+
+    return gradients
+
+
+PRODUCTS = {
+    "matmul": lambda x, r: x.T @ r,
+    "vector first": lambda x, r: r @ x,
+    "dot": lambda x, r: np.dot(x.T, r),
+    "inner": lambda x, r: np.inner(x.T, r),
+    "tensordot": lambda x, r: np.tensordot(x, r, ([0], [0])),
+    "einsum": lambda x, r: np.einsum("ni,n->i", x, r),
+    "implicit": lambda x, r: np.einsum("ni,n", x, r),
+    "out": lambda x, r: np.dot(x.T, r, out=np.empty_like(r, shape=x.shape[1])),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_each_of_numpy_s_products(name: str, dtype: str) -> None:
+    """Residuals that go from -1 to 1, of inputs that are all about 1."""
+    count, draw = 20_000, np.random.default_rng(0)
+    x = 1 + 0.01 * draw.normal(size=(count, 3))
+    y = np.linspace(-1, 1, count) + draw.normal(size=count) * 1e-3
+    functions = [
+        crossgrad.gradient(fitted(PRODUCTS[one]), "numpy", one) for one in {name, "matmul", "einsum"}
+    ]
+    args = np.zeros(3), x, y
+    report = crossgrad.compare_gradients(*functions, args=args, argnums=0, dtype=dtype)
+    assert report.verdict == "agree", str(report)
+    assert "not seen" not in str(report)
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["random", "in an order"])
+def test_a_large_product_is_followed_where_some_of_it_goes_far(far: bool) -> None:
+    draw = np.random.default_rng(0)
+    left, right = draw.normal(size=(300, 2000)), draw.normal(size=(2000, 300))
+    if far:
+        right = np.abs(right)
+        left = np.abs(left) * np.where(np.arange(2000) < 1000, 1, -1)
+    found, random = squares_of_product(left, right), np.square(left) @ np.square(right)
+    assert np.median(found / random) > 50 if far else np.array_equal(found, random)

@@ -14,7 +14,7 @@ loop of Python does again in each turn (``turns.py``).
 """
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ HUGE = LARGEST / 2
 
 INPUT_BLOCK = 1 << 14
 """As `BLOCK`, for inputs, of which less is made; larger arrays would be new pages of memory each time."""
+
+
+Squares = Callable[[], Array | None]
+"""What `of_result` takes: computed where it is needed; None where it is not known."""
 
 
 class TooMany(RuntimeError):
@@ -120,7 +124,7 @@ class Rounding:
 
     @np.errstate(all="ignore")
     def of_result(
-        self, array: Array, terms: float, site: Hashable = None, squares: Array | None = None
+        self, array: Array, terms: float, site: Hashable = None, squares: Squares | None = None
     ) -> Array:
         """The result of an operation that adds up so many terms for each element, and rounds.
 
@@ -133,15 +137,16 @@ class Rounding:
             The place of the operation in the code, if it is known: results of one place that are alike are
             those of a loop's turns.
         squares
-            The sum of the squares of each element's terms. Where it is not known, it is taken to be as
+            Gives the sum of the squares of each element's terms. Where it is not known, it is taken to be as
             large as the elements beside it in its row, squared, are on average.
         """
         self._count()
         if not array.size:
             return array
         rows = array.reshape(-1, array.shape[-1] if array.ndim else 1)
-        if squares is not None:
-            squares = np.broadcast_to(squares, array.shape).reshape(rows.shape)
+        walked = None if squares is None or terms == 1 else squares()
+        if walked is not None:
+            walked = np.broadcast_to(walked, array.shape).reshape(rows.shape)
         moved, count = np.empty(rows.shape), max(1, BLOCK // rows.shape[1])
         turns = None if site is None else self._loops.turns(site, rows, self._lasting)
         for start in range(0, len(rows), count):
@@ -150,7 +155,7 @@ class Rounding:
             draw = self._draw(part, self._operations)
             if turns is not None:
                 turns.keep(draw, part, block)
-            moved[block] = self._of_rows(part, draw, terms, None if squares is None else squares[block])
+            moved[block] = self._of_rows(part, draw, terms, None if walked is None else walked[block])
         return moved.reshape(array.shape)
 
     def of_quotient(self, array: Array, site: Hashable = None) -> Array:
@@ -199,7 +204,7 @@ class Rounding:
         if terms > 1:
             own = np.square(size)
             squares = np.mean(own, axis=-1, keepdims=True) if squares is None else squares
-            partial = np.sqrt(own + np.where(np.isfinite(squares), squares, 0.0))
+            partial = np.sqrt(own + np.where(squares > 0, np.minimum(squares, HUGE), 0.0))
             # To nothing at all only zeros add up: other terms have errors, which do not cancel.
             size = np.maximum(size, np.where(size > 0, partial, 0.0))
         sigma = np.maximum(self._dtype.unit_roundoff * spread(terms) * size, underflow(size, self._dtype))
@@ -233,7 +238,7 @@ class Counting(Rounding):
         return array
 
     def of_result(
-        self, array: Array, terms: float, site: Hashable = None, squares: Array | None = None
+        self, array: Array, terms: float, site: Hashable = None, squares: Squares | None = None
     ) -> Array:
         self._count()
         return array

@@ -7,18 +7,50 @@ convolution's weights, and sums inside of JAX's loops, are not followed in their
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..networks.dtypes import Array
 from ..partial_sums import with_mean_square
 
+SAMPLED = 128
+"""Rows and columns of a large product that are looked at for an order of terms."""
+
+FAR = 2.0
+"""How many times as large as a random walk's the squares of a row or a column are where there is one."""
+
 
 @np.errstate(all="ignore")
 def squares_of_product(left: Array, right: Array) -> Array:
     """What `Rounding.of_result` takes of ``left @ right``, of matrices or batches of them."""
     squares: Array = np.square(left) @ np.square(right)
+    if squares.size > SAMPLED**2 and not _goes_far(left, right):
+        return squares
     return _or_walked(squares, left.shape[-1], lambda some: left[..., some] @ right[..., some, :])
+
+
+def squares_of_contraction(
+    function: Callable[..., Any], operands: Sequence[Array], axes: Sequence[int | None]
+) -> Array:
+    """The same of a function that sums products of its operands.
+
+    Parameters
+    ----------
+    axes
+        Along which axis of each it sums first; None of an operand that is the same for all terms.
+    """
+    count = max(operand.shape[axis] for operand, axis in zip(operands, axes, strict=True) if axis is not None)
+    squares = np.asarray(function(*map(np.square, operands)))
+
+    def sum_of(some: slice) -> Array:
+        parts = [
+            operand if axis is None else operand[(slice(None),) * (axis % operand.ndim) + (some,)]
+            for operand, axis in zip(operands, axes, strict=True)
+        ]
+        return np.atleast_1d(np.array(function(*parts)))
+
+    return _or_walked(np.atleast_1d(squares), count, sum_of).reshape(squares.shape)
 
 
 @np.errstate(all="ignore")
@@ -38,3 +70,22 @@ def _or_walked(squares: Array, count: int, sum_of: Callable[[slice], Array]) -> 
     """
     total, walked = with_mean_square(count, sum_of)
     return squares if walked is None else np.maximum(squares, 3 * walked - np.square(total))
+
+
+def _goes_far(left: Array, right: Array) -> bool:
+    """Whether a row or a column of a product, of some of them, has larger partial sums than random terms."""
+    left = _some(_some(left.reshape(-1, *left.shape[-2:]), 0, 1), 1)
+    right = _some(_some(right.reshape(-1, *right.shape[-2:]), 0, 1), 2)
+    squares = np.square(left) @ np.square(right)
+    walked = _or_walked(
+        np.zeros_like(squares), left.shape[-1], lambda some: left[..., some] @ right[:, some, :]
+    )
+    times = np.divide(walked, squares, out=np.zeros_like(squares), where=squares > 0)
+    return any(np.max(np.mean(times, axis=axis)) > FAR for axis in (1, 2))
+
+
+def _some(array: Array, axis: int, number: int = SAMPLED) -> Array:
+    """As many of what is along an axis, evenly."""
+    step = max(1, array.shape[axis] // number)
+    found: Array = array[(slice(None),) * axis + (slice(None, None, step),)]
+    return found

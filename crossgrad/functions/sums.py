@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..networks.dtypes import DType, find_dtype
-from .rounding import spread
+from .rounding import Squares, spread
 
 Again = Callable[[Callable[[Any], Any]], Any]
 
@@ -27,7 +27,9 @@ class Rounds(Protocol):
     @property
     def dtype(self) -> DType: ...
 
-    def of_result(self, array: Any, terms: float, site: Hashable = None, squares: Any = None) -> Any: ...
+    def of_result(
+        self, array: Any, terms: float, site: Hashable = None, squares: Squares | None = None
+    ) -> Any: ...
 
 
 @np.errstate(all="ignore")

@@ -61,8 +61,10 @@ class TracedRounding:
         if terms > 1:
             own = jnp.square(size)
             if squares is None:
-                squares = jnp.mean(own, axis=-1, keepdims=True) if array.ndim else own
-            partial = jnp.sqrt(own + jnp.where(jnp.isfinite(squares), squares, 0.0))
+                walked = jnp.mean(own, axis=-1, keepdims=True) if array.ndim else own
+            else:
+                walked = squares()
+            partial = jnp.sqrt(own + jnp.where(jnp.isfinite(walked), walked, 0.0))
             size = jnp.maximum(size, jnp.where(size > 0, partial, 0.0))
         sigma = jnp.maximum(self._dtype.unit_roundoff * spread(terms) * size, self._underflow(size))
         draw = self._draw(array, self._next_salt() + self._turn)

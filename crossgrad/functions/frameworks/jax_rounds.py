@@ -92,22 +92,25 @@ def rounds_of(
             array,
             _terms_alike(inputs[0], params["axes"], terms, rounding),
             site,
-            again(xp.square) if xp is not np else squares_of_sum(np.asarray(inputs[0]), params["axes"]),
+            partial(_squares, equation, inputs, again, xp),
         )
     if name in PRODUCTS:
         return lambda rounding, array, xp: rounding.of_result(
-            array, terms, site, again(xp.square) if xp is not np else _squares(equation, inputs, again)
+            array, terms, site, partial(_squares, equation, inputs, again, xp)
         )
     return lambda rounding, array, xp: rounding.of_result(array, terms, site)
 
 
-def _squares(equation: Any, inputs: Sequence[Any], again: Again) -> Any:
-    """What `Rounding.of_result` takes of a product, outside of loops."""
-    if equation.primitive.name != "dot_general":
-        return again(np.square)
-    x, y = (np.asarray(value, np.float64) for value in inputs)
-    left, right, shape = as_matrices(x, y, equation.params["dimension_numbers"])
-    return squares_of_product(left, right).reshape(shape)
+def _squares(equation: Any, inputs: Sequence[Any], again: Again, xp: Any) -> Any:
+    """What `Rounding.of_result` takes of a sum or a product; in loops, and of a convolution, in no order."""
+    name, params = equation.primitive.name, equation.params
+    if xp is np and name == "reduce_sum":
+        return squares_of_sum(np.asarray(inputs[0]), params["axes"])
+    if xp is np and name == "dot_general":
+        x, y = (np.asarray(value, np.float64) for value in inputs)
+        left, right, shape = as_matrices(x, y, params["dimension_numbers"])
+        return squares_of_product(left, right).reshape(shape)
+    return again(xp.square)
 
 
 def _terms_alike(array: Any, axes: Sequence[int], terms: float, rounding: Rounding | TracedRounding) -> float:

@@ -13,14 +13,12 @@ from ...networks.errors import InvalidInput
 from ..arguments import Call, Key, is_float, place_of
 from ..kernels import COLUMNS, ELIMINATING, ORTHOGONAL, RANKED, SYMMETRIC, near
 from ..likeness import terms_alike
-from ..rounding import Rounding, is_exact
+from ..rounding import Rounding, Squares, is_exact
 from ..sites import call_site
-from ..squares import squares_of_product, squares_of_sum
+from ..squares import squares_of_sum
 from ..sums import of_indexed_sums, of_running_sums
 from ..trees import take_apart
-
-PRODUCTS = (np.dot, np.vdot, np.inner, np.tensordot, np.einsum, np.convolve, np.correlate)
-"""Functions that round and are no ufuncs."""
+from .numpy_products import PRODUCTS, squares_of_products
 
 KERNELS: dict[Any, str] = {
     **dict.fromkeys((np.linalg.svd, np.linalg.pinv, np.linalg.lstsq, np.linalg.norm), RANKED),
@@ -141,7 +139,7 @@ class _Noisy(np.ndarray[Any, Any]):
             return result
         terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
 
-        squares = partial(_squares_of_products, function, args, kwargs)
+        squares = partial(squares_of_products, function, args, kwargs)
         rounds = _of_terms(max(1.0, terms / max(1, np.size(result))), squares)
         return _rounded(_plain(result), self.rounding, rounds)
 
@@ -228,11 +226,9 @@ def _as_it_is(rounding: Rounding, array: Array) -> Array:
     return array
 
 
-def _of_terms(terms: float, squares: Callable[[], Array | None] | None = None) -> Round:
-    """A result each element of which is the sum of so many terms, and of what their squares add up to."""
-    return lambda rounding, array: rounding.of_result(
-        array, terms, call_site(), None if squares is None else squares()
-    )
+def _of_terms(terms: float, squares: Squares | None = None) -> Round:
+    """A result each element of which is the sum of so many terms; `squares` as `Rounding` takes it."""
+    return lambda rounding, array: rounding.of_result(array, terms, call_site(), squares)
 
 
 def _round(
@@ -242,7 +238,7 @@ def _round(
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc is np.matmul:
-        return _of_terms(float(np.shape(inputs[0])[-1]), partial(_squares_of_matmul, *inputs))
+        return _of_terms(float(np.shape(inputs[0])[-1]), partial(squares_of_products, np.matmul, inputs, {}))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 
@@ -257,30 +253,8 @@ def _round(
             found,
             terms_alike(array, axes, rounding.dtype),
             call_site(),
-            squares_of_sum(array, axes).reshape(found.shape),
+            lambda: squares_of_sum(array, axes).reshape(found.shape),
         )
     if method in ("reduce", "reduceat"):
         return _of_terms(max(1.0, np.size(inputs[0]) / max(1, np.size(result))))
     return _of_terms(1.0)
-
-
-def _squares_of_matmul(left: Any, right: Any) -> Array:
-    if np.ndim(left) < 2 or np.ndim(right) < 2:
-        return np.asarray(np.matmul(_square(left), _square(right)))
-    return squares_of_product(np.asarray(left, np.float64), np.asarray(right, np.float64))
-
-
-def _squares_of_products(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Array | None:
-    """What `Rounding.of_result` takes of one of `PRODUCTS`; not of einsum with lists in place of letters."""
-    told = {name: value for name, value in kwargs.items() if name != "out"}
-    if function is not np.einsum:
-        return np.asarray(function(*map(_square, args[:2]), *args[2:], **told))
-    letters, *operands = args
-    if not isinstance(letters, str):
-        return None
-    return np.asarray(np.einsum(letters, *map(_square, operands), **told))
-
-
-def _square(values: Any) -> Array:
-    """The squares of numbers, in lists too, of integers and booleans."""
-    return np.square(np.asarray(_plain(values), np.float64))

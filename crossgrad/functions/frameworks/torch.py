@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,10 +179,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name == "floor_divide" or (kwargs and kwargs.get("rounding_mode")):
             rounded = self._rounding.of_quotient(exact, site)
         else:
-            terms = terms_alike_of(func, args, kwargs or {}, value, self._rounding.dtype)
-            rounded = self._rounding.of_result(
-                exact, terms, site, squares_of(func, args, kwargs or {}, value)
-            )
+            told = func, args, kwargs or {}, value
+            terms = terms_alike_of(*told, self._rounding.dtype)
+            rounded = self._rounding.of_result(exact, terms, site, partial(squares_of, *told))
         if name in CANCELLING:
             with np.errstate(all="ignore"):
                 within = CANCELLING[name](*(host(arg) if is_wide(arg) else arg for arg in args))
