@@ -18,6 +18,7 @@ SEEN = ("silu", "softplus", "log-sigmoid")
 
 PAIRS: dict[str, tuple[Any, Any]] = {
     "gelu": (of_torch.gelu, partial(of_jax.gelu, approximate=False)),
+    "gelu by tanh": (partial(of_torch.gelu, approximate="tanh"), of_jax.gelu),
     "elu": (of_torch.elu, of_jax.elu),
     "mish": (of_torch.mish, of_jax.mish),
     "silu": (of_torch.silu, of_jax.silu),

@@ -184,7 +184,9 @@ class RandomRounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rounded = self._rounding.of_result(exact, terms, site, partial(squares_of, *told))
         if name in CANCELLING:
             with np.errstate(all="ignore"):
-                within = CANCELLING[name](*(host(arg) if is_wide(arg) else arg for arg in args))
+                within = CANCELLING[name](
+                    *(host(arg) if is_wide(arg) else arg for arg in args), **(kwargs or {})
+                )
             rounded = rounded + self._rounding.errors(within)
         value.copy_(torch.from_numpy(np.asarray(rounded)))
 
