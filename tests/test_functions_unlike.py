@@ -113,3 +113,63 @@ def test_a_leaf_that_is_wrong_beside_a_kink_is_found() -> None:
     assert kink == ("convention", [])
     wrong = of_torch(lambda w, b: torchs(w, b, Zeroed.apply), "wrong")
     assert compared(right, wrong, args=args, dtype="float64") == ("disagree", ["wrong"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kink_between_the_steps_blames_nobody(dtype: str) -> None:
+    """A unit 7.5e-6 from relu's kink: coarse steps agree beyond it, fine ones before it."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    of_torch, draw, digits = torch.nn.functional, np.random.default_rng(2), datasets.load_digits()
+    shapes = {"W0": (24, 64), "W1": (24, 24), "W2": (24, 24), "W": (10, 24)}
+    params = {name: draw.normal(size=s) / (6 if name == "W0" else 3.5) for name, s in shapes.items()}
+    params = {name: value.astype(np.float32).astype(dtype) for name, value in params.items()}
+
+    def network(eps: float) -> Any:
+        def loss(p: Any, x: Any, y: Any) -> Any:
+            for name in ("W0", "W1", "W2"):
+                x = of_torch.layer_norm(torch.relu(x @ p[name].T), (24,), eps=eps)
+            return of_torch.cross_entropy(x @ p["W"].T, y)
+
+        return loss
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(network(1e-5), "torch", "one"),
+        crossgrad.loss(network(1e-3), "torch", "other"),
+        args=(params, (digits.data[:32] / 16).astype(dtype), digits.target[:32]),
+        argnums=0,
+    )
+    assert (report.verdict, report.blames) == ("disagree", ()), str(report)
+
+
+def test_gradients_that_are_zero_whatever_they_are_times_are_named() -> None:
+    """Of a hidden layer below weights that are all zero."""
+
+    def by_hand(W: Any, V: Any, x: Any) -> Any:
+        a = np.tanh(x @ W)
+        return ((a @ V - 1) ** 2).sum(), (x.T @ (7 * (2 * (a @ V - 1)) @ V.T), a.T @ (2 * (a @ V - 1)))
+
+    right = of_torch(lambda W, V, x: ((torch.tanh(x @ W) @ V - 1) ** 2).sum())
+    draw = np.random.default_rng(0)
+    args = draw.normal(size=(3, 4)), np.zeros((4, 2)), draw.normal(size=(5, 3))
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(by_hand, "numpy", "by hand"), right, args=args, argnums=(0, 1)
+    )
+    assert report.verdict == "agree"
+    assert report.notes == ("zero in all functions, so that no factor of it was checked: args[0]",)
+
+
+def test_a_loss_that_is_no_number_is_no_other_loss() -> None:
+    def naive(w: Any, x: Any, y: Any) -> Any:
+        q = 1 / (1 + np.exp(-(x @ w)))
+        return -np.mean(y * np.log(q) + (1 - y) * np.log(1 - q)), x.T @ (q - y) / len(y)
+
+    draw = np.random.default_rng(0)
+    x = 50 * draw.normal(size=(30, 3))
+    y = (x[:, 0] > 0) * 1.0
+    stable = of_torch(
+        lambda w, x, y: torch.nn.functional.binary_cross_entropy_with_logits(x @ w, y), "stable"
+    )
+    naive_one = crossgrad.gradient(naive, "numpy", "naive")
+    report = crossgrad.compare_gradients(naive_one, stable, args=(np.ones(3), x, y), argnums=0)
+    assert report.verdict == "nonfinite-disagree"
+    assert "the loss of naive is no number" in str(report)

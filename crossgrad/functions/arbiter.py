@@ -13,7 +13,7 @@ consistent, even if it computes another loss than the others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,11 +62,19 @@ NEAR_ENOUGH = 1e-3
 
 @dataclass(frozen=True)
 class Slope:
-    """The loss's slope along a direction, how far off it may be, and by how much it jumps."""
+    """The loss's slope along a direction, how far off it may be, and by how much it jumps.
+
+    Parameters
+    ----------
+    finest
+        What the finest steps tell instead, where they contradict it: a part of the loss may stand still
+        within these, or bend beyond them.
+    """
 
     value: float
     error: float
     kink: float
+    finest: float | None = None
 
 
 def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -> bool | None:
@@ -82,6 +90,8 @@ def follows(one: Measured, towards: Mapping[str, Array], arguments: Arguments) -
     own = sum(float(np.vdot(mine[name], part)) for name, part in direction.items())
     if abs(slope.value - own) <= NEAR * length:
         return True
+    if slope.finest is not None and abs(slope.finest - own) <= NEAR * length:
+        return None
     return None if _is_within_a_step(one, direction, own, arguments) else False
 
 
@@ -172,7 +182,9 @@ def _told(steps: Sequence[float], losses: Sequence[tuple[float, float]], middle:
     coarse = extrapolated(steps[:-FINEST], losses[:-FINEST], middle)
     if found is None or coarse is None or coarse.error > CLEAR * abs(coarse.value):
         return found
-    return coarse if abs(coarse.value - found.value) > SURE * (coarse.error + found.error) else found
+    if abs(coarse.value - found.value) <= SURE * (coarse.error + found.error):
+        return found
+    return replace(coarse, finest=found.value)
 
 
 def extrapolated(

@@ -112,7 +112,10 @@ def _meets(
     slope = slope_along(one, direction, arguments, CLOSE / SURE * length, at)
     if slope is None or slope.kink:
         return None
-    off = abs(slope.value - _along(gradients, direction))
+    own = _along(gradients, direction)
+    if slope.finest is not None and abs(slope.finest - own) <= CLOSE * length:
+        return None
+    off = abs(slope.value - own)
     if off > SURE * slope.error + CLOSE * length:
         return False
     return True if slope.error <= DECISIVE * length else None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..networks.errors import InvalidInput
+from ..words import listed
 from .arguments import Arguments, read_arguments
 from .blaming import find_wrong
 from .function import Function
@@ -142,6 +143,8 @@ def _report(
         comparisons = tuple(c.as_convention() for c in comparisons)
     comparisons = with_hidden(found, comparisons, arguments)
     notes = [note for m in found for note in (m.runner.guessed, m.note) if note is not None]
+    if zeros := _zero_in_all(found):
+        notes.append(f"zero in all functions, so that no factor of it was checked: {listed(zeros)}")
     return FunctionReport(
         tuple(m.name for m in found),
         arguments.format.name,
@@ -152,6 +155,13 @@ def _report(
         repeats,
         seed,
     )
+
+
+def _zero_in_all(found: Sequence[Measured]) -> list[str]:
+    """The gradients of which there is nothing but zeros."""
+    return [
+        name for name in found[0].got.gradients if not any(np.any(m.got.quantities.get(name)) for m in found)
+    ]
 
 
 def _require_functions(functions: Sequence[Any]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..words import listed
 from .arbiter import has_loss_in_float64
 from .arguments import LOSS_NAME
@@ -40,7 +42,9 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
     one, *others = [group[0] for group in dispute.groups]
     looks = {other: dispute.looks_like(one, other) for other in others}
     what = "; ".join(f"{one} {look.text}, beside {name}" for name, look in looks.items() if look)
-    if any(LOSS_NAME in dispute.apart(one, other) for other in others):
+    if lost := _without_a_number(dispute):
+        text = f"nobody is called wrong: the loss of {listed(lost)} is no number, in float64 either"
+    elif any(LOSS_NAME in dispute.apart(one, other) for other in others):
         losses = _losses(dispute)
         text = f"nobody is called wrong, as they compute different losses{losses and f' ({losses})'}"
     elif is_stepped_alike(dispute, grains_of(dispute)):
@@ -51,6 +55,13 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
         text = f"who is wrong is not known, as {_unfollowed(dispute)}"
     convention = all(map(is_convention, looks.values()))
     return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
+
+
+def _without_a_number(dispute: Dispute) -> list[str]:
+    """Those whose loss is NaN or infinite, where that of others is a number."""
+    losses = {name: m.best[LOSS_NAME] for name, m in dispute.functions.items() if LOSS_NAME in m.best}
+    lost = [name for name, loss in losses.items() if not np.isfinite(loss).all()]
+    return lost if len(lost) < len(losses) else []
 
 
 def _too_near(dispute: Dispute) -> str:
