@@ -7,6 +7,7 @@ import crossgrad
 from crossgrad.diagnosis.numbers import name_of
 from crossgrad.diagnosis.precision import kept_bits
 
+from .conftest import make_case
 from .planted import case_for
 
 
@@ -61,3 +62,11 @@ def test_one_layer_below_the_last_says_nothing_of_the_loss(layers: tuple[int, ..
     (blame,) = report.cases[0].blames
     assert "is 2 times what it should be" in blame.diagnoses[0].text
     assert said in blame.diagnoses[0].text
+
+
+@pytest.mark.parametrize(("value", "text"), [(4.0, "B or O"), (0.25, "1/B or 1/O"), (16.0, "B O")])
+def test_of_as_many_samples_as_outputs_it_is_not_known_which(value: float, text: str) -> None:
+    found = name_of(make_case("3-4", "float32", batch_size=4), value, 1e-6)
+    assert found is not None
+    assert found.text == text
+    assert found.hint(of_one_layer=False) is not None

@@ -1,7 +1,7 @@
 """Names for a fitted factor: products of 2, the batch size B, the outputs O and the learning rate lr."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ..networks.cases import Case
@@ -13,6 +13,8 @@ HINTS = {
     "1/B": "averaged over the batch once too often?",
     "O": "summed over the outputs where it should be averaged?",
     "1/O": "averaged over the outputs once too often?",
+    "B or O": "summed over the batch, or the outputs, where it should be averaged?",
+    "1/B or 1/O": "averaged over the batch, or the outputs, once too often?",
     "B O": "of a sum where it should be of a mean?",
     "1/(B O)": "of a mean where it should be of a sum?",
     "lr": "the learning rate multiplied in too early?",
@@ -45,7 +47,16 @@ class Name:
 def name_of(case: Case, value: float, uncertainty: float) -> Name | None:
     """The simplest named number within `uncertainty` of `value`, if there is one."""
     near = [name for name in _names(case) if abs(name.value - value) <= uncertainty]
-    return min(near, key=lambda name: (name.complexity, abs(name.value - value)), default=None)
+    found = min(near, key=lambda name: (name.complexity, abs(name.value - value)), default=None)
+    for both in ("B or O", "1/B or 1/O"):
+        if found is not None and found.text in both.split(" or ") and _is_square(case):
+            return replace(found, text=both)
+    return found
+
+
+def _is_square(case: Case) -> bool:
+    """Whether there are as many samples as outputs."""
+    return case.batch_size == case.network.widths[-1]
 
 
 def scale_of_pixels(value: float, uncertainty: float) -> Name | None:
