@@ -173,3 +173,17 @@ def test_a_loss_that_is_no_number_is_no_other_loss() -> None:
     report = crossgrad.compare_gradients(naive_one, stable, args=(np.ones(3), x, y), argnums=0)
     assert report.verdict == "nonfinite-disagree"
     assert "the loss of naive is no number" in str(report)
+
+
+@pytest.mark.parametrize("z", [-100.0, -300.0])
+def test_what_underflows_is_said_to(z: float) -> None:
+    def by_hand(w: Any, x: Any) -> Any:
+        a = 1 / (1 + np.exp(-w * x))
+        return a.sum(), x * a * (1 - a)
+
+    one, args = crossgrad.gradient(by_hand, "numpy", "by hand"), (np.ones(4), np.linspace(z, z - 5, 4))
+    other = of_torch(lambda w, x: torch.sigmoid(w * x).sum())
+    report = crossgrad.compare_gradients(one, other, args=args, argnums=0, dtype="float32")
+    assert (report.verdict, report.notes) == ("undecidable", ())
+    assert "smaller than the numbers of float32: dtype='float64' decides" in str(report)
+    assert crossgrad.compare_gradients(one, other, args=args, argnums=0, dtype="float64").verdict == "agree"

@@ -158,10 +158,9 @@ def _report(
 
 
 def _zero_in_all(found: Sequence[Measured]) -> list[str]:
-    """The gradients of which there is nothing but zeros."""
-    return [
-        name for name in found[0].got.gradients if not any(np.any(m.got.quantities.get(name)) for m in found)
-    ]
+    """The gradients of which there is nothing but zeros, in float64 either."""
+    names = found[0].got.gradients
+    return [name for name in names if not any(np.any(m.best.get(name, 0)) for m in found)]
 
 
 def _require_functions(functions: Sequence[Any]) -> None:

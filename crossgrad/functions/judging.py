@@ -25,6 +25,8 @@ from .together import shared_reason
 
 ITSELF = "itself in float64"
 
+UNDERFLOWS = "it is smaller than the numbers of {0}: dtype='float64' decides"
+
 ZERO = (
     "rounding noise is as large as the quantity, in float64 too: perhaps it is zero, as the gradient of a "
     "bias before a normalization is"
@@ -107,12 +109,15 @@ def _unless_unseen(compared: LeafComparison, found: Sequence[Measured]) -> LeafC
 def _with_zero_named(
     compared: LeafComparison, found: Sequence[Measured], sigma: Mapping[str, Array], dtype: DType
 ) -> LeafComparison:
-    """The same, saying so where a quantity that is drowned in noise is nothing but noise in float64 too."""
+    """The same, saying so where a quantity that is drowned in noise is too small for the format, or zero."""
     name, judgement = compared.quantity, compared.judgement
     both = [m for m in found if m.name in (compared.function, compared.against)]
-    is_zero = judgement.verdict == UNDECIDABLE and all(
-        m.reference is not None and _is_same(m.best[name], np.zeros(()), sigma[name], dtype) for m in both
-    )
+    if judgement.verdict != UNDECIDABLE or any(m.reference is None for m in both):
+        return compared
+    largest = max(float(np.max(np.abs(m.best[name]), initial=0.0)) for m in both)
+    if 0 < largest < 2.0**dtype.min_exponent:
+        return replace(compared, judgement=replace(judgement, reason=UNDERFLOWS.format(dtype.name)))
+    is_zero = all(_is_same(m.best[name], np.zeros(()), sigma[name], dtype) for m in both)
     return replace(compared, judgement=replace(judgement, reason=ZERO)) if is_zero else compared
 
 
