@@ -65,7 +65,7 @@ def replayed(case: Case, got: Mapping[str, Array], *, stored: bool = True) -> di
         found[f"da.{n}"] = (
             steps.loss_backward(output(n))
             if last
-            else steps.pull_back(given(f"dz.{n + 1}"), steps.case.parameters[n][0])
+            else steps.pull_back(given(f"dz.{n + 1}"), case.parameters[n][0])
         )
         found[f"dz.{n}"] = steps.through_activation(given(f"da.{n}"), output(n), rule)
         found[f"dW.{n}"] = steps.weight_gradient(given(f"dz.{n}"), output(n - 1), alone)

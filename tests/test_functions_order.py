@@ -137,3 +137,122 @@ def test_a_large_product_is_followed_where_some_of_it_goes_far(far: bool) -> Non
         left = np.abs(left) * np.where(np.arange(2000) < 1000, 1, -1)
     found, random = squares_of_product(left, right), np.square(left) @ np.square(right)
     assert np.median(found / random) > 50 if far else np.array_equal(found, random)
+
+
+E = np.einsum
+FORMS: dict[str, Callable[[Array, Array], Array]] = {
+    "matmul": np.matmul,
+    "dot": np.dot,
+    "method": lambda a, b: a.dot(b),
+    "names": lambda a, b: np.dot(a=a, b=b),
+    "out": lambda a, b: np.dot(a, b, np.empty_like(a, shape=(len(a), b.shape[1]), order="C")),
+    "tensordot": lambda a, b: np.tensordot(a, b, 1),
+    "tensordot of axes": lambda a, b: np.tensordot(a, b, (1, [0])),
+    "einsum": lambda a, b: E("ij,jk->ik", a, b),
+    "dots": lambda a, b: E("...j,jk->...k", a, b),
+    "dots in both": lambda a, b: E("...aj,...jc", a, b),
+    "numbers": lambda a, b: E(a, [0, 1], b, [1, 2], [0, 2]),
+    "numbers alone": lambda a, b: E(a, [0, 1], b, [1, 2]),
+    "other axes": lambda a, b: np.matmul(a.T, b.T, axes=[(1, 0), (1, 0), (0, 1)]),
+    **({"matvec": lambda a, b: np.stack([np.matvec(a, c) for c in b.T], 1)} if hasattr(np, "matvec") else {}),
+}
+
+
+def of_form(form: str, order: Array) -> Callable[[Array, Array], Any]:
+    """A sum of squares of a product whose terms are in an order, and its gradient."""
+
+    def gradients(w: Array, x: Array) -> Any:
+        z = FORMS[form](w[:, order], x[order])
+        return (z * z).sum(), 2 * z @ x.T
+
+    return gradients
+
+
+@pytest.mark.parametrize("data", ["normal", "of halves", "square"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_product_beside_the_same_from_right_to_left(form: str, data: str) -> None:
+    draw = np.random.default_rng(0)
+    rows, count, columns = (200, 200, 200) if data == "square" else (100, 2000, 5)
+    w, x = draw.normal(size=(rows, count)), draw.normal(size=(count, columns))
+    if data == "of halves":
+        w, x = 1 + 0.01 * w, np.where(np.arange(count) < count / 2, 1, -1)[:, None] * (1 + 0.01 * x)
+    order = np.arange(count)
+    functions = [
+        crossgrad.gradient(of_form(form, order), "numpy", "there"),
+        crossgrad.gradient(of_form(form, order[::-1]), "numpy", "back"),
+    ]
+    report = crossgrad.compare_gradients(*functions, args=(w, x), dtype="float32")
+    if form != "other axes" or data != "of halves":  # whose partial sums are not followed
+        assert report.verdict == "agree", str(report)
+    assert "not seen" not in str(report)
+
+
+@pytest.mark.parametrize("form", ["dot", "out", "einsum"])
+def test_a_wrong_factor_of_a_product_is_found(form: str) -> None:
+    def wrong(w: Array, x: Array) -> Any:
+        loss, gradient = of_form(form, np.arange(50))(w, x)
+        return loss, w.dtype.type(1.05) * gradient
+
+    draw = np.random.default_rng(0)
+    right = crossgrad.gradient(of_form(form, np.arange(50)), "numpy", "right")
+    args = draw.normal(size=(40, 50)), draw.normal(size=(50, 3))
+    report = crossgrad.compare_gradients(
+        right, crossgrad.gradient(wrong, "numpy", "wrong"), args=args, dtype="float32"
+    )
+    assert [blame.function for blame in report.blames] == ["wrong"]
+
+
+def test_einsum_of_axes_that_are_broadcast() -> None:
+    def gradients(w: Array, x: Array) -> Any:
+        z = E("ij,jk->ik", w, x)
+        return (z * z).sum(), E("ik,jk->ij", 2 * z, x).sum(axis=1, keepdims=True)
+
+    beside = crossgrad.loss(lambda w, x: ((w * x.sum(0)) ** 2).sum(), "torch", "torch")
+    draw = np.random.default_rng(0)
+    args = draw.normal(size=(40, 1)), draw.normal(size=(50, 6))
+    report = crossgrad.compare_gradients(
+        crossgrad.gradient(gradients, "numpy"), beside, args=args, dtype="float32"
+    )
+    assert (report.verdict, report.notes) == ("agree", ()), str(report)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_of_which_the_first_is_masked(masked: bool) -> None:
+    def gradients(order: Array) -> Callable[[Array, Array], Any]:
+        def of(w: Array, x: Array) -> Any:
+            z = w[:, :, order] @ x[:, order]
+            return (z * z).sum(), 2 * z @ x.transpose(0, 2, 1)
+
+        return of
+
+    draw, count = np.random.default_rng(0), 2000
+    w = 1 + 0.01 * draw.normal(size=(4, 40, count))
+    x = np.where(np.arange(count) < 1000, 1, -1)[:, None] * (1 + 0.01 * draw.normal(size=(4, count, 150)))
+    w[0] *= not masked
+    there, back = np.arange(count), np.arange(count)[::-1]
+    functions = [crossgrad.gradient(gradients(order), "numpy", str(order[0])) for order in (there, back)]
+    report = crossgrad.compare_gradients(*functions, args=(w, x), dtype="float32")
+    assert report.verdict == "agree", str(report)
+
+
+ADDED: dict[str, Callable[[Any, Any], Any]] = {
+    "addmm": lambda a, b: torch.addmm(torch.ones(1, dtype=a.dtype), a, b),
+    "alpha": lambda a, b: torch.addmm(torch.ones(1, dtype=a.dtype), a, b, alpha=2, beta=3),
+    "in place": lambda a, b: torch.ones(len(a), b.shape[1], dtype=a.dtype).addmm_(a, b),
+    "addbmm": lambda a, b: torch.addbmm(torch.ones(1, dtype=a.dtype), a[None], b[None]),
+    "baddbmm": lambda a, b: torch.baddbmm(torch.ones(1, dtype=a.dtype), a[None], b[None])[0],
+}
+
+
+@pytest.mark.parametrize("form", ADDED)
+def test_pytorch_s_products_that_are_added(form: str) -> None:
+    def of(order: Array) -> Callable[[Any, Any], Any]:
+        return lambda w, x: ADDED[form](w[:, order.copy()], x[order.copy()]).square().sum()
+
+    draw, count = np.random.default_rng(0), 2000
+    w = 1 + 0.01 * draw.normal(size=(100, count))
+    x = np.where(np.arange(count) < 1000, 1, -1)[:, None] * (1 + 0.01 * draw.normal(size=(count, 5)))
+    there, back = np.arange(count), np.arange(count)[::-1]
+    functions = [crossgrad.loss(of(order), "torch", str(order[0])) for order in (there, back)]
+    report = crossgrad.compare_gradients(*functions, args=(w, x), dtype="float32")
+    assert report.verdict == "agree", str(report)

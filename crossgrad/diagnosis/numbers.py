@@ -25,6 +25,8 @@ HINTS = {
 OF_ONE_LAYER = {
     **{text: hint for text, hint in HINTS.items() if "B" in text and "O" not in text},
     "2": "added twice (not set to zero before)?",
+    "B or O": HINTS["B"],
+    "1/B or 1/O": HINTS["1/B"],
     "lr": HINTS["lr"],
     "1/lr": HINTS["1/lr"],
 }

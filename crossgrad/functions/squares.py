@@ -14,8 +14,8 @@ import numpy as np
 from ..networks.dtypes import Array
 from ..partial_sums import with_mean_square
 
-SAMPLED = 128
-"""Rows and columns of a large product that are looked at for an order of terms."""
+SAMPLED, MATRICES = 128, 8
+"""Rows and columns of a large product that are looked at for an order of terms; and of a batch, how many."""
 
 FAR = 2.0
 """How many times as large as a random walk's the squares of a row or a column are where there is one."""
@@ -74,18 +74,23 @@ def _or_walked(squares: Array, count: int, sum_of: Callable[[slice], Array]) -> 
 
 def _goes_far(left: Array, right: Array) -> bool:
     """Whether a row or a column of a product, of some of them, has larger partial sums than random terms."""
-    left = _some(_some(left.reshape(-1, *left.shape[-2:]), 0, 1), 1)
-    right = _some(_some(right.reshape(-1, *right.shape[-2:]), 0, 1), 2)
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    lefts, rights = (np.broadcast_to(array, (*batch, *array.shape[-2:])) for array in (left, right))
+    count = math.prod(batch)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MATRICES)).astype(int))
+    number = SAMPLED // len(chosen)
+    at = [np.unravel_index(n, batch) if batch else () for n in chosen]
+    return any(_one_goes_far(_some(lefts[n], 0, number), _some(rights[n], 1, number)) for n in at)
+
+
+def _one_goes_far(left: Array, right: Array) -> bool:
     squares = np.square(left) @ np.square(right)
-    walked = _or_walked(
-        np.zeros_like(squares), left.shape[-1], lambda some: left[..., some] @ right[:, some, :]
-    )
+    walked = _or_walked(np.zeros_like(squares), len(right), lambda some: left[:, some] @ right[some])
     times = np.divide(walked, squares, out=np.zeros_like(squares), where=squares > 0)
-    return any(np.max(np.mean(times, axis=axis)) > FAR for axis in (1, 2))
+    return any(np.max(np.mean(times, axis=axis)) > FAR for axis in (0, 1))
 
 
-def _some(array: Array, axis: int, number: int = SAMPLED) -> Array:
-    """As many of what is along an axis, evenly."""
+def _some(array: Array, axis: int, number: int) -> Array:
+    """As many of what is along an axis, or up to twice as many, evenly."""
     step = max(1, array.shape[axis] // number)
-    found: Array = array[(slice(None),) * axis + (slice(None, None, step),)]
-    return found
+    return array[::step] if axis == 0 else array[:, ::step]

@@ -18,7 +18,7 @@ from ..sites import call_site
 from ..squares import squares_of_sum
 from ..sums import of_indexed_sums, of_running_sums
 from ..trees import take_apart
-from .numpy_products import PRODUCTS, squares_of_products
+from .numpy_products import PRODUCTS, UFUNCS, product_of, squares_of_ufunc
 
 KERNELS: dict[Any, str] = {
     **dict.fromkeys((np.linalg.svd, np.linalg.pinv, np.linalg.lstsq, np.linalg.norm), RANKED),
@@ -137,11 +137,17 @@ class _Noisy(np.ndarray[Any, Any]):
         result = super().__array_function__(function, types, args, kwargs)
         if function not in PRODUCTS or not isinstance(result, np.ndarray | np.floating):
             return result
-        terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
+        product = product_of(function, args, kwargs, np.size(result))
+        if product is None:
+            terms = max((np.size(arg) for arg in args if isinstance(arg, np.ndarray)), default=1)
+            return _rounded(
+                _plain(result), self.rounding, _of_terms(max(1.0, terms / max(1, np.size(result))))
+            )
+        return _rounded(_plain(result), self.rounding, _of_terms(product.terms, product.squares))
 
-        squares = partial(squares_of_products, function, args, kwargs)
-        rounds = _of_terms(max(1.0, terms / max(1, np.size(result))), squares)
-        return _rounded(_plain(result), self.rounding, rounds)
+    def dot(self, other: Any, out: Any = None) -> Any:
+        """As the function: NumPy's method does not ask for it."""
+        return np.dot(self, other, out=out)
 
     def _of_kernel(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """A function of a matrix as a whole: NumPy computes it in float64, and rounds what it gives."""
@@ -237,8 +243,8 @@ def _round(
     """How a ufunc rounds the result of that number, by how many terms each element of it is the sum of."""
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
-    if ufunc is np.matmul:
-        return _of_terms(float(np.shape(inputs[0])[-1]), partial(squares_of_products, np.matmul, inputs, {}))
+    if ufunc in UFUNCS:
+        return _of_terms(float(np.shape(inputs[0])[-1]), partial(squares_of_ufunc, ufunc, inputs, options))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 

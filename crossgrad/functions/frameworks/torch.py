@@ -29,6 +29,7 @@ from .torch_rounds import (
     RESHAPING,
     RUNNING,
     SECOND,
+    SUMMING,
     VECTORS,
     again,
     draws,
@@ -213,7 +214,7 @@ class _Sites:
 def _kept(func: Any, args: Any) -> Any:
     """Arguments as they are before an operation of sums writes into the first."""
     name = name_of(func)
-    writes = name.endswith("_") and name.rstrip("_") in INDEXED | RUNNING
+    writes = name.endswith("_") and name.rstrip("_") in INDEXED | RUNNING | SUMMING
     return (args[0].clone(), *args[1:]) if writes else args
 
 

@@ -63,7 +63,9 @@ REDUCING = ("scatter_reduce", "index_reduce", "segment_reduce")
 RUNNING = {"cumsum", "logcumsumexp"}
 """Operations that give running sums; that of a product rounds no more than its factors did."""
 
-SUMMING = {"sum", "mean", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "convolution"}
+SUMMING = {
+    *("sum", "mean", "mm", "bmm", "addmm", "addbmm", "baddbmm", "mv", "addmv", "dot", "convolution"),
+}
 """Operations that add up their inputs, or products of them."""
 
 INDEXED = {
@@ -183,11 +185,11 @@ def terms_alike_of(
 
 def squares_of(func: Any, args: Any, kwargs: Mapping[str, Any], result: torch.Tensor) -> Array | None:
     """What `Rounding.of_result` takes of an operation that adds up its inputs, or products of them."""
-    name = name_of(func)
+    name = name_of(func).rstrip("_")
     if name == "convolution_backward":
         of_bias = result.shape == args[0].shape[1:2]
         return squares_of_sum(host(args[0]), [0, *range(2, args[0].dim())]) if of_bias else None
-    if kwargs or name not in SUMMING:
+    if name not in SUMMING or kwargs.keys() - {"alpha", "beta"}:
         return None
     if name in ("sum", "mean"):
         count = args[0].numel() / max(1, result.numel()) if name == "mean" else 1
@@ -197,9 +199,12 @@ def squares_of(func: Any, args: Any, kwargs: Mapping[str, Any], result: torch.Te
         return squares
     *added, left, right = map(host, args)
     right = right if right.ndim > 1 else right[:, None]
+    if name == "addbmm":  # the sum over the batch as well
+        left, right = np.concatenate(list(left), axis=1), np.concatenate(list(right))
     squares = squares_of_product(np.atleast_2d(left), right).reshape(result.shape)
+    squares = squares * kwargs.get("alpha", 1) ** 2
     # What is added comes first: every partial sum is as large as that, not a third of them in the mean.
-    return squares + 3 * np.square(added[0]) if added else squares
+    return squares + 3 * np.square(kwargs.get("beta", 1) * added[0]) if added else squares
 
 
 def _axes(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Sequence[int]:
@@ -211,7 +216,9 @@ def _axes(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Sequence[int]:
 def terms_of(func: Any, args: Any, result: torch.Tensor) -> float:
     """How many terms each element of a result is the sum of."""
     tensors = [value for value in args if isinstance(value, torch.Tensor)]
-    name = name_of(func)
+    name = name_of(func).rstrip("_")
+    if name == "addbmm":
+        return float(tensors[1].shape[0] * tensors[1].shape[2])
     if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
         return float(tensors[-1].shape[-2] if tensors[-1].dim() > 1 else tensors[-1].shape[-1])
     if name.startswith("_fft"):
