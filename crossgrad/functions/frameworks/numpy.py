@@ -18,7 +18,7 @@ from ..sites import call_site
 from ..squares import squares_of_sum
 from ..sums import of_indexed_sums, of_running_sums
 from ..trees import take_apart
-from .numpy_products import PRODUCTS, UFUNCS, product_of, squares_of_ufunc
+from .numpy_products import PRODUCTS, UFUNCS, product_of, squares_of_ufunc, terms_of_ufunc
 
 KERNELS: dict[Any, str] = {
     **dict.fromkeys((np.linalg.svd, np.linalg.pinv, np.linalg.lstsq, np.linalg.norm), RANKED),
@@ -244,7 +244,7 @@ def _round(
     if ufunc.__name__ in QUOTIENTS and not number:
         return lambda rounding, array: rounding.of_quotient(array, call_site())
     if ufunc in UFUNCS:
-        return _of_terms(float(np.shape(inputs[0])[-1]), partial(squares_of_ufunc, ufunc, inputs, options))
+        return _of_terms(terms_of_ufunc(inputs, options), partial(squares_of_ufunc, ufunc, inputs, options))
     if method == "accumulate" and ufunc in RUNNING:
         axis = options.get("axis", 0)
 

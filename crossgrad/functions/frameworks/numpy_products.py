@@ -64,15 +64,26 @@ def product_of(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], si
         return None
 
 
+def terms_of_ufunc(inputs: Sequence[Any], options: Mapping[str, Any]) -> float:
+    """Of how many terms one of `UFUNCS` adds up each element."""
+    shape, axes = np.shape(inputs[0]), options.get("axes")
+    if axes is not None:
+        return float(shape[np.atleast_1d(axes[0])[-1]])
+    return float(shape[options.get("axis", -1)])
+
+
 def squares_of_ufunc(ufunc: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Array | None:
-    """What `Rounding.of_result` takes of one of `UFUNCS`; None where it is told other axes."""
-    if "axes" in options or "axis" in options:
-        return None
+    """What `Rounding.of_result` takes of one of `UFUNCS`; None where another than matmul is told its axes."""
     left, right = map(_plain, inputs)
-    if ufunc is np.matmul and left.ndim > 1 and right.ndim > 1:
+    axes, are_matrices = options.get("axes"), ufunc is np.matmul and left.ndim > 1 and right.ndim > 1
+    if axes is not None and are_matrices:
+        moved = (np.moveaxis(array, at, (-2, -1)) for array, at in zip((left, right), axes, strict=False))
+        return np.moveaxis(squares_of_product(*moved), (-2, -1), axes[-1])
+    if axes is not None or "axis" in options:
+        return None
+    if are_matrices:
         return squares_of_product(left, right)
-    axes = -1, -1 if right.ndim == 1 else UFUNCS[ufunc][1]
-    return squares_of_contraction(ufunc, (left, right), axes)
+    return squares_of_contraction(ufunc, (left, right), (-1, -1 if right.ndim == 1 else UFUNCS[ufunc][1]))
 
 
 def _plain(value: Any) -> Array:
