@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         to_jax,
         to_torch,
     )
+    from .networks.batch_files import load_batch, save_batch
     from .networks.batches import Batch
     from .networks.cases import Case
     from .networks.errors import InvalidInput
@@ -64,8 +65,10 @@ _HOME = {
     "from_onnx": ".models.ports",
     "from_torch": ".models.ports",
     "gradient": ".functions.function",
+    "load_batch": ".networks.batch_files",
     "load_parameters": ".networks.parameter_files",
     "loss": ".functions.function",
+    "save_batch": ".networks.batch_files",
     "save_parameters": ".networks.parameter_files",
     "to_jax": ".models.ports",
     "to_torch": ".models.ports",
@@ -96,8 +99,10 @@ __all__ = [
     "from_onnx",
     "from_torch",
     "gradient",
+    "load_batch",
     "load_parameters",
     "loss",
+    "save_batch",
     "save_parameters",
     "to_jax",
     "to_torch",

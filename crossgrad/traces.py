@@ -1,13 +1,14 @@
 """One case on several engines, every quantity shown: like the article's two listings, for any network."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .candidates import Candidate, CandidateFile, candidates_on
 from .checking import plan_case
 from .escape import terminal
 from .execution import open_executor
@@ -39,7 +40,9 @@ class Traces:
         """Whether every engine that was to run did and delivered every quantity, and at least one did."""
         complete = {quantity.name for quantity in self.case.quantities}
         return bool(self.runs) and all(
-            run.status == OK and run.trace is not None and complete <= run.trace.quantities.keys()
+            run.status == OK
+            and run.trace is not None
+            and (run.partial or complete <= run.trace.quantities.keys())
             for run in self.runs
         )
 
@@ -51,7 +54,7 @@ class Traces:
             [
                 quantity.name,
                 "x".join(map(str, quantity.shape)) or "scalar",
-                *(_shown(run.trace.quantities.get(quantity.name)) for run in finished if run.trace),
+                *(_shown(run, quantity.name) for run in finished),
             ]
             for quantity in case.quantities
         ]
@@ -101,6 +104,7 @@ def trace_engines(
     *,
     backends: Sequence[str] | None = None,
     devices: Sequence[str] | None = None,
+    candidates: Mapping[str, Candidate | CandidateFile] | None = None,
     dtype: str = "float64",
     mnist: Path | None = None,
     allow_large: bool = False,
@@ -113,14 +117,15 @@ def trace_engines(
     Parameters are those of `crossgrad.check`, with one network and one dtype.
     """
     case = plan_case(network, dtype, mnist, allow_large=allow_large, **options)
-    with open_executor(backends, devices, {}, isolate, limits) as executor:
+    with open_executor(backends, devices, candidates_on(None, candidates), isolate, limits) as executor:
         return Traces(case, executor.start(case)(lambda engine: None))
 
 
-def _shown(array: Array | None) -> str:
+def _shown(run: Run, quantity: str) -> str:
     """Every element in as many digits as its dtype needs; of a large tensor the norm and first elements."""
+    array = None if run.trace is None else run.trace.quantities.get(quantity)
     if array is None:
-        return "not delivered"
+        return "–" if run.partial else "not delivered"
     if array.size <= SHOWN_WHOLE:
         return "\n".join(str(value) for value in array.ravel())
     wide = array.astype(np.float64).ravel()

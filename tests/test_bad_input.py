@@ -73,6 +73,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> Any:
         "rate-overflows": ("--learning-rate 1e39", "learning rate 1e+39", "in float32 at most 3.40282e+38"),
         "option": ("--bakend numpy", "--bakend", "--backend"),
         "params-missing": ("--params no.safetensors", "cannot read no.safetensors", "No such file"),
+        "batch-missing": ("--batch no.safetensors", "cannot read no.safetensors", "No such file"),
         "mnist-missing": ("--mnist no-folder", "no-folder is no folder", "original MNIST files"),
     }
 )
@@ -153,6 +154,7 @@ def test_bad_input_is_found_before_anything_runs(refusal: Any) -> None:
     [
         "check {}.toml",
         "check 2-3 --params {}",
+        "check 2-3 --batch {}",
         "check 2-3 --mnist {}",
         "check 2-3 --candidate mine={}.py:f",
         "check 2-3 -b numpy --dtype float32 -o {}",
@@ -280,7 +282,9 @@ def test_what_could_not_be_written_is_not_run(
         ("check 3-2 -b numpy --candidate other=mine.py:gradients", "link.py"),
         ("check net.toml --format json", "net.toml"),
         ("check net.toml --params p.safetensors", "p.safetensors"),
+        ("check 3-2 --batch p.safetensors", "p.safetensors"),
         ("trace net.toml", "net.toml"),
+        ("trace 3-2 --candidate mine.py", "mine.py"),
         ("trace 3-2 --params p.safetensors", "p.safetensors"),
         ("reduce 64-100-10 --candidate mine.py", "mine.py"),
         ("reduce net.toml -b numpy", "../here/net.toml"),

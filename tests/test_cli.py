@@ -115,7 +115,7 @@ def test_exit_codes(arguments: list[str], code: int, capsys) -> None:
         ("merge part1", "missing option '-o' / '--output' (crossgrad merge -h shows what it takes)"),
         ("chekc", "no such command 'chekc': did you mean 'check'? (crossgrad -h shows what it takes)"),
         ("-x", "no such option -x (crossgrad -h shows what it takes)"),
-        ("check --bakcend numpy", "no such option --bakcend: did you mean --backend? (crossgrad check -h"),
+        ("check --bakcend numpy", "no such option --bakcend: did you mean --backend, --batch? (crossgrad check -h"),
         ("bench --compare before", "--compare needs A B (crossgrad bench -h shows what it takes)"),
         ("check 3-2 --format", "--format needs a value (crossgrad check -h shows what it takes)"),
         ("check --quiet=yes", "option '--quiet' does not take a value (crossgrad check -h"),
@@ -267,6 +267,26 @@ def test_trace_json_has_full_precision(capsys) -> None:
     assert list(engine["quantities"]) == [q.name for q in make_case("3-4-2").quantities]
     for name, array in expected.items():
         assert engine["quantities"][name] == {"shape": list(array.shape), "values": array.tolist()}
+
+
+@pytest.mark.parametrize("isolate", [[], ["--no-isolate"]], ids=["isolated", "here"])
+def test_trace_shows_a_candidate_beside_the_engines(
+    isolate: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def gradients(params, x, y):\n    return 3.0, [(W + 1, b + 2) for W, b in params]\n")
+    arguments = ["trace", "1-1", "-b", "numpy", "--candidate", str(mine), *isolate]
+    assert run([*arguments, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    hold(document, "trace")
+    _, candidate = document["engines"]
+    assert (candidate["backend"], candidate["variant"]) == ("mine", "candidate")
+    assert list(candidate["quantities"]) == ["loss", "dW.1", "db.1"]
+    assert candidate["quantities"]["loss"]["values"] == 3
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^ z\.1 .* – *$", shown, re.MULTILINE)
+    assert re.search(r"^ loss .* 3\.0 *$", shown, re.MULTILINE)
 
 
 def test_trace_summarises_large_tensors(capsys) -> None:

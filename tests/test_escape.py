@@ -151,6 +151,7 @@ def test_hostile_file_name_is_shown_harmless(
         (["check", "{}"], "is no TOML file"),
         (["check", "{}", "--loss", "\x1b[2J"], "\\x1b"),
         (["trace", "2-1", "--params", "{}"], "safetensors"),
+        (["trace", "2-1", "--batch", "{}"], "safetensors"),
         (["check", "2-1", "--mnist", "{}"], "is no folder"),
         (["check", "\x1b[2J\nall agree"], "unknown network"),
         (["check", "2-1", "--format", "\x1b[2J"], "unknown format"),
@@ -158,7 +159,7 @@ def test_hostile_file_name_is_shown_harmless(
         (["check", "2-1", "--\x1b[2J"], "no such option"),
         (["\x1b[2J\u202e"], "no such command"),
     ],
-    ids=["toml", "loss", "params", "mnist", "network", "choice", "number", "option", "command"],
+    ids=["toml", "loss", "params", "batch", "mnist", "network", "choice", "number", "option", "command"],
 )
 def test_refusals_are_harmless(
     hostile: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], shown: str

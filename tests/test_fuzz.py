@@ -222,7 +222,7 @@ VALUED = [
     *("-b", "--backend", "-d", "--device", "--dtype", "--loss", "--batch-size", "--learning-rate", "--seed"),
     *("--oracle", "--mnist", "--params", "--format", "-o", "--output", "--cases", "--candidate", "--timeout"),
     *("--memory-limit", "--case", "--depth", "--width", "--shard", "--resume", "--jobs", "--max-failures"),
-    "--candidate-backend",
+    *("--candidate-backend", "--batch"),
 ]
 WORDS = st.sampled_from(FLAGS).map(lambda flag: [flag]) | st.tuples(st.sampled_from(VALUED), VALUES).map(list)
 COMMANDS = st.sampled_from(["check", "trace", "reduce", "selftest", "doctor", "sweep"])

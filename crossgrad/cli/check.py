@@ -39,6 +39,7 @@ def check(
     oracle: options.Oracle = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
+    batch: options.Batch = None,
     allow_large: options.AllowLarge = False,
     candidate: options.Candidates = None,
     candidate_backend: options.CandidateBackend = None,
@@ -63,6 +64,7 @@ def check(
     from ..engines import wanted_backends
     from ..pythons import parse_pythons
     from .inputs import (
+        batch_from,
         candidates_from,
         cases_from,
         files_read,
@@ -70,7 +72,7 @@ def check(
         parameters_from,
     )
 
-    require_deliverable(form, output, details, files_read(networks or (), candidate or (), params))
+    require_deliverable(form, output, details, files_read(networks or (), candidate or (), params, batch))
     pythons = parse_pythons(python or ())
     engines: dict[str, Any] = {
         "backends": backend,
@@ -92,6 +94,7 @@ def check(
             report = run_check(
                 chosen,
                 params=parameters_from(params, chosen, allow_large),
+                batch=batch_from(batch),
                 loss=loss,
                 batch_size=batch_size,
                 learning_rate=learning_rate,

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..candidates import CandidateFile
+from ..networks.batch_files import load_batch
+from ..networks.batches import Batch
 from ..networks.catalogue import find_entry
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput, shortened
+from ..networks.files import is_there
 from ..networks.memory import available_bytes, require_memory
 from ..networks.parameter_files import load_parameters
 from ..networks.parameters import Parameters
@@ -38,14 +41,41 @@ def parameters_from(
     return load_parameters(path, network)
 
 
-def files_read(networks: Sequence[str], candidates: Sequence[str], params: Path | None) -> list[Path]:
+def batch_from(path: Path | None) -> Batch | None:
+    """Read the file with the data of a command."""
+    if path is None:
+        return None
+    if str(path).isdecimal() and not is_there(path):
+        raise InvalidInput(
+            f"--batch {path}: expected a file with data; so many samples are --batch-size {path}"
+        )
+    return load_batch(path)
+
+
+def files_read(
+    networks: Sequence[str],
+    candidates: Sequence[str] = (),
+    params: Path | None = None,
+    batch: Path | None = None,
+) -> list[Path]:
     """The files that a command's arguments name, of which its output must be none."""
     specifications = [Path(text.strip()) for text in networks if text.strip().endswith(".toml")]
     functions = [CandidateFile.parse(text).file for text in candidates]
-    return [*specifications, *functions, *([] if params is None else [params])]
+    return [*specifications, *functions, *(path for path in (params, batch) if path is not None)]
 
 
-OF_A_CASE = ("networks", "network", "dtype", "loss", "batch_size", "learning_rate", "seed", "mnist", "params")
+OF_A_CASE = (
+    "networks",
+    "network",
+    "dtype",
+    "loss",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "mnist",
+    "params",
+    "batch",
+)
 """Parameters of commands that choose a case, as its id does."""
 
 

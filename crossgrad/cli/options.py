@@ -101,6 +101,10 @@ Params = Annotated[
     Path | None,
     typer.Option("--params", metavar="FILE", help="Take the parameters from this safetensors file."),
 ]
+Batch = Annotated[
+    Path | None,
+    typer.Option("--batch", metavar="FILE", help="Take the data from this safetensors file, of x and y."),
+]
 AllowLarge = Annotated[
     bool, typer.Option("--allow-large", help="Take networks and batches that would run for hours too.")
 ]

@@ -69,6 +69,7 @@ def reduce(
     ] = "auto",
     mnist: options.Mnist = None,
     params: options.Params = None,
+    batch: options.Batch = None,
     allow_large: options.AllowLarge = False,
     no_isolate: options.NoIsolate = False,
     timeout: options.Timeout = None,
@@ -81,10 +82,11 @@ def reduce(
     """Shrink a case on which an engine or your function is wrong, and write a script that shows it."""
     from ..checking import plan_case
     from ..oracle import require_oracle
-    from .inputs import cases_from, files_read, limits_where, parameters_from
+    from .inputs import batch_from, cases_from, files_read, limits_where, parameters_from
 
     require_output(
-        output, files_read([] if network is None else [network], [candidate] if candidate else [], params)
+        output,
+        files_read([] if network is None else [network], [candidate] if candidate else [], params, batch),
     )
     if oracle == "none":
         raise InvalidInput("--oracle none: a reduction needs a judge: auto, arb, wide or float64")
@@ -97,6 +99,7 @@ def reduce(
             mnist,
             allow_large=allow_large,
             params=parameters_from(params, [network], allow_large),
+            batch=batch_from(batch),
             loss=loss,
             batch_size=batch_size,
             learning_rate=learning_rate,

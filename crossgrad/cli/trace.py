@@ -22,6 +22,9 @@ def trace(
     seed: options.Seed = 0,
     mnist: options.Mnist = None,
     params: options.Params = None,
+    batch: options.Batch = None,
+    candidate: options.Candidates = None,
+    candidate_backend: options.CandidateBackend = None,
     no_isolate: options.NoIsolate = False,
     timeout: options.Timeout = None,
     memory_limit: options.MemoryLimit = None,
@@ -31,13 +34,15 @@ def trace(
 ) -> None:
     """Print the forward and backward pass of every engine side by side."""
     from ..traces import trace_engines
-    from .inputs import files_read, limits_where, parameters_from
+    from .inputs import batch_from, candidates_from, files_read, limits_where, parameters_from
 
-    require_output(output, files_read([network], (), params), form)
+    require_output(output, files_read([network], candidate or (), params, batch), form)
     isolate = not no_isolate and os.name == "posix"
     traces = trace_engines(
         network,
         params=parameters_from(params, [network], allow_large),
+        batch=batch_from(batch),
+        candidates=candidates_from(candidate, candidate_backend),
         loss=loss,
         batch_size=batch_size,
         learning_rate=learning_rate,
