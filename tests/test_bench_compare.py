@@ -257,6 +257,15 @@ def test_a_rule_is_not_kept_by_rows_that_vanish() -> None:
 # What is not alike
 
 
+def test_what_a_result_warns_of_is_told_beside_it() -> None:
+    a, b = (
+        results(row(about(1))).model_copy(update={"notes": (note,)}) for note in ("it was noisy", "\x1b[2J")
+    )
+    text = comparison_text(compare(a, b))
+    assert "note of A: it was noisy\n" in text
+    assert "note of B: \\x1b[2J\n" in text
+
+
 def test_rows_of_one_side_are_listed() -> None:
     both, mine, yours = row(about(1)), row(about(1), backend="jax"), row(about(1), dtype="float64")
     found = compare(results(both, mine), results(both, yours))

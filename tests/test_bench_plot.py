@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crossgrad import InvalidInput
 from crossgrad.bench import plot
 from crossgrad.bench.curves import MOST_CURVES, curves_of
-from crossgrad.bench.plot import plot_results, require_drawable
+from crossgrad.bench.plot import _looks, plot_results, require_drawable
 from crossgrad.bench.results import Results, Row, Settings
 
 SQUARES = [f"{width}-{width}-{width}" for width in (16, 64, 256)]
@@ -120,6 +120,14 @@ def test_dtypes_batches_and_devices_have_lines_of_their_own() -> None:
     assert len(found.times) == len(found.limits) == 8
     assert "numpy:manual@cuda batch 32 float64" in [curve.name for curve in found.times]
     assert all(curve.x == (16, 64, 256) for curve in found.times)
+
+
+def test_dtypes_of_one_engine_differ_in_line_and_marker() -> None:
+    rows = [row(network=network, dtype=dtype) for network in SQUARES for dtype in ("float32", "float64")]
+    one, other = _looks(curves_of(results(*rows)).times)
+    assert one["color"] == other["color"]
+    assert one["linestyle"] != other["linestyle"]
+    assert one["fillstyle"] != other["fillstyle"]
 
 
 def test_networks_without_a_hidden_layer_have_their_widest() -> None:

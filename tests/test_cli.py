@@ -115,7 +115,10 @@ def test_exit_codes(arguments: list[str], code: int, capsys) -> None:
         ("merge part1", "missing option '-o' / '--output' (crossgrad merge -h shows what it takes)"),
         ("chekc", "no such command 'chekc': did you mean 'check'? (crossgrad -h shows what it takes)"),
         ("-x", "no such option -x (crossgrad -h shows what it takes)"),
-        ("check --bakcend numpy", "no such option --bakcend: did you mean --backend, --batch? (crossgrad check -h"),
+        (
+            "check --bakcend numpy",
+            "no such option --bakcend: did you mean --backend, --batch? (crossgrad check -h",
+        ),
         ("bench --compare before", "--compare needs A B (crossgrad bench -h shows what it takes)"),
         ("check 3-2 --format", "--format needs a value (crossgrad check -h shows what it takes)"),
         ("check --quiet=yes", "option '--quiet' does not take a value (crossgrad check -h"),

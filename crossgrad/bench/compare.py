@@ -63,6 +63,8 @@ class Comparison(BaseModel):
     vanished: Annotated[
         tuple[str, ...], Field(description="Rows of only_a that the rule covers: it was not held to them.")
     ] = ()
+    notes_a: Annotated[tuple[str, ...], Field(description="Warnings of A, in words.")] = ()
+    notes_b: tuple[str, ...] = ()
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True)
 
@@ -114,6 +116,8 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
         only_a=tuple(_by_engine(only_a)),
         only_b=tuple(_by_engine(row for key, row in after.items() if key not in before)),
         vanished=tuple(row.name for row in covered),
+        notes_a=a.notes,
+        notes_b=b.notes,
     )
 
 
@@ -229,6 +233,8 @@ def _lines(found: Comparison) -> Iterator[str]:
     for side, names in (("A", found.only_a), ("B", found.only_b)):
         yield from (f"only in {side}: {name}" for name in names)
     yield from (f"the rule covers what B lacks: {name}" for name in found.vanished)
+    for side, notes in (("A", found.notes_a), ("B", found.notes_b)):
+        yield from (f"note of {side}: {note}" for note in notes)
     yield closing_line(found)
 
 

@@ -41,7 +41,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Beside the colours, for print without any."""
 
 STYLES: tuple[Any, ...] = ("-", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-"""A dtype each, in turn."""
+FILLS: tuple[Any, ...] = ("full", "none", "left", "bottom")
+"""A dtype each, in turn: lines and markers, as two lines that lie close show their markers alone."""
 
 LIMIT_COLOUR = "#666666"
 LIMIT_STYLES: tuple[Any, ...] = ((0, (5, 3)), (0, (2, 2)), (0, (8, 3)), (0, (1, 3)))
@@ -179,7 +180,7 @@ def _draw(axes: "Axes", curves: Sequence[Curve], limits: Sequence[Curve]) -> Non
 
 
 def _looks(curves: Sequence[Curve]) -> Iterable[dict[str, Any]]:
-    """Colour and marker by series, the line by dtype."""
+    """Colour and marker by series, the line and what of the marker is filled by dtype."""
     series = list(dict.fromkeys(curve.series for curve in curves))
     dtypes = list(dict.fromkeys(curve.dtype for curve in curves))
     for curve in curves:
@@ -188,6 +189,7 @@ def _looks(curves: Sequence[Curve]) -> Iterable[dict[str, Any]]:
             "color": COLOURS[number % len(COLOURS)],
             "marker": MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
             "linestyle": STYLES[dtypes.index(curve.dtype) % len(STYLES)],
+            "fillstyle": FILLS[dtypes.index(curve.dtype) % len(FILLS)],
         }
 
 
