@@ -93,4 +93,4 @@ def _one_goes_far(left: Array, right: Array) -> bool:
 def _some(array: Array, axis: int, number: int) -> Array:
     """As many of what is along an axis, or up to twice as many, evenly."""
     step = max(1, array.shape[axis] // number)
-    return array[::step] if axis == 0 else array[:, ::step]
+    return np.ascontiguousarray(array[::step] if axis == 0 else array[:, ::step])  # else no BLAS takes it
