@@ -38,9 +38,13 @@ def terms_alike(array: Array, axes: Sequence[int], dtype: DType) -> float:
 
 @np.errstate(all="ignore")
 def _off_from_left_to_right(terms: Array, dtype: DType) -> float:
-    """The error of a sum one after the other, beside the sum; 0 where there is none to hold it against."""
+    """The error of a sum one after the other, beside what `Rounding.of_result` takes for its size.
+
+    That is not the sum alone, which is nothing where terms cancel. 0 where there is none to hold it against.
+    """
     added_in = np.float64 if dtype.name == "float64" else DTYPES["float32"].storage
     right = float(terms.sum(dtype=np.longdouble))
     found = float(np.add.accumulate(terms.astype(added_in))[-1])
-    off = abs(found - right) / abs(right) if right else 0.0
+    size = float(np.hypot(right, np.linalg.norm(terms)))
+    off = abs(found - right) / size if size else 0.0
     return off if np.isfinite(off) and off < 1 else 0.0
