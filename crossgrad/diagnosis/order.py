@@ -48,7 +48,7 @@ def _along(axis: int, what: str, got: Array, right: Uncertain) -> Iterator[Expla
     count = got.shape[axis]
     if not 1 < count <= LARGEST_MATCHED or not np.isfinite(got).all():
         return
-    order = nearest(_rows(got, axis), _rows(right.value, axis))
+    order = nearest(slices(got, axis), slices(right.value, axis))
     if (order == np.arange(count)).all():
         return
     rows_are_elements = got.size == count
@@ -64,7 +64,8 @@ def _along(axis: int, what: str, got: Array, right: Uncertain) -> Iterator[Expla
         yield Explanation(SAMPLE_REPEATED, text, predicted, certainty=0.95)
 
 
-def _rows(array: Array, axis: int) -> Array:
+def slices(array: Array, axis: int) -> Array:
+    """What lies along an axis, a row each."""
     moved = np.moveaxis(array, axis, 0)
     return moved.reshape(len(moved), -1)
 

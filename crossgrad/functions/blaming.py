@@ -8,11 +8,11 @@ from .arbiter import between, follows, gradients_of, has_loss_in_float64, norm
 from .arguments import LOSS_NAME, Arguments
 from .closer import factor_of_slope, is_consistent
 from .dispute import Dispute, Finding, FunctionBlame, is_convention
+from .factors import written
 from .judging import ITSELF, LeafComparison, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .majority import by_majority
 from .measuring import Measured
-from .resemblance import written
 from .stairs import grains_of, is_as_near, is_coarse, is_stepped_alike
 from .stops import stops_gradients
 from .together import REMARKS, is_another_in_float64

@@ -1,33 +1,30 @@
 """What a wrong gradient is instead of the right one: a multiple of it, its transpose, nothing, most of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, permutations
 
 import numpy as np
 
 from ..networks.dtypes import Array
 from ..words import listed
 from .arguments import FORMATS, LOSS_NAME, Arguments
+from .factors import axes_told, is_of_counts, origin_of, subsets, written
 from .grain import is_stepwise
 from .measuring import Measured
-
-CLOSE = 1e-3
-"""Relative distance up to which a gradient is what it looks like."""
+from .mistakes import CLOSE, Both, mistake, normalised
 
 NEAR = 0.1
 """Of how far a factor is from 1: what the factor leaves may be that large."""
 
-WHOLE = 1e-4
-"""Relative distance of a factor from a whole number that it is taken for."""
-
 CONVENTION = "convention"
 """The cause that is no mistake: another named loss."""
 
+MOST_ORDERS = 120
+"""Of a tensor's axes: all, up to five."""
+
 FEW = 0.1
 """Share of a leaf's elements that are single elements."""
-
-EXACTLY, MOST_COUNTED = 1e-6, 1e4
-"""Of itself, how near to a whole number a count is; and counts, beyond which any number is near to one."""
 
 UNITS = 1 / 3, 10.0
 """Unit roundoffs that arithmetic in a narrower format errs by, in root mean square."""
@@ -55,9 +52,12 @@ def resemblance(
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
     losses = (float(arrays[LOSS_NAME]) for arrays in (mine, theirs)) if LOSS_NAME in quantities else None
-    factor = _factor(pairs, everything, None if losses is None else _quotient(*losses), arguments)
+    loss_factor = None if losses is None else _quotient(*losses)
+    both = _both(pairs, theirs, everything, arguments)
     return (
-        factor
+        _named(normalised(both))
+        or _factor(pairs, everything, loss_factor, arguments)
+        or _named(mistake(both))
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
         or _narrower(pairs, wrong, arguments)
         or some_of(names, everything)
@@ -84,47 +84,51 @@ def _factor(
     ):
         return None
     where = "everywhere" if len(pairs) == len(everything) else f"in {listed(list(pairs))}"
-    if abs(factor) <= CLOSE:
+    if factor == 0.0:
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
     if abs(factor + 1) <= CLOSE:
         return Resemblance("sign", f"has the other sign {where}")
     if (number := written(factor)) == "1":
         return None  # they differ in the format alone
-    text = f"is {number} times the other {where}"
+    text = f"is {number} times the other {where}{origin_of(factor, arguments)}"
     if (
         loss_factor is not None
         and len(pairs) == len(everything)
         and abs(loss_factor - factor) <= NEAR * apart
-        and _is_of_counts(factor, arguments)
+        and is_of_counts(factor, arguments)
     ):
         return Resemblance(CONVENTION, f"{text}: a loss that is averaged otherwise")
     return Resemblance("factor", text)
 
 
-@np.errstate(all="ignore")
-def _is_of_counts(factor: float, arguments: Arguments) -> bool:
-    """Whether losses may differ by a factor as they are sums or means, or halves, over other counts.
-
-    Both are sizes of the arguments or products of two; or one is, and the other any whole number that
-    is not so large that all are.
-    """
-    sizes = {1, 2} | {size for value in arguments.values.values() for size in np.shape(value) if size}
-    counts = np.array([one * other for one in sizes for other in sizes], np.float64)
-    if not factor > 0 or np.any(np.abs(counts[:, None] / counts / factor - 1) <= EXACTLY):
-        return factor > 0
-    some = counts[counts <= MOST_COUNTED]
-    others = np.concatenate([factor * some, some / factor])
-    others = others[(others > 0.5) & (others <= MOST_COUNTED)]
-    return bool(np.any(np.abs(others - np.rint(others)) <= EXACTLY * others))
-
-
 def _multiple(got: Array, expected: Array) -> float | None:
-    """The factor between two tensors, if there is one."""
+    """The factor between two tensors, if there is one; zero where the one is nothing beside the other."""
     size = float(np.vdot(expected, expected))
     if size == 0.0:
         return None
     factor = float(np.vdot(expected, got)) / size
-    return factor if _is_close(got, factor * expected, max(abs(factor), CLOSE) * np.sqrt(size)) else None
+    if _is_close(got, factor * expected, abs(factor) * np.sqrt(size)):
+        return factor
+    return 0.0 if np.linalg.norm(got) <= CLOSE * np.sqrt(size) else None
+
+
+def _both(
+    pairs: dict[str, tuple[Array, Array]],
+    theirs: Mapping[str, Array],
+    everything: Sequence[str],
+    arguments: Arguments,
+) -> Both:
+    keys = {arguments.name(key): key for key in arguments.differentiated}
+    return Both(
+        wrong={name: got for name, (got, _) in pairs.items()},
+        right={name: expected for name, (_, expected) in pairs.items()},
+        parameters={name: arguments.in_float64[keys[name]] for name in pairs},
+        everything={name: theirs[name] for name in everything},
+    )
+
+
+def _named(found: tuple[str, str] | None) -> Resemblance | None:
+    return None if found is None else Resemblance(*found)
 
 
 def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
@@ -146,8 +150,26 @@ def _of_leaf(name: str, got: Array, expected: Array) -> Resemblance | None:
     # Sorted, numbers that are a little off are closer than they were: only what is far off was moved.
     moved = distance > FEW * size
     if moved and got.size > 1 and _is_close(np.sort(got, axis=None), np.sort(expected, axis=None), size):
-        return Resemblance("permutation", f"has the elements of {name} in another order")
+        return Resemblance("permutation", f"{_rearranged(got, expected, size)} {name}")
     return None
+
+
+def _rearranged(got: Array, expected: Array, size: float) -> str:
+    """How a tensor's elements came to lie where they are."""
+    from ..diagnosis.order import LARGEST_MATCHED, movement, nearest, slices  # slow to import, and rare
+
+    for axes in subsets(got.ndim):
+        if _is_close(np.flip(got, axes), expected, size):
+            return f"is flipped along {axes_told(axes)} in"
+    for axis in range(got.ndim if max(got.shape) <= LARGEST_MATCHED else 0):
+        order = nearest(slices(got, axis), slices(expected, axis))
+        if _is_close(got, expected.take(order, axis), size):
+            return f"has {axes_told((axis,))} {movement(order)} in"
+    for axes in islice(permutations(range(got.ndim)), 1, MOST_ORDERS):
+        turned = got.transpose(axes)
+        if turned.shape == expected.shape and _is_close(turned, expected, size):
+            return f"has to be transposed by {axes} in"
+    return "has another order of the elements of"
 
 
 def _zero_lines(got: Array, expected: Array, axis: int) -> str:
@@ -225,11 +247,3 @@ def _quotient(one: float, other: float) -> float:
 
 def _is_close(got: Array, expected: Array, size: float, share: float = CLOSE) -> bool:
     return bool(np.linalg.norm(got - expected) <= share * size)
-
-
-def written(factor: float) -> str:
-    """A factor as people write it: 2, 1/32, 0.3."""
-    for text, value in ((f"{factor:.0f}", factor), (f"1/{1 / factor:.0f}", 1 / factor)):
-        if abs(value) >= 1.5 and abs(value - round(value)) <= WHOLE * abs(value):
-            return text
-    return f"{factor:.6g}"
