@@ -20,7 +20,7 @@ SAYS = {
     ],
     "custom_function": ["custom is wrong in args[0]: its gradient is not the slope of its own loss"],
     "loss_averages": [
-        "jax is 10 times the other everywhere: a loss that is averaged otherwise",
+        "jax is 10 times the other everywhere (10 is the length of axis 1 of args[2]): a loss that ",
         "verdict: agree (jax, torch;",
     ],
     "convolution": ["verdict: agree (torch, jax;"],

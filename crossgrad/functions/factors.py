@@ -61,7 +61,8 @@ def _is_near(value: float, expected: float) -> bool:
 def _counts(arguments: Arguments) -> dict[int, str]:
     """What a mean may be taken over, by name: lengths of axes, their products, what a mask lets pass."""
     found = {1: "one"}
-    for key, value in arguments.values.items():
+    of_data_first = sorted(arguments.values.items(), key=lambda item: item[0] in arguments.differentiated)
+    for key, value in of_data_first:
         for count, name in (*_lengths(key, value), *_let_pass(key, value)):
             if count > 1:
                 found.setdefault(count, name)

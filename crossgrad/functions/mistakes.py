@@ -43,103 +43,107 @@ class Both:
         return np.concatenate([np.ravel(leaves[name]) for name in self.wrong])
 
 
-def mistake(both: Both) -> tuple[str, str] | None:
-    """A key and words for what was done; None if it is nothing that is known here."""
+Found = tuple[str, str] | None
+"""A key and words for what was done; None if it was not that."""
+
+
+def mistake(both: Both) -> Found:
+    """What was done to a gradient, if it is known here."""
     if sum(part.size for part in both.wrong.values()) < FEWEST:
         return None
     return next((found for look in LOOKS if (found := look(both))), None)
 
 
-def _decayed(both: Both) -> tuple[str, str] | None:
+def _swapped(both: Both) -> Found:
+    """h of one leaf is g of another."""
+    for name, part in both.wrong.items():
+        for other, theirs in both.everything.items():
+            if other != name and theirs.shape == part.shape and _is(part, theirs, part - both.right[name]):
+                return "swapped", f"has at {name} the gradient of {other}"
+    return None
+
+
+def _decayed(both: Both) -> Found:
     """h = g + c p, or c times the signs of p: the derivative of a penalty on one side alone."""
     p, off = both.joined(both.parameters), both.joined(both.wrong) - both.joined(both.right)
     if np.ptp(np.abs(p)) <= CLOSE * np.abs(p).max():
         return None
-    for along, what in (
-        (p, "the parameters: weight decay"),
-        (np.sign(p), "the parameters' signs: an L1 penalty"),
-    ):
-        if (factor := _multiple(off, along)) is not None:
+    penalties = ((p, "the parameters: weight decay"), (np.sign(p), "the parameters' signs: an L1 penalty"))
+    for along, what in penalties:
+        factor = factor_between(off, along)
+        if _is(off, factor * along, off):
             plus = "plus" if factor > 0 else "minus"
             return "decay", f"is the other {plus} {abs(factor):.6g} times {what} on one side alone?"
     return None
 
 
-def _stepped(both: Both) -> tuple[str, str] | None:
+def _stepped(both: Both) -> Found:
     """h = p - c g: what a step of gradient descent leaves."""
-    p = both.joined(both.parameters)
-    factor = _multiple(p - both.joined(both.wrong), both.joined(both.right))
-    if factor is None or not factor > 0:
+    p, wrong, right = (both.joined(leaves) for leaves in (both.parameters, both.wrong, both.right))
+    rate = factor_between(p - wrong, right)
+    if not rate > 0 or not _is(p - wrong, rate * right, p - wrong):
         return None
-    return "stepped", f"is the parameters after a step of {factor:.6g} times the other, and no gradient"
+    return "stepped", f"is the parameters after a step of {rate:.6g} times the other, and no gradient"
 
 
-def _swapped(both: Both) -> tuple[str, str] | None:
-    """h of one leaf is g of another."""
-    for name, part in both.wrong.items():
-        for other, theirs in both.everything.items():
-            if other != name and theirs.shape == part.shape and theirs.size > 1 and _is_close(part, theirs):
-                return "swapped", f"has at {name} the gradient of {other}"
-    return None
-
-
-def _one_size(both: Both) -> tuple[str, str] | None:
+def _one_size(both: Both) -> Found:
     """h = c sign(g)."""
     wrong, right = both.joined(both.wrong), both.joined(both.right)
     size = float(np.abs(wrong).max())
-    if not size or _multiple(wrong, np.sign(right)) is None or np.ptp(np.abs(right)) <= CLOSE * size:
+    if not size or not _is(wrong, size * np.sign(right), wrong - right):
         return None
     return "signs", f"has the other's signs, and {size:.6g} everywhere: as signs alone, or Adam's first step"
 
 
-def _clipped(both: Both) -> tuple[str, str] | None:
+def _clipped(both: Both) -> Found:
     """h = g where that is small, and not larger than what several elements of it are."""
     wrong, right = both.joined(both.wrong), both.joined(both.right)
     most = float(np.abs(wrong).max())
     at_most = np.abs(wrong) >= (1 - CLOSE) * most
-    if at_most.all() or at_most.sum() < 2 or not _is_close(wrong, np.clip(right, -most, most)):
+    if at_most.all() or at_most.sum() < 2 or not _is(wrong, np.clip(right, -most, most), wrong - right):
         return None
     return "clipped", f"is the other, clipped to {most:.6g}: compare gradients before they are"
 
 
-def _by_leaf(both: Both) -> tuple[str, str] | None:
+def _by_leaf(both: Both) -> Found:
     """h = c g in each leaf, with another c in each."""
-    factors = {name: _multiple(part, both.right[name]) for name, part in both.wrong.items() if part.size > 1}
-    known = {
-        name: factor for name, factor in factors.items() if factor is not None and both.wrong[name].size > 1
-    }
-    if len(known) < max(2, len(both.wrong)):
+    if len(both.wrong) < 2:
         return None
+    factors = {name: factor_between(part, both.right[name]) for name, part in both.wrong.items()}
+    for name, part in both.wrong.items():
+        right = both.right[name]
+        if part.size < 2 or not factors[name] or not _is(part, factors[name] * right, part - right):
+            return None
     lengths = [float(np.linalg.norm(part)) for part in both.wrong.values()]
     if np.ptp(lengths) <= CLOSE * lengths[0]:
-        return (
-            "clipped",
-            f"has a length of {lengths[0]:.6g} in each leaf: clipped or normalised leaf by leaf?",
-        )
-    told = [f"{written(factor)} in {name}" for name, factor in known.items()]
-    return "factors", f"is the other times {listed(told)}"
+        what = f"has a length of {lengths[0]:.6g} in each leaf"
+        return "clipped", f"{what}: clipped or normalised leaf by leaf?"
+    return (
+        "factors",
+        f"is the other times {listed([f'{written(f)} in {name}' for name, f in factors.items()])}",
+    )
 
 
-def normalised(both: Both) -> tuple[str, str] | None:
+def normalised(both: Both) -> Found:
     """h = g / |g|, of all leaves together."""
     wrong, right = both.joined(both.wrong), both.joined(both.right)
-    if wrong.size < FEWEST or len(both.wrong) < len(both.everything) or _multiple(wrong, right) is None:
+    if wrong.size < FEWEST or len(both.wrong) < len(both.everything):
         return None
-    is_one = abs(np.linalg.norm(wrong) - 1) <= CLOSE**2
-    return ("normalised", "is the other, normalised: its length is 1") if is_one else None
+    length = float(np.linalg.norm(right))
+    if not length or not _is(wrong, right / length, CLOSE * (wrong - right)):
+        return None
+    return "normalised", "is the other, normalised: its length is 1"
 
 
-LOOKS: tuple[Callable[[Both], tuple[str, str] | None], ...] = (
-    *(_swapped, _decayed, _stepped, _one_size, _clipped, _by_leaf),
-)
+LOOKS: tuple[Callable[[Both], Found], ...] = (_swapped, _decayed, _stepped, _one_size, _clipped, _by_leaf)
 
 
-def _multiple(got: Array, expected: Array) -> float | None:
-    """The factor between two tensors that are not zero, if there is one."""
+def factor_between(got: Array, expected: Array) -> float:
+    """By what a tensor is to be multiplied to come nearest to another; 0 if it is zero."""
     size = float(np.vdot(expected, expected))
-    factor = float(np.vdot(expected, got)) / size if size else 0.0
-    return factor if factor and _is_close(got, factor * expected) else None
+    return float(np.vdot(expected, got)) / size if size else 0.0
 
 
-def _is_close(got: Array, expected: Array) -> bool:
-    return bool(np.linalg.norm(got - expected) <= CLOSE * np.linalg.norm(expected))
+def _is(got: Array, expected: Array, off: Array) -> bool:
+    """Whether a formula explains nearly all of what a gradient is off by."""
+    return bool(np.linalg.norm(got - expected) <= CLOSE * np.linalg.norm(off))

@@ -12,7 +12,7 @@ from .arguments import FORMATS, LOSS_NAME, Arguments
 from .factors import axes_told, is_of_counts, origin_of, subsets, written
 from .grain import is_stepwise
 from .measuring import Measured
-from .mistakes import CLOSE, Both, mistake, normalised
+from .mistakes import CLOSE, Both, Found, factor_between, mistake, normalised
 
 NEAR = 0.1
 """Of how far a factor is from 1: what the factor leaves may be that large."""
@@ -103,13 +103,13 @@ def _factor(
 
 def _multiple(got: Array, expected: Array) -> float | None:
     """The factor between two tensors, if there is one; zero where the one is nothing beside the other."""
-    size = float(np.vdot(expected, expected))
+    size = float(np.linalg.norm(expected))
     if size == 0.0:
         return None
-    factor = float(np.vdot(expected, got)) / size
-    if _is_close(got, factor * expected, abs(factor) * np.sqrt(size)):
+    factor = factor_between(got, expected)
+    if _is_close(got, factor * expected, abs(factor) * size):
         return factor
-    return 0.0 if np.linalg.norm(got) <= CLOSE * np.sqrt(size) else None
+    return 0.0 if np.linalg.norm(got) <= CLOSE * size else None
 
 
 def _both(
@@ -127,7 +127,7 @@ def _both(
     )
 
 
-def _named(found: tuple[str, str] | None) -> Resemblance | None:
+def _named(found: Found) -> Resemblance | None:
     return None if found is None else Resemblance(*found)
 
 
