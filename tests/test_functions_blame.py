@@ -248,13 +248,25 @@ def test_a_term_that_is_added_is_no_factor() -> None:
     assert "times the other" not in str(report)
 
 
-def test_a_gradient_alone_has_no_loss_that_it_could_be_the_slope_of() -> None:
+@pytest.mark.parametrize("factor", [1.7, -1.0, 0.0])
+def test_a_gradient_alone_has_no_loss_that_it_could_be_the_slope_of(factor: float) -> None:
+    def multiple(params: Any, x: Any, y: Any) -> Any:
+        _, (dW, db) = hand_written(params, x, y)
+        return factor * dW, factor * db
+
+    (blame,) = compared(multiple, *arguments()).blames
+    assert (blame.function, "it gives no loss" in blame.evidence) == ("mine", True)
+
+
+def test_a_gradient_alone_may_be_that_of_a_mean_beside_a_sum() -> None:
     def gradient_of_mean(params: Any, x: Any, y: Any) -> Any:
         _, (dW, db) = hand_written(params, x, y)
-        return dW / 2, db / 2
+        return dW / len(x), db / len(x)
 
-    (blame,) = compared(gradient_of_mean, *arguments()).blames
-    assert (blame.function, "it gives no loss" in blame.evidence) == ("mine", True)
+    report = compared(gradient_of_mean, *arguments())
+    assert (report.verdict, report.blames) == ("convention", ())
+    assert "who is wrong is not known, as mine gives no loss" in str(report)
+    assert "a loss that is averaged otherwise" in str(report)
 
 
 @pytest.mark.parametrize("waves", [3e5, 3e6, 1e7])

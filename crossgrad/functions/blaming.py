@@ -13,6 +13,7 @@ from .judging import ITSELF, LeafComparison, groups
 from .kinks import differ_by_a_kink, is_beyond, jumps
 from .majority import by_majority
 from .measuring import Measured
+from .same_loss import is_of_the_same_loss
 from .stairs import grains_of, is_as_near, is_coarse, is_stepped_alike
 from .stops import stops_gradients
 from .together import REMARKS, is_another_in_float64
@@ -96,10 +97,16 @@ def _by_the_others_loss(one: Measured, dispute: Dispute) -> list[str]:
     """Those of the same loss that show a function wrong which has none, or none in float64."""
     if has_loss_in_float64(one):
         return []
-    others = _others(one, dispute)
-    if one.got.loss is not None:
-        others = [other for other in others if LOSS_NAME not in dispute.apart(one.name, other.name)]
+    others = [other for other in _others(one, dispute) if _may_share_a_loss(one, other, dispute)]
     return [other.name for other in others if _is_its_own(other, one, dispute)]
+
+
+def _may_share_a_loss(one: Measured, other: Measured, dispute: Dispute) -> bool:
+    """Whether the loss of another may be that of a function which has none, or none in float64."""
+    if one.got.loss is None:
+        return not is_convention(dispute.looks_like(one.name, other.name))
+    apart = LOSS_NAME in dispute.apart(one.name, other.name)
+    return not apart and bool(is_of_the_same_loss(one, other, dispute.arguments))
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:

@@ -49,15 +49,15 @@ class _Line:
         return moved(self.start, self.keys, step, self.direction)
 
 
-def grain(one: Measured, arguments: Arguments) -> float:
-    """By what steps the loss in float64 moves, 0 if by float64's own, or if it is not known.
+def grain(one: Measured, names: Collection[str], arguments: Arguments) -> float:
+    """By what steps the loss in float64 moves with some leaves, 0 if by float64's own, or if it is not known.
 
     Very near to each other the losses of a smooth function lie on a line: their third differences are
     far below their first ones. Those of a loss in steps are as large, or it stands still where the
     gradient says that it moves. The steps are as high as the first that is met at a growing spacing,
     or at least as what it should have moved by; one that is constant has none.
     """
-    line = _line(one, arguments)
+    line = _line(one, arguments, names)
     if line is None or not has_loss_in_float64(one):
         return 0.0
 
@@ -93,8 +93,8 @@ def is_stepwise(
         return False
 
 
-def _line(one: Measured, arguments: Arguments) -> _Line | None:
-    gradients = gradients_of(one)
+def _line(one: Measured, arguments: Arguments, names: Collection[str] | None = None) -> _Line | None:
+    gradients = {n: part for n, part in gradients_of(one).items() if names is None or n in names}
     length = norm(gradients)
     if not np.isfinite(length) or length == 0.0:
         return None

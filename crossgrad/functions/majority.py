@@ -11,6 +11,9 @@ from .dispute import Dispute, Finding, is_convention
 from .judging import FLOAT64
 from .stairs import grains_of, is_stepped_alike
 
+DIGITS = (6, 9, 12, 17)
+"""Of losses: the last tell any two numbers apart."""
+
 STAIRS = (
     "nobody is called wrong: the losses are equal and move in steps, as where something is rounded; "
     "whether a gradient is to go straight through that is for you to say"
@@ -74,14 +77,17 @@ def _too_near(dispute: Dispute) -> str:
 
 
 def _losses(dispute: Dispute) -> str:
-    """One of each group, in six digits; nothing where these do not tell them apart."""
+    """One of each group, in as many digits as tell them apart; nothing where none do."""
     ones = [dispute.functions[group[0]] for group in dispute.groups]
-    losses = [f"{float(one.best[LOSS_NAME]):.6g}" for one in ones if LOSS_NAME in one.best]
-    return listed(losses) if len(set(losses)) == len(ones) else ""
+    losses = [float(one.best[LOSS_NAME]) for one in ones if LOSS_NAME in one.best]
+    written = ([f"{loss:.{digits}g}" for loss in losses] for digits in DIGITS)
+    return next((listed(told) for told in written if len(set(told)) == len(ones)), "")
 
 
 def _unfollowed(dispute: Dispute) -> str:
     """Whose loss could not be followed closely enough, in words."""
+    if without := [name for name, m in dispute.functions.items() if m.got.loss is None]:
+        return f"{listed(without)} {'gives' if len(without) == 1 else 'give'} no loss"
     lost = [
         name for name, m in dispute.functions.items() if m.got.loss is not None and not has_loss_in_float64(m)
     ]

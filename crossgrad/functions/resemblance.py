@@ -51,12 +51,10 @@ def resemblance(
             return Resemblance("nonfinite", f"{text} in {listed(found)}")
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
-    losses = (float(arrays[LOSS_NAME]) for arrays in (mine, theirs)) if LOSS_NAME in quantities else None
-    loss_factor = None if losses is None else _quotient(*losses)
     both = _both(pairs, theirs, everything, arguments)
     return (
         _named(normalised(both))
-        or _factor(pairs, everything, loss_factor, arguments)
+        or _factor(pairs, everything, _loss_factor(mine, theirs, quantities), arguments)
         or _named(mistake(both))
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
         or _narrower(pairs, wrong, arguments)
@@ -70,7 +68,7 @@ def _factor(
     loss_factor: float | None,
     arguments: Arguments,
 ) -> Resemblance | None:
-    """One factor for all that differs, `loss_factor` that of the losses if they do."""
+    """One factor for all that differs; `loss_factor` is NaN if it is not known, None if losses agree."""
     factors = [_multiple(got, expected) for got, expected in pairs.values()]
     if any(factor is None for factor in factors):
         return None
@@ -94,7 +92,7 @@ def _factor(
     if (
         loss_factor is not None
         and len(pairs) == len(everything)
-        and abs(loss_factor - factor) <= NEAR * apart
+        and not abs(loss_factor - factor) > NEAR * apart
         and is_of_counts(factor, arguments)
     ):
         return Resemblance(CONVENTION, f"{text}: a loss that is averaged otherwise")
@@ -241,8 +239,16 @@ def some_of(names: Sequence[str], everything: Sequence[str]) -> Resemblance | No
     return Resemblance("some", f"differs in {listed(names)} only, of {len(everything)} gradients")
 
 
-def _quotient(one: float, other: float) -> float:
-    return one / other if other else float("nan")
+def _loss_factor(
+    mine: Mapping[str, Array], theirs: Mapping[str, Array], quantities: Sequence[str]
+) -> float | None:
+    """That of losses that differ; NaN where one of two functions gives none."""
+    if LOSS_NAME not in mine or LOSS_NAME not in theirs:
+        return float("nan")
+    if LOSS_NAME not in quantities:
+        return None
+    one, other = float(mine[LOSS_NAME]), float(theirs[LOSS_NAME])
+    return one / other if other else float("inf")
 
 
 def _is_close(got: Array, expected: Array, size: float, share: float = CLOSE) -> bool:

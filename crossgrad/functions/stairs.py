@@ -1,6 +1,6 @@
 """Losses that move in steps, in a dispute: of all alike, or of one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -20,7 +20,14 @@ ALIKE = 2.0**-10
 
 def grains_of(dispute: Dispute) -> dict[str, float]:
     """By name, the step that each loss moves in; 0 where it is smooth, or not known."""
-    return {name: _grain(m, dispute.arguments) for name, m in dispute.functions.items()}
+    # Beside other leaves, with which it moves smoothly, a loss shows no steps.
+    leaves = {
+        leaf
+        for name in dispute.functions
+        for other in dispute.functions
+        for leaf in dispute.apart(name, other)
+    }
+    return {name: _grain(m, leaves - {LOSS_NAME}, dispute.arguments) for name, m in dispute.functions.items()}
 
 
 def is_stepped_alike(dispute: Dispute, grains: Mapping[str, float]) -> bool:
@@ -29,9 +36,9 @@ def is_stepped_alike(dispute: Dispute, grains: Mapping[str, float]) -> bool:
     return len(losses) > 1 and bool(np.ptp(losses) < ALIKE * max(grains.values()))
 
 
-def _grain(one: Measured, arguments: Arguments) -> float:
+def _grain(one: Measured, leaves: Collection[str], arguments: Arguments) -> float:
     """As `grain`; at a kink it is not known, as a loss may stand still to one side."""
-    return 0.0 if jumps(one, gradients_of(one), arguments) else grain(one, arguments)
+    return 0.0 if jumps(one, gradients_of(one), arguments) else grain(one, leaves, arguments)
 
 
 def is_as_near(one: Measured, other: Measured, step: float) -> bool:
