@@ -21,6 +21,10 @@ SHOWS = 16.0
 """Standard deviations of the noise of a loss, by which two have to part to be told apart."""
 
 
+CLOSE = 3.0
+"""The same, that one loss may be off at other arguments, on average: less than is allowed at one place."""
+
+
 def is_of_the_same_loss(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
     """Whether a function's loss, in its dtype, stays another's where gradients would have them part.
 
@@ -33,13 +37,13 @@ def is_of_the_same_loss(one: Measured, other: Measured, arguments: Arguments) ->
     direction = {name: part / length for name, part in towards.items()}
     start, keys = arguments.in_float64, {arguments.name(key): key for key in arguments.differentiated}
     size = size_along({name: start[keys[name]] for name in direction}, direction)
-    noise = SHOWS * float(one.sigma[LOSS_NAME])
+    sigma = float(one.sigma[LOSS_NAME])
     try:
         for step in (step * size for step in STEPS):
-            if 2 * step * length > noise:
+            if 2 * step * length > SHOWS * sigma:
                 sides = [moved(start, keys, side * step, direction) for side in (1, -1)]
                 above, below = [_apart(one, other, arguments, values) for values in sides]
-                return bool(abs(above - below) < step * length)
+                return abs(above - below) < step * length and abs(above + below) / 2 < CLOSE * sigma
     except (FunctionFailed, InvalidInput):
         return None
     return None
