@@ -98,7 +98,7 @@ def test_losses_too_near_to_each_other_for_the_dtype_are_told_with_whose_gradien
     assert "they compute different losses (100.875 and 100.562)" in remark
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_what_is_zero_is_said_to_be_perhaps(dtype: str) -> None:
     """A bias before a normalization shifts nothing; its gradient is made of rounding errors."""
 

@@ -245,3 +245,32 @@ def test_a_buffer_that_is_written_again_is_found(framework: str) -> None:
         crossgrad.compare_gradients(
             crossgrad.gradient(adding, framework, "adding"), partner, args=(np.ones(3), np.arange(3.0))
         )
+
+
+def squares(w: Any, x: Any, y: Any) -> Any:
+    return ((x @ w) ** 2).mean()
+
+
+def entropy(w: Any, x: Any, y: Any) -> Any:
+    import torch
+
+    return torch.nn.functional.cross_entropy(x @ w, y)
+
+
+WAYS_OUT = {
+    "two-dtypes": (squares, np.float64, np.int64, 'is float64: dtype="float32" converts'),
+    "integers": (squares, np.int64, np.int64, "args[1] holds integers: convert it in the function"),
+    "list": (squares, list, np.int64, "args[1] is a list of numbers: give an array"),
+    "labels": (entropy, np.float32, np.int32, "PyTorch takes labels in int64: call y.long() in"),
+}
+
+
+@pytest.mark.parametrize(("loss", "data", "labels", "said"), WAYS_OUT.values(), ids=WAYS_OUT)
+def test_what_helps_against_an_error_of_torch_is_told(loss: Any, data: Any, labels: Any, said: str) -> None:
+    pytest.importorskip("torch")
+    w, x = np.ones((3, 2), np.float32), np.arange(15).reshape(5, 3)
+    given = x.tolist() if data is list else x.astype(data)
+    ours = crossgrad.loss(loss, "torch", "one"), crossgrad.loss(loss, "torch", "other")
+    with pytest.raises(crossgrad.FunctionFailed) as caught:
+        crossgrad.compare_gradients(*ours, args=(w, given, np.zeros(5, labels)))
+    assert said in str(caught.value)

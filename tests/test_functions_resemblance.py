@@ -145,6 +145,27 @@ def test_nan_is_named_where_no_loss_vouches_for_the_other() -> None:
         assert says in str(report)
 
 
+def test_nan_where_the_other_bends_too_fast_for_a_slope_is_told() -> None:
+    """The length of a row of zeros: infinitely steep in the one, NaN in the other, and nothing is rounded."""
+    jax = pytest.importorskip("jax")
+    rows = np.ones((3, 4), np.float32)
+    rows[1] = 0
+
+    def by_jax(x: Any) -> Any:
+        length = jax.numpy.linalg.norm(x, axis=-1, keepdims=True)
+        return (x / jax.numpy.maximum(length, 1e-12) * jax.numpy.arange(4)).sum()
+
+    def by_torch(x: Any) -> Any:
+        return (torch.nn.functional.normalize(x, dim=-1) * torch.arange(4)).sum()
+
+    report = crossgrad.compare_gradients(
+        crossgrad.loss(by_torch, "torch", "torch"), crossgrad.loss(by_jax, "jax", "jax"), args=(rows,)
+    )
+    assert not report.blames
+    assert "the gradient of jax is not finite" in str(report)
+    assert "in steps" not in str(report)
+
+
 def test_nan_everywhere_is_no_agreement() -> None:
     torch, _ = pytest.importorskip("torch"), pytest.importorskip("jax")
     both = (

@@ -197,11 +197,7 @@ def _is_lost(name: str, right: str, dispute: Dispute) -> bool:
     """Whether a gradient is not finite, and its loss no other one, where it might be right."""
     one = dispute.functions[name]
     other_loss = LOSS_NAME in dispute.apart(name, right) and np.isfinite(one.best[LOSS_NAME]).all()
-    return not _is_finite(one) and not other_loss
-
-
-def _is_finite(one: Measured) -> bool:
-    return all(np.isfinite(one.best[name]).all() for name in one.got.gradients)
+    return not one.is_finite and not other_loss
 
 
 def _imprecise(found: Sequence[Measured], comparisons: Sequence[LeafComparison]) -> list[FunctionBlame]:

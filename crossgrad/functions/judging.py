@@ -29,7 +29,7 @@ UNDERFLOWS = "it is smaller than the numbers of {0}: dtype='float64' decides"
 
 ZERO = (
     "rounding noise is as large as the quantity, in float64 too: perhaps it is zero, as the gradient of a "
-    "bias before a normalization is"
+    "bias before a normalization, or of attention's keys, is"
 )
 
 UNSEEN = 10.0
@@ -112,7 +112,7 @@ def _with_zero_named(
     """The same, saying so where a quantity that is drowned in noise is too small for the format, or zero."""
     name, judgement = compared.quantity, compared.judgement
     both = [m for m in found if m.name in (compared.function, compared.against)]
-    if judgement.verdict != UNDECIDABLE or any(m.reference is None for m in both):
+    if judgement.verdict != UNDECIDABLE or not all(m.is_followed for m in both):
         return compared
     largest = max(float(np.max(np.abs(m.best[name]), initial=0.0)) for m in both)
     if 0 < largest < 2.0**dtype.min_exponent:

@@ -50,6 +50,10 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
     elif any(LOSS_NAME in dispute.apart(one, other) for other in others):
         losses = _losses(dispute)
         text = f"nobody is called wrong, as they compute different losses{losses and f' ({losses})'}"
+    elif infinite := [name for name, m in dispute.functions.items() if not m.is_finite]:
+        text = (
+            f"who is wrong is not known: the gradient of {listed(infinite)} is not finite, and no slope tells"
+        )
     elif is_stepped_alike(dispute, grains_of(dispute)):
         text = STAIRS
     elif all(verdicts.values()):

@@ -64,6 +64,11 @@ class Measured:
         """Whether its runs in float64 are of the same function."""
         return not self.redraws and (self.reference is not None or self.got.is_wide)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether its gradient is, at its widest."""
+        return all(np.isfinite(self.best[name]).all() for name in self.got.gradients)
+
     @cached_property
     def best(self) -> dict[str, Array]:
         """What it gives at its widest."""

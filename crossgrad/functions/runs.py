@@ -1,6 +1,5 @@
 """Functions made to run at a point: in their own structure and framework, answered in the comparison's."""
 
-import re
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from .points import Point
 from .returned import described, in_lists, require_one
 from .rounding import Counting, Rounding, TooMany
 from .trees import take_apart
+from .ways_out import way_out
 
 FEW_OPERATIONS = 20_000
 """Of a rerun, up to which nobody asks how many there are without rounding errors."""
@@ -30,15 +30,6 @@ MOST_OPERATIONS = 1_000_000
 
 MORE = 10
 """Times as many operations as there are without errors, from which on a rerun is given up."""
-
-
-MIXED = (
-    "; are tensors of another dtype kept in the function? Convert them, by .to(x.dtype); pass a module's "
-    "buffers, dict(module.named_buffers()), as another argument"
-)
-
-TORCH_DTYPES = re.compile("double|bfloat16|float|half")
-"""As they stand in PyTorch's messages."""
 
 
 class FunctionFailed(RuntimeError):
@@ -180,8 +171,8 @@ class Runner:
                 f"{self._arguments.format.name}: does it iterate until something stands still?"
             ) from error
         except Exception as error:
-            way_out = MIXED if self.function.framework == "torch" and _mixes_dtypes(error) else ""
-            raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}{way_out}") from error
+            hint = way_out(error, self.function.framework, self._arguments)
+            raise FunctionFailed(f"{self.name} raised {type(error).__name__}: {error}{hint}") from error
         loss, gradients = self._read(raw)
         try:
             return self._placed(loss, gradients)
@@ -341,11 +332,6 @@ class Runner:
         if array.dtype.kind not in "fiub" and not is_float(array):
             raise InvalidInput(f"{self.name}: its loss is {array.dtype}: expected a real number")
         return self._kept(np.asarray(array)).reshape(())
-
-
-def _mixes_dtypes(error: Exception) -> bool:
-    """Whether PyTorch refused operands of different dtypes: expected scalar type Double but found Float."""
-    return isinstance(error, RuntimeError) and len(set(TORCH_DTYPES.findall(str(error).lower()))) > 1
 
 
 def _framework(name: str) -> Any:

@@ -93,7 +93,10 @@ class Runnable:
                 self.draws = rounds.draws
         for key, tensor in given.items():
             if tensor._version:
-                raise InvalidInput(f"it writes into {place_of(key)}: clone first")
+                raise InvalidInput(
+                    f"it writes into {place_of(key)}: clone first, as in {{name: buffer.clone() for name, "
+                    "buffer in buffers.items()} of a module's in training"
+                )
         return result
 
 
