@@ -9,6 +9,7 @@ from .arbiter import has_loss_in_float64
 from .arguments import LOSS_NAME
 from .dispute import Dispute, Finding, is_convention
 from .judging import FLOAT64
+from .misread import misread
 from .stairs import grains_of, is_stepped_alike
 
 DIGITS = (6, 9, 12, 17)
@@ -33,11 +34,12 @@ def by_majority(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Findin
     minority = [name for name in others if all(dispute.apart(name, one) for one in largest)]
     left = [name for name in others if name not in minority]
     told = "; ".join(f"{name} differs from {listed(dispute.differing(name))} alone" for name in left)
-    remarks = (f"not called wrong: {told}",) if left else ()
+    remarks = [f"not called wrong: {told}"] if left else []
+    remarks += [found for name in minority if (found := _misread(dispute, name, largest[0]))]
     evidence = f"{len(largest)} of {len(dispute.functions)} functions agree on another"
     blames = tuple(dispute.blame(name, largest[0], evidence) for name in minority)
     convention = not left and all(is_convention(blame.looks_like) for blame in blames)
-    return Finding(blames, remarks, convention=convention)
+    return Finding(blames, tuple(remarks), convention=convention)
 
 
 def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding:
@@ -61,7 +63,12 @@ def _undecided(verdicts: Mapping[str, bool | None], dispute: Dispute) -> Finding
     else:
         text = f"who is wrong is not known, as {_unfollowed(dispute)}"
     convention = all(map(is_convention, looks.values()))
-    return Finding((), (f"{text}: {what}" if what else text,), convention=convention)
+    misread = [] if convention else [found for other in others if (found := _misread(dispute, one, other))]
+    return Finding((), (f"{text}: {what}" if what else text, *misread), convention=convention)
+
+
+def _misread(dispute: Dispute, one: str, other: str) -> str:
+    return misread(dispute.functions[one], dispute.functions[other], dispute.arguments)
 
 
 def _without_a_number(dispute: Dispute) -> list[str]:
