@@ -84,10 +84,18 @@ class CandidateFile:
         if spec is None or spec.loader is None:
             raise ImportError(f"{self.file} is no Python file")
         module = importlib.util.module_from_spec(spec)
+        folder = str(self.file.parent)
+        is_new = folder not in sys.path
         sys.modules[spec.name] = module  # dataclasses look their module up
-        if str(self.file.parent) not in sys.path:
-            sys.path.insert(0, str(self.file.parent))  # for what it imports, now or when it is called
-        spec.loader.exec_module(module)
+        if is_new:
+            sys.path.insert(0, folder)  # for what it imports, now or when it is called
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[spec.name]
+            if is_new:
+                sys.path.remove(folder)
+            raise
         found = getattr(module, self.function, None)
         if not callable(found):
             raise ImportError(f"{self.file} has no function {self.function}: {self._others(module)}")

@@ -147,11 +147,15 @@ class Isolated:
         self._lane_of: dict[EngineId, EngineId] = {}
         self._used: set[EngineId] = set()
         self._pool = Pool(limits, jobs)
-        for (name, variant), place in product(wanted, places):
-            self._open(EngineId(name, variant or "", place))
-        for name, found in candidates.items():
-            if isinstance(found, CandidateFile):
-                self._lanes[candidate_id(name)] = self._pool.open(**_loads(name, found))
+        try:
+            for (name, variant), place in product(wanted, places):
+                self._open(EngineId(name, variant or "", place))
+            for name, found in candidates.items():
+                if isinstance(found, CandidateFile):
+                    self._lanes[candidate_id(name)] = self._pool.open(**_loads(name, found))
+        except BaseException:  # Ctrl-C too
+            self._pool.close()
+            raise
 
     @property
     def selection(self) -> Selection:

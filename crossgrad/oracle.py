@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 
 import numpy as np
@@ -147,6 +147,7 @@ def _preferred(case: Case) -> list[tuple[str, float | None]]:
     return [("arb", PATIENCE * budget), *cheaper] if affordable else cheaper
 
 
+@cache
 def _problem_of_arb() -> str | None:
     """Why the certified oracle cannot be imported, although its package is here."""
     try:

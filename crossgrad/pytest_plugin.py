@@ -185,7 +185,7 @@ class _Reporter:
         from .networks.files import written_whole
 
         tests = sorted(self._tests, key=lambda entry: entry["test"])
-        text = json.dumps({"schema": SCHEMA, "tests": tests}, indent=1) + "\n"
+        text = json.dumps({"schema": SCHEMA, "tests": tests}, indent=1, default=str) + "\n"
         try:
             with written_whole(self._path) as file:
                 file.write_text(text, encoding="utf-8")

@@ -63,8 +63,20 @@ class CaseReport:
         return [c for c in self.comparisons if engine == c.engine or c.against == str(engine)]
 
     @property
+    def untold(self) -> list[Run]:
+        """Runs with a message that is not among the problems: of its own, or of what was asked for."""
+        return [run for run in self.runs if run.message and not any(_tells(p, run) for p in self.problems)]
+
+    @property
     def title(self) -> str:
         return f"{self.name} {self.dtype}"
+
+
+def _tells(problem: str, run: Run) -> bool:
+    """Whether a problem is that of a run, and not of another that failed in the same words."""
+    asked = tuple(f"{name} was asked for: " for name in (run.engine.label, run.engine.device))
+    told = problem.startswith(asked) and str(run.message) in problem
+    return told or problem == f"{run.engine}: {run.message}"
 
 
 @dataclass(frozen=True)

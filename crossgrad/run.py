@@ -104,7 +104,8 @@ def run_engine(
             _require(traced, Trace, "trace")
             trace = _engine_trace(traced.quantities, stepped)
             apart = _apart(traced.quantities, stepped)
-        again = _stepped(program, program.step(values))
+        with _timed({}, "step", announce):  # a limit is of one call
+            again = _stepped(program, program.step(values))
         told = first_difference(stepped, again, case.format.eps)
         if told is not None:
             return Run(engine.id, FAILED, seconds, message=told)

@@ -1,5 +1,6 @@
 """Users' functions on each framework's arrays: what they are given, and what they may give."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,12 @@ def test_what_is_on_cuda_comes_back(dtype: str) -> None:
         return step(leaves, x.cuda(), y.cuda())
 
     check("torch", on_cuda, dtype).raise_if_disagree()
+
+
+def test_a_file_that_cannot_be_loaded_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('not today')")
+    before, modules = list(sys.path), set(sys.modules)
+    with pytest.raises(RuntimeError, match="not today"):
+        CandidateFile("broken", tmp_path / "broken.py").load()
+    assert sys.path == before
+    assert set(sys.modules) == modules

@@ -16,6 +16,7 @@ from crossgrad import escape
 from crossgrad.compare import Blame, Comparison
 from crossgrad.diagnosis import Diagnosis
 from crossgrad.engines import EngineId
+from crossgrad.formats.complaints import complaints
 from crossgrad.formats.github import report_commands
 from crossgrad.formats.junit import report_junit
 from crossgrad.formats.markdown import report_markdown, report_markdown_within
@@ -220,6 +221,17 @@ def test_what_is_unsupported_is_skipped_and_what_was_asked_for_is_an_error() -> 
     assert [element.tag for element in ran] == ["skipped"]
     assert asked.attrib["name"] == "what was asked for"
     assert "numpy:manual was asked for" in str(asked.findtext("error"))
+
+
+def test_two_engines_that_fail_in_the_same_words_are_both_told() -> None:
+    case = crossgrad.check("3-2", backends=["numpy"], dtypes=["float64"]).cases[0]
+    (done,) = case.runs
+    failed = replace(done, status="failed", message="it ended")
+    unsupported = replace(
+        done, engine=replace(done.engine, backend="torch"), status="unsupported", message="it ended"
+    )
+    told = replace(case, problems=(f"{done.engine}: it ended",), runs=(failed, unsupported))
+    assert complaints(told) == [f"{done.engine}: it ended", f"{unsupported.engine}: it ended"]
 
 
 def test_an_undecidable_engine_passes_and_says_so() -> None:

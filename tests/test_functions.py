@@ -278,3 +278,21 @@ def test_a_leaf_called_loss_is_not_taken_for_the_loss(factor: float) -> None:
     )
     assert {c.quantity for c in report.comparisons} == {"loss", "args[0]/loss"}
     assert report.ok == (factor == 1.0)
+
+
+def test_what_is_wrong_is_listed_before_what_decides_nothing() -> None:
+    """Of many leaves that are infinite in both, and one that is wrong, that one is among the lines shown."""
+    infinite = [f"k{n}" for n in range(12)]
+
+    def gradient(factor: float) -> Any:
+        def gradients(p: Any) -> Any:
+            found = {
+                name: np.where(p[name] > 0, np.inf, 0 * p[name]).astype(p[name].dtype) for name in infinite
+            }
+            return (p["w"] ** 2).sum(), found | {"w": factor * p["w"]}
+
+        return crossgrad.gradient(gradients, "numpy", f"times {factor}")
+
+    params = {name: np.ones(2, np.float32) for name in [*infinite, "w"]}
+    report = crossgrad.compare_gradients(gradient(2), gradient(3), args=(params,))
+    assert next(line for line in str(report).splitlines() if " against " in line).startswith("w: ")

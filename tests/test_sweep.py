@@ -1,6 +1,7 @@
 """Sweeps from end to end: what is run, stopped, gone on with and joined."""
 
 import errno
+import fcntl
 import json
 import os
 import shlex
@@ -30,7 +31,7 @@ from crossgrad.sweep.plan import RandomPlan
 from crossgrad.sweep.plan_files import read_plan
 from crossgrad.sweep.records import EngineRecord, record_of
 from crossgrad.sweep.runner import Execute, Session, sweep
-from crossgrad.sweep.store import RunWriter, read_records
+from crossgrad.sweep.store import RECORDS_FILE, RunWriter, read_records
 from crossgrad.sweep.summary import Summary, command, summarise
 from crossgrad.workers.pool import PoolClosed
 
@@ -363,6 +364,38 @@ def test_a_merged_run_that_finds_no_room_is_removed(
     said = capsys.readouterr().err
     assert f"cannot write {merged}: No space left on device; nothing of it is left: merge anew" in said
     assert not merged.exists()
+
+
+def test_the_run_of_another_process_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """It took the place after this one had looked, and before this one had locked it."""
+    assert run([*QUICK, *PLAN, "-o", str(tmp_path / "part")]) == 0
+    merged, held = tmp_path / "merged", []
+
+    def other_wins(path: Path) -> None:
+        held.append(os.open(merged / RECORDS_FILE, os.O_RDWR | os.O_CREAT))
+        os.write(held[0], b"the other's record\n")
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+
+    monkeypatch.setattr("crossgrad.sweep.store.sync_directory", other_wins)
+    assert run(["merge", str(tmp_path / "part"), "-o", str(merged)]) == 2
+    os.close(held[0])
+    assert "another process is writing" in capsys.readouterr().err
+    assert (merged / RECORDS_FILE).read_bytes() == b"the other's record\n"
+
+
+def test_a_merge_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run([*QUICK, *PLAN, "-o", str(tmp_path / "part")]) == 0
+    monkeypatch.setattr(RunWriter, "append", Mock(side_effect=KeyboardInterrupt))
+    assert run(["merge", str(tmp_path / "part"), "-o", str(tmp_path / "merged")]) == 130
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_sweep_in_which_nothing_ran_is_no_pass(tmp_path: Path, capsys: Capture) -> None:
+    plan = ["--cases", "1", "--depth", "1", "--width", "2", "--shard", "2/2", "-o", str(tmp_path / "none")]
+    assert run(["sweep", "--no-isolate", "-b", "numpy", *plan]) == 3
+    assert "nothing ran" in capsys.readouterr().out
 
 
 def test_other_plans_are_not_merged(tmp_path: Path, capsys: Capture) -> None:

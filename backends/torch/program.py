@@ -1,5 +1,6 @@
 """What the variants share: values to and from the device, the forward pass, the update."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -106,11 +107,11 @@ class TorchProgram(DeviceTimed, Program):
     def updated(self, parameters: Sequence[torch.Tensor]) -> dict[str, Array]:
         return self._named(("W_new", "b_new"), parameters)
 
-    def _step(self, values: Values) -> Stepped:
-        raise NotImplementedError
+    @abstractmethod
+    def _step(self, values: Values) -> Stepped: ...
 
-    def _differentiate(self, values: Values) -> Derivatives:
-        raise NotImplementedError
+    @abstractmethod
+    def _differentiate(self, values: Values) -> Derivatives: ...
 
     def _forward(self, values: Values) -> torch.Tensor:
         with torch.inference_mode():

@@ -18,5 +18,6 @@ compared, or merged runs lack cases · 4 a benchmark is slower than before ·
 
 def of_verdict(verdict: str) -> int:
     """The exit code of a report's verdict: 0 also where part of it could not be decided."""
-    wrong = {"convention", "nonfinite-disagree", "disagree"}
-    return DISAGREE if verdict in wrong else ENGINE_FAILED if verdict == "failed" else OK
+    from ..verdict import WRONG  # heavy
+
+    return DISAGREE if verdict in WRONG else ENGINE_FAILED if verdict == "failed" else OK

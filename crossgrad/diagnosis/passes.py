@@ -116,7 +116,8 @@ def _narrow_products(case: Case) -> Iterator[Hypothesis]:
         if bits < case.format.precision:
             cause, text = said(case, bits, "every matrix product is one of factors rounded to")
             wrong = {
-                name: Formula(name[0], cause, text, partial(product_of, narrow=narrow)) for name in products
+                name: Formula(name.partition(".")[0], cause, text, partial(product_of, narrow=narrow))
+                for name in products
             }
             yield Hypothesis(cause, text, "z.1", wrong, None, float(bits))
 
@@ -161,7 +162,7 @@ def _other_activations(case: Case) -> Iterator[Hypothesis]:
         wrong = {f"a.{n}": formula for n in sigmoids}
         if wrong:
             yield Hypothesis(
-                APPROXIMATE_ACTIVATION, f"the activations are: {text}", min(wrong), wrong, None, value
+                APPROXIMATE_ACTIVATION, f"the activations are: {text}", next(iter(wrong)), wrong, None, value
             )
 
 

@@ -16,11 +16,7 @@ MOST = 12
 def complaints(case: "CaseReport") -> list[str]:
     """Problems, runs that did not happen, blame, what is undecided, then what is wrong in data-flow order."""
     lines = list(case.problems)
-    lines += [
-        f"{run.engine}: {run.message}"
-        for run in case.runs
-        if run.message and not any(run.message in line for line in lines)
-    ]
+    lines += [f"{run.engine}: {run.message}" for run in case.untold]
     lines += [describe_blame(b) for b in case.blames]
     lines += soft_lines(case)
     wrong = [c for c in case.comparisons if c.verdict in WRONG]

@@ -48,9 +48,8 @@ def _wrong(case: CaseReport) -> Iterator[str]:
 
 
 def _warnings(case: CaseReport) -> Iterator[str]:
-    for run in case.runs:
-        if run.message and not any(run.message in problem for problem in case.problems):
-            yield _command("warning", case.title, f"{run.engine}: {run.status}: {run.message}")
+    for run in case.untold:
+        yield _command("warning", case.title, f"{run.engine}: {run.status}: {run.message}")
     for line in soft_lines(case):
         yield _command("warning", case.title, line)
 

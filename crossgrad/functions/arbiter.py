@@ -103,7 +103,7 @@ def _is_within_a_step(
     Then it may be one that bends within that step, as of ``x / max(norm(x), 1e-12)`` at zero: no
     difference can contradict it. Where the loss moves no faster near by than further off, nothing bends.
     """
-    start, keys = arguments.in_float64, {arguments.name(key): key for key in arguments.differentiated}
+    start, keys = arguments.in_float64, arguments.by_name
     size = size_along({name: start[keys[name]] for name in direction}, direction)
     try:
         middle = loss_at(one, start)
@@ -151,7 +151,7 @@ def slope_along(
     if not has_loss_in_float64(one):
         return None
     start = arguments.in_float64 if start is None else start
-    keys = {arguments.name(key): key for key in arguments.differentiated}
+    keys = arguments.by_name
     size = size_along({name: start[keys[name]] for name in direction}, direction)
 
     def loss_after(step: float) -> float:

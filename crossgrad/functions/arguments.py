@@ -51,6 +51,11 @@ class Arguments:
         return tuple(key for key in self.values if key[0] in self.argnums)
 
     @cached_property
+    def by_name(self) -> dict[str, Key]:
+        """What is differentiated by, under its names in reports."""
+        return {self.name(key): key for key in self.differentiated}
+
+    @cached_property
     def format(self) -> DType:
         """The coarsest floating-point format of what is differentiated by."""
         used = {str(self.values[key].dtype) for key in self.differentiated}

@@ -99,7 +99,7 @@ def _line(one: Measured, arguments: Arguments, names: Collection[str] | None = N
     if not np.isfinite(length) or length == 0.0:
         return None
     start = arguments.in_float64
-    keys = {arguments.name(key): key for key in arguments.differentiated}
+    keys = arguments.by_name
     size = norm({name: start[keys[name]] for name in gradients}) or 1.0
     return _Line(start, keys, {name: part / length for name, part in gradients.items()}, size, length)
 

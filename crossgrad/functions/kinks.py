@@ -119,7 +119,7 @@ def _opposite(one: Measured, move: Mapping[str, Array], arguments: Arguments) ->
 
 
 def _after(one: Measured, side: float, move: Mapping[str, Array], arguments: Arguments) -> Array:
-    keys = {arguments.name(key): key for key in arguments.differentiated}
+    keys = arguments.by_name
     found = gradients_at(one, moved(arguments.in_float64, keys, side, move))
     return Flat({name: found.get(name, np.full(part.shape, np.nan)) for name, part in move.items()}).values
 

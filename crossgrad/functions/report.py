@@ -107,7 +107,7 @@ class FunctionReport:
             key=lambda c: (c.function not in wrong, c.against in wrong, self.functions.index(c.function)),
         )
         first = {c.quantity: c for c in reversed(order)}
-        return sorted(first.values(), key=lambda c: -(c.judgement.over_floor or np.inf))
+        return sorted(first.values(), key=_severity, reverse=True)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -126,6 +126,12 @@ class FunctionReport:
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+
+def _severity(found: LeafComparison) -> tuple[bool, float]:
+    """What is wrong before what decides nothing; NaN and infinities, which have no share, before all else."""
+    share = found.judgement.over_floor
+    return found.is_wrong, np.inf if share is None else share
 
 
 def _blame_line(blame: FunctionBlame) -> str:

@@ -116,7 +116,7 @@ def _both(
     everything: Sequence[str],
     arguments: Arguments,
 ) -> Both:
-    keys = {arguments.name(key): key for key in arguments.differentiated}
+    keys = arguments.by_name
     return Both(
         wrong={name: got for name, (got, _) in pairs.items()},
         right={name: expected for name, (_, expected) in pairs.items()},

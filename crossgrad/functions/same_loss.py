@@ -35,7 +35,7 @@ def is_of_the_same_loss(one: Measured, other: Measured, arguments: Arguments) ->
     if one.got.loss is None or not np.isfinite(length) or length == 0.0:
         return None
     direction = {name: part / length for name, part in towards.items()}
-    start, keys = arguments.in_float64, {arguments.name(key): key for key in arguments.differentiated}
+    start, keys = arguments.in_float64, arguments.by_name
     size = size_along({name: start[keys[name]] for name in direction}, direction)
     sigma = float(one.sigma[LOSS_NAME])
     try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..mathematics import LOSSES
 from ..networks.cases import Case
 
 
@@ -60,5 +61,4 @@ def jax_loss(case: Case) -> Callable[..., Any]:
 def _weight(case: Case) -> float:
     """What the sum of squares is multiplied by."""
     samples, units = case.batch.y.shape
-    weights: dict[str, float] = {"mse": 1 / (samples * units), "mse-sum": 1.0, "half-mse": 1 / (2 * samples)}
-    return weights[case.loss]
+    return 1 / LOSSES[case.loss].count(samples, units)

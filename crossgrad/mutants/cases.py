@@ -17,6 +17,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from ..mathematics import LOSSES as FORMULAS
 from ..networks.batches import Batch
 from ..networks.cases import Case
 from ..networks.catalogue import build_case, find_entry
@@ -153,5 +154,5 @@ def _input_scale(rng: np.random.Generator, dtype: DType) -> tuple[float, bool]:
 def _largest_distance(dtype: DType, loss: str, shape: tuple[int, int]) -> float:
     """The distance at which the loss is a sixteenth of the dtype's range; noise is of order one."""
     samples, units = shape
-    weight = {"mse": 1.0, "mse-sum": samples * units, "half-mse": units / 2}[loss]
-    return sqrt(2.0 ** (dtype.max_exponent - 4) / weight)
+    terms = samples * units / FORMULAS[loss].count(samples, units)
+    return sqrt(2.0 ** (dtype.max_exponent - 4) / terms)

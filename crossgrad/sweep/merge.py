@@ -30,7 +30,8 @@ def merge(paths: Sequence[Path], out: Path, warn: Warn) -> None:
     kept, joined = _worst_of_each(paths, warn), _joined(infos)
     if joined.mixture is not None:
         warn(f"{out}: {joined.mixture}")
-    with _nothing_left_if_it_fails(out), RunWriter.create(out, joined) as run:
+    was_there = os.path.lexists(out)
+    with RunWriter.create(out, joined) as run, _nothing_left_if_it_fails(out, was_there):
         for index, path in enumerate(paths):
             for record in read_records(path, lambda sentence: None):
                 if kept.get(record.id) == index:
@@ -38,20 +39,20 @@ def merge(paths: Sequence[Path], out: Path, warn: Warn) -> None:
 
 
 @contextmanager
-def _nothing_left_if_it_fails(out: Path) -> Iterator[None]:
-    """A merged run that could not be written is removed again: its records are in the runs that it is of."""
-    was_there = os.path.lexists(out)
+def _nothing_left_if_it_fails(out: Path, was_there: bool) -> Iterator[None]:
+    """A merged run that could not be written is removed again: its records are in the runs that it is of.
+
+    It is this process's own by then, and locked.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        if not was_there:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-    except InvalidInput as error:
-        reason = error.__context__
-        if was_there or not isinstance(reason, OSError):
+    except BaseException as error:
+        if was_there:
             raise
         shutil.rmtree(out, ignore_errors=True)
+        reason = error.__context__
+        if not isinstance(error, InvalidInput) or not isinstance(reason, OSError):
+            raise
         raise InvalidInput(
             f"cannot write {out}: {reason.strerror or reason}; nothing of it is left: merge anew"
         ) from None

@@ -8,6 +8,7 @@ process that holds it. Readers need no lock: a line without an end is no result.
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ class RunWriter:
         """
         with _told(path, "make"):
             require_new(path)  # before the lock, which is a file, is put there
+            was_there = path.exists()
             path.mkdir(parents=True, exist_ok=True)
             sync_directory(path.parent)
             descriptor = _locked(path)
@@ -85,6 +87,8 @@ class RunWriter:
                 write_info(path, info)
                 return cls(path, info, descriptor, lambda sentence: None)
             except BaseException:
+                if not was_there:
+                    shutil.rmtree(path, ignore_errors=True)
                 os.close(descriptor)
                 raise
 

@@ -79,7 +79,7 @@ class Summary(_Figures):
         """The run in a word, for an exit code: ``disagree``, ``failed`` or ``agree``."""
         if self.mismatches:
             return "disagree"
-        return "failed" if self.verdicts.get("failed") else "agree"
+        return "failed" if self.verdicts.get("failed") or not self.states else "agree"
 
 
 def summarise(info: RunInfo, records: Iterable[Record]) -> Summary:

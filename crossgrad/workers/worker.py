@@ -107,7 +107,7 @@ class Worker:
                 pass_fds=passed,
                 start_new_session=True,
             )
-        except OSError:
+        except BaseException:  # Ctrl-C too
             self._let_go()
             raise
         finally:

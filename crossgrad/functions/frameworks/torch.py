@@ -75,7 +75,7 @@ class Runnable:
             if self._has_been_widened:
                 raise
             self._can_be_widened = False  # it may hold tensors of its own
-            return self._run(values, noise and noise.again())
+            return self._run(values, noise)
         self._has_been_widened = True
         return found
 
