@@ -11,6 +11,11 @@ REORDERING = 1024
 
 TOLD = "two runs on the same numbers differ"
 WAY_OUT = "seed its randomness inside, and keep no state"
+ADDS_UP = "{:.0f} times the first: gradients add up, set them to zero before each step"
+"""Of what PyTorch's ``backward`` leaves in ``.grad``, or a buffer that is written to by ``+=``."""
+
+EXACTLY = 1e-5
+"""Of itself, how near to a whole number such a factor is."""
 
 
 def difference(name: str, one: Array, other: Array, eps: float) -> str | None:
@@ -36,7 +41,16 @@ def difference(name: str, one: Array, other: Array, eps: float) -> str | None:
     index = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
     numbers = f"{first[index]:.9g}, then {then[index]:.9g}"
     place = f"{name}{list(index) if index else ''}"
-    return f"{TOLD}, first at {place}: {numbers}; {WAY_OUT}"
+    return f"{TOLD}, first at {place}: {numbers}; {_adds_up(first, then) or WAY_OUT}"
+
+
+@np.errstate(all="ignore")
+def _adds_up(first: Array, then: Array) -> str:
+    """Whether a result is a whole multiple of the one before, in words; nothing if not."""
+    times = float(np.vdot(first, then) / np.vdot(first, first))
+    off = np.linalg.norm(then - times * first)
+    is_multiple = off <= EXACTLY * np.linalg.norm(then) and abs(times - round(times)) <= EXACTLY * times
+    return ADDS_UP.format(times) if first.size > 1 and times > 1.5 and is_multiple else ""
 
 
 def first_difference(one: Mapping[str, Array], other: Mapping[str, Array], eps: float) -> str | None:

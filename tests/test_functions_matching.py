@@ -189,6 +189,16 @@ def test_a_square_kernel_that_was_ported_as_it_is() -> None:
         matched({"w": square["w"].T}, square)
 
 
+def test_a_kernel_behind_another_flattening_is_told() -> None:
+    """Its rows are in the order (H, W, C) in the one, and (C, H, W) in the other."""
+    kernel = RNG.normal(size=(2 * 3 * 4, 5))
+    permuted = kernel.reshape(2, 3, 4, 5).transpose(1, 2, 0, 3).reshape(24, 5)
+    with pytest.raises(
+        InvalidInput, match="it holds them in another order, as where one of the two flattens"
+    ):
+        matched({"w": permuted}, {"w": kernel})
+
+
 def test_what_auto_took_for_what_is_said() -> None:
     """A wrong guess among leaves of one shape would look like a wrong gradient."""
     W = RNG.normal(size=(3, 2)).astype(np.float32)

@@ -46,3 +46,14 @@ def test_what_differs_is_told_with_its_place(one: list[float], other: list[float
 @pytest.mark.parametrize(("one", "other"), [*pairwise([{"dW": np.ones(2)}, {}, {"dW": np.ones(2)}])])
 def test_what_one_of_two_runs_gives_is_told(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     assert "only one of them gives dW" in str(first_difference(one, other, EPS))
+
+
+@pytest.mark.parametrize(
+    ("times", "adds_up"), [(2, True), (10, True), (1.5, False), (0.5, False), (-1, False)]
+)
+def test_gradients_that_add_up_are_told(times: float, adds_up: bool) -> None:
+    first = np.array([0.3, -2.0, 5.0], np.float32)
+    told = difference("dW", first, first * np.float32(times), EPS)
+    assert told is not None
+    assert (f"{times} times the first: gradients add up, set them to zero" in told) == adds_up
+    assert ("keep no state" in told) != adds_up

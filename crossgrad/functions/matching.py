@@ -126,6 +126,11 @@ def _mistyped(
 def _way_out(name: str, array: Array, theirs: Array) -> str:
     """Another layout in which two leaves would hold the same numbers, if there is one."""
     equal = [a for a in layouts(array.shape, theirs.shape) if np.array_equal(np.transpose(array, a), theirs)]
+    if not equal and np.array_equal(np.sort(array, axis=None), np.sort(theirs, axis=None)):
+        return (
+            "it holds them in another order, as where one of the two flattens (C, H, W) and the other "
+            "(H, W, C): put that order into the function, and give both the same"
+        )
     if not equal:
         return "is it another model's, or has one of the two been trained since?"
     if equal[0] == tuple(range(array.ndim)):
