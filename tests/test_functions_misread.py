@@ -40,6 +40,10 @@ def model(order: str = "ifgo", change: Callable[[dict[str, Any]], dict[str, Any]
 PORTS = {
     "gates": (model("igfo"), "with w, u and b in the order (0, 2, 1, 3) of 4 blocks"),
     "transposed": (model(change=lambda p: {**p, "v": p["v"].T}), "with v transposed"),
+    "axes": (
+        model(change=lambda p: {**p, "k": p["k"].transpose(2, 3)}),
+        "with k transposed in axes 2 and 3",
+    ),
     "flipped": (model(change=lambda p: {**p, "k": p["k"].flip(2, 3)}), "with k flipped along axes 2 and 3"),
 }
 
