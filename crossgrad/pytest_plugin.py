@@ -182,7 +182,7 @@ class _Reporter:
             self._tests.append({"test": report.nodeid, "outcome": report.outcome, "reports": found})
 
     def pytest_sessionfinish(self) -> None:
-        from .networks.files import written_whole
+        from .networks.files import reason_of, written_whole
 
         tests = sorted(self._tests, key=lambda entry: entry["test"])
         text = json.dumps({"schema": SCHEMA, "tests": tests}, indent=1, default=str) + "\n"
@@ -190,7 +190,7 @@ class _Reporter:
             with written_whole(self._path) as file:
                 file.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise pytest.UsageError(f"--crossgrad-report {self._path}: {error.strerror}") from None
+            raise pytest.UsageError(f"--crossgrad-report {self._path}: {reason_of(error)}") from None
 
 
 def _typed_here(request: pytest.FixtureRequest) -> str:

@@ -4,10 +4,11 @@ import errno
 import os
 import shutil
 import stat
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from .errors import InvalidInput
@@ -19,9 +20,14 @@ TOML_LIMIT = 2**15
 """Bytes of a TOML file: tomllib's time grows with the square of a key's dots, to seconds at this size."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be read or written, in the system's words."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def unreadable(path: str | Path, error: Exception) -> InvalidInput:
-    """The error for a file that cannot be opened or read, in the system's words."""
-    return InvalidInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
+    """The error for a file that cannot be opened or read."""
+    return InvalidInput(f"cannot read {path}: {reason_of(error)}")
 
 
 def is_there(path: str | Path, test: Callable[[Path], bool] = Path.exists) -> bool:
@@ -104,8 +110,9 @@ def require_folder(path: Path, option: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidInput(f"{option} {path}: expected a folder that can be made: {reason}") from None
+        raise InvalidInput(
+            f"{option} {path}: expected a folder that can be made: {reason_of(error)}"
+        ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise InvalidInput(f"{option} {path}: permission denied")
 
@@ -140,6 +147,26 @@ def read_whole(path: str | Path, limit: int, expected: str) -> bytes:
     if size > limit:
         raise InvalidInput(f"{path} has {size:,} bytes: expected {expected}, at most {limit:,} bytes")
     return content
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """Read a TOML file of at most `TOML_LIMIT` bytes.
+
+    Parameters
+    ----------
+    what
+        What it should be, for the message: ``"a network's TOML file"``.
+
+    Raises
+    ------
+    InvalidInput
+        As `read_whole`, or if it is no TOML.
+    """
+    content = read_whole(path, TOML_LIMIT, what)
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
+    except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
+        raise InvalidInput(f"{path} is no TOML file: {error}") from None
 
 
 def _read(file: BinaryIO, most: int) -> bytes:

@@ -15,15 +15,13 @@ from the model below; editors that know it complete and check such files.
 TOML rather than YAML: YAML reads ``1e-5`` as a string.
 """
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InvalidInput
-from .files import TOML_LIMIT, read_whole
+from .files import read_toml
 from .problems import Location, does_not_describe
 from .rules import ACTIVATIONS, require_rule
 from .spec import LARGEST_COUNT, Dense, Network
@@ -65,11 +63,7 @@ def load_network(path: str | Path) -> Network:
         If the file is missing, too large, no TOML, or has a wrong key or value;
         every key is listed.
     """
-    content = read_whole(path, TOML_LIMIT, "a network's TOML file")
-    try:
-        document = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
-    except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
-        raise InvalidInput(f"{path} is no TOML file: {error}") from None
+    document = read_toml(path, "a network's TOML file")
     try:
         table = NetworkTable.model_validate(document)
     except ValidationError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
-from ..networks.files import require_writable, written_whole
+from ..networks.files import reason_of, require_writable, written_whole
 from .curves import Curve, Curves, curves_of
 from .results import Results
 from .statistics import coverage
@@ -95,7 +95,7 @@ def plot_results(results: Results, path: str | Path) -> None:
         with written_whole(path) as file:
             file.write_bytes(content)
     except (OSError, ValueError) as error:  # ValueError: no file can have this name
-        raise InvalidInput(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise InvalidInput(f"cannot write {path}: {reason_of(error)}") from None
 
 
 def _rendered(results: Results, curves: Curves, suffix: str) -> bytes:

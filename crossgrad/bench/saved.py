@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..networks.errors import InvalidInput, shortened, unknown
-from ..networks.files import is_there, read_whole, sync_directory, unreadable, write_to_disk
+from ..networks.files import is_there, read_whole, reason_of, sync_directory, unreadable, write_to_disk
 from .results import Results, read_results
 
 HOME = Path("crossgrad-benchmarks")
@@ -53,7 +53,7 @@ def save_results(results: Results, name: str) -> Path:
             with suppress(OSError):
                 new.unlink()
     except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from None
+        raise InvalidInput(f"cannot write {path}: {reason_of(error)}") from None
     return path
 
 

@@ -11,6 +11,7 @@ import typer
 
 from ..candidates import BACKENDS, DEFAULT_FUNCTION
 from ..networks.errors import InvalidInput
+from ..networks.files import reason_of
 from . import exits, options
 from .output import say
 
@@ -34,7 +35,7 @@ def new_candidate(
             f"{file} is there already, and is left as it is: name another file, or remove this one"
         ) from None
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot write {file}: {getattr(error, 'strerror', None) or error}") from None
+        raise InvalidInput(f"cannot write {file}: {reason_of(error)}") from None
     say(f"{file} is written: a function {DEFAULT_FUNCTION}(params, x, y). Check it by\n\n")
     say(f"  {_command(file, candidate_backend)}\n")
     raise typer.Exit(exits.OK)

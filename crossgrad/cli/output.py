@@ -13,7 +13,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from ..networks.files import is_there, require_writable, written_whole
+from ..networks.files import is_there, reason_of, require_writable, written_whole
 from . import exits
 
 
@@ -70,7 +70,7 @@ def to_stdout() -> Iterator[None]:
     except BrokenPipeError:
         raise typer.Exit(exits.PIPE_CLOSED) from None
     except OSError as problem:
-        raise InvalidInput(f"cannot write to stdout: {problem.strerror or problem}") from None
+        raise InvalidInput(f"cannot write to stdout: {reason_of(problem)}") from None
 
 
 def stdout_problem() -> str | None:
@@ -79,7 +79,7 @@ def stdout_problem() -> str | None:
         sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError as problem:
-        return problem.strerror or str(problem)
+        return reason_of(problem)
     return None
 
 
@@ -116,7 +116,7 @@ def deliver(text: str, output: Path | None) -> int:
             file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as problem:
         write(text)
-        reason = getattr(problem, "strerror", None) or problem
+        reason = reason_of(problem)
         error(f"cannot write {output}: {reason}; the result is above instead")
         return exits.BAD_INPUT
     return exits.OK

@@ -11,7 +11,7 @@ import typer
 
 from ..escape import terminal
 from ..networks.errors import InvalidInput
-from ..networks.files import written_whole
+from ..networks.files import reason_of, written_whole
 from . import options
 from .output import deliver, note, to_stdout
 
@@ -59,7 +59,7 @@ def show(
     except (OSError, ValueError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
+        raise InvalidInput(f"cannot write {output}: {reason_of(error)}") from None
 
 
 def _is_of(run: Path, file: Path) -> bool:

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from ..networks.files import reason_of
 from .output import note
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def append_summary(report: "Report") -> None:
             if text:
                 file.write(f"\n{text}".encode(errors="backslashreplace"))
     except (OSError, ValueError) as problem:
-        note(f"the step's summary is not written: {path}: {getattr(problem, 'strerror', None) or problem}")
+        note(f"the step's summary is not written: {path}: {reason_of(problem)}")
         return
     if not text:
         note(f"the step's summary is not written: {path} is full, GitHub shows 1 MiB of it")

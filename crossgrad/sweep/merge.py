@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..findings import ORDER
 from ..networks.errors import InvalidInput
+from ..networks.files import reason_of
 from .info import RunInfo, read_info
 from .plan import RandomPlan
 from .records import Record
@@ -54,7 +55,7 @@ def _nothing_left_if_it_fails(out: Path, was_there: bool) -> Iterator[None]:
         if not isinstance(error, InvalidInput) or not isinstance(reason, OSError):
             raise
         raise InvalidInput(
-            f"cannot write {out}: {reason.strerror or reason}; nothing of it is left: merge anew"
+            f"cannot write {out}: {reason_of(reason)}; nothing of it is left: merge anew"
         ) from None
 
 

@@ -22,7 +22,6 @@ The published JSON Schema (``crossgrad/schemas/sweep.schema.json``) is made from
 the models in ``plan.py``.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from pydantic import ValidationError
 
 from ..networks.cost import require_affordable
 from ..networks.errors import InvalidInput
-from ..networks.files import TOML_LIMIT, is_there, read_whole
+from ..networks.files import is_there, read_toml
 from ..networks.problems import does_not_describe
 from .plan import MOST_CASES, GridPlan, Plan, RandomPlan
 
@@ -50,11 +49,7 @@ def load_plan(path: Path | None, options: Mapping[str, Any]) -> Plan:
         raise InvalidInput(
             f'{path}: expected a plan\'s TOML file, which may name networks, as in networks = ["64-100-10"]'
         )
-    content = read_whole(path, TOML_LIMIT, "a sweep's TOML file")
-    try:
-        document = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a mark first
-    except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
-        raise InvalidInput(f"{path} is no TOML file: {error}") from None
+    document = read_toml(path, "a sweep's TOML file")
     if not document:
         raise InvalidInput(f"{path} is empty: leave it out for a plan of defaults")
     source = f"{path} with the command line's {' and '.join(f'--{key}' for key in options)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..networks.errors import InvalidInput
-from ..networks.files import sync_directory, unreadable
+from ..networks.files import reason_of, sync_directory, unreadable
 from .info import RUN_FILE, UNFINISHED, RunInfo, read_info, write_info
 from .lines import encode, lines
 from .records import Record
@@ -137,7 +137,7 @@ class RunWriter:
             if not isinstance(error, OSError):
                 raise
             raise InvalidInput(
-                f"cannot write {self.path / RECORDS_FILE}: {error.strerror or error}; "
+                f"cannot write {self.path / RECORDS_FILE}: {reason_of(error)}; "
                 f"its {len(self.done):,} records are whole: make room, then go on with "
                 f"crossgrad sweep --resume {self.path}"
             ) from None
@@ -252,4 +252,4 @@ def _told(path: Path, what: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"cannot {what} {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise InvalidInput(f"cannot {what} {path}: {reason_of(error)}") from None
