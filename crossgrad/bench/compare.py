@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from .. import escape
 from ..networks.errors import InvalidInput, shortened
 from ..tables import render_table
+from ..words import listed
 from .phases import REPEATED, Phase
 from .ratios import LARGEST, Machine, ratio_of
 from .results import OfEngine, Place, Results, Row, Subject, subjects
 from .rules import BEYOND, Rule, Verdict, beyond_of, judge, parse_rule
-from .text import ratio_digits, seconds_text
+from .text import ratio_digits, seconds_text, word
 
 NAMED = 3
 """Of the rows that a rule could not decide, or not be held to, so many are named."""
@@ -63,6 +64,10 @@ class Comparison(BaseModel):
     vanished: Annotated[
         tuple[str, ...], Field(description="Rows of only_a that the rule covers: it was not held to them.")
     ] = ()
+    other_library: Annotated[
+        tuple[str, ...],
+        Field(description="Frameworks whose products tell nothing of the machine: their library changed."),
+    ] = ()
     notes_a: Annotated[tuple[str, ...], Field(description="Warnings of A, in words.")] = ()
     notes_b: tuple[str, ...] = ()
 
@@ -78,8 +83,17 @@ class Comparison(BaseModel):
         """Rows that the rule covers, and of which nothing can be said."""
         if self.rule is None:
             return ()
-        rule = parse_rule(self.rule)
-        return tuple(row for row in self.rows if rule.covers(row.phase) and row.verdict == "unsure")
+        return tuple(row for row in self._covered if row.verdict == "unsure")
+
+    @property
+    def decides_nothing(self) -> bool:
+        """Whether there is a rule, and of no row can be said whether it breaks it."""
+        return self.rule is not None and all(row.verdict == "unsure" for row in self._covered)
+
+    @property
+    def _covered(self) -> list[Change]:
+        rule = None if self.rule is None else parse_rule(self.rule)
+        return [row for row in self.rows if rule is not None and rule.covers(row.phase)]
 
 
 def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
@@ -112,6 +126,7 @@ def compare(a: Results, b: Results, fail_if: Rule | None = None) -> Comparison:
         rule=None if fail_if is None else str(fail_if),
         differences=tuple(environment_differences(a, b)),
         machine=tuple(_machine_changes(machine)),
+        other_library=tuple(machine.unlike),
         rows=rows,
         only_a=tuple(_by_engine(only_a)),
         only_b=tuple(_by_engine(row for key, row in after.items() if key not in before)),
@@ -186,9 +201,12 @@ def comparison_json(found: Comparison) -> str:
 
 def comparison_text(found: Comparison) -> str:
     """A table for each network, batch size and dtype; then what is not alike, and what it comes to."""
+    rule = None if found.rule is None else parse_rule(found.rule)
     subject_of = {key: [row for row in found.rows if row.subject == key] for key in subjects(found.rows)}
     tables = [
-        render_table(f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row) for row in rows], keys=2)
+        render_table(
+            f"{network} · batch {batch} · {dtype}", COLUMNS, [_cells(row, rule) for row in rows], keys=2
+        )
         for (network, batch, dtype), rows in subject_of.items()
     ]
     return "".join(tables) + "".join(f"{escape.terminal(line)}\n" for line in _lines(found))
@@ -197,7 +215,7 @@ def comparison_text(found: Comparison) -> str:
 COLUMNS = ("engine", "phase", "A", "B", "B/A", "relative", "99 %", "verdict")
 
 
-def _cells(row: Change) -> list[str]:
+def _cells(row: Change, rule: Rule | None) -> list[str]:
     known = row.ratio is not None and row.low is not None and row.high is not None
     return [
         str(row.engine),
@@ -207,7 +225,7 @@ def _cells(row: Change) -> list[str]:
         _ratio(row.seconds),
         _ratio(row.ratio),
         f"{_ratio(row.low)} to {_ratio(row.high)}" if known else "-",
-        "REGRESSION" if row.regression else row.verdict,
+        "REGRESSION" if row.regression else word(row.verdict, row.phase, rule),
     ]
 
 
@@ -219,6 +237,11 @@ def _lines(found: Comparison) -> Iterator[str]:
     if found.differences:
         yield "not alike, so that a change may have more than one cause:"
         yield from (f"  {difference}" for difference in found.differences)
+    if found.other_library:
+        yield (
+            f"not held against the bare products of {listed(found.other_library)}: their library, or its "
+            "kernels, changed, and not the machine"
+        )
     for machine in found.machine:
         if abs(math.log(machine.ratio)) > math.log1p(BEYOND):
             yield (

@@ -47,6 +47,9 @@ FILLS: tuple[Any, ...] = ("full", "none", "left", "bottom")
 LIMIT_COLOUR = "#666666"
 LIMIT_STYLES: tuple[Any, ...] = ((0, (5, 3)), (0, (2, 2)), (0, (8, 3)), (0, (1, 3)))
 
+LIMIT_MARKERS = ("_", "x", "+", "1")
+"""Of limits of one size alone, where no line tells them apart."""
+
 RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "crossgrad",
@@ -172,7 +175,7 @@ def _draw(axes: "Axes", curves: Sequence[Curve], limits: Sequence[Curve]) -> Non
         )  # fmt: skip
     for number, limit in enumerate(limits):
         style = LIMIT_STYLES[number % len(LIMIT_STYLES)]
-        marker = "_" if len(limit.x) == 1 else ""
+        marker = LIMIT_MARKERS[number % len(LIMIT_MARKERS)] if len(limit.x) == 1 else ""
         axes.plot(
             limit.x, limit.y, color=LIMIT_COLOUR, linestyle=style, linewidth=1.2,
             marker=marker, markersize=16, label=_shown(limit.name),

@@ -49,15 +49,24 @@ KINDS: Mapping[Phase, tuple[Kind, Kind]] = {
 But what crosses to a CUDA device goes by a road that nothing else is timed on: it has no yardstick.
 """
 
+LIBRARY, KERNELS = ("version", "blas"), ("kernels", "instructions")
+"""Of what an engine says of itself: which library computes products, and which of its kernels."""
+
 Pair = tuple[Yardstick, Yardstick]
 """The same yardstick in two runs, before and after."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The yardsticks that two runs share, by place."""
+    """The yardsticks that two runs share, by place.
+
+    Not those of a framework whose products are another library's, or version's, in the second run: what
+    these changed by is no change of the machine.
+    """
 
     pairs: Mapping[Place, Sequence[Pair]]
+    unlike: Sequence[str] = ()
+    """The frameworks left out."""
 
     @classmethod
     def of(cls, a: Results, b: Results) -> "Machine":
@@ -69,11 +78,14 @@ class Machine:
             }
             for results in (a, b)
         )
+        shared = [(*key, yardstick) for key, yardstick in before.items() if key in after]
+        names = dict.fromkeys(framework for _, framework, _ in shared)
+        unlike = [name for name in names if _library(name, a, b) != _library(name, b, a)]
         found: dict[Place, list[Pair]] = {}
-        for (place, framework), yardstick in before.items():
-            if (place, framework) in after:
+        for place, framework, yardstick in shared:
+            if framework not in unlike:
                 found.setdefault(place, []).append((yardstick, after[place, framework]))
-        return cls(found)
+        return cls(found, unlike)
 
     def at(self, row: Row) -> Sequence[Pair]:
         """The yardsticks of a row's place that tell something of its phase."""
@@ -165,6 +177,15 @@ class _Run:
         """Of `middle`; see `ratio_of`."""
         variance = statistics.variance(self.blocks)
         return variance if self.processes == 1 else variance / self.processes
+
+
+def _library(framework: str, of: Results, other: Results) -> list[object]:
+    """What a framework's products are computed by; another machine's kernels are that machine's own."""
+    same_machine = of.environment.get("cpu") == other.environment.get("cpu")
+    known = of.environment.get("backends")
+    about = known.get(framework) if isinstance(known, Mapping) else None
+    names = LIBRARY + (KERNELS if same_machine else ())
+    return [about.get(name) for name in names] if isinstance(about, Mapping) else []
 
 
 def student(freedom: int) -> float:

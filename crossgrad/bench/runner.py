@@ -36,6 +36,12 @@ from .rows import (
 )
 from .turns import turn_order
 
+FAR_OFF = 8.0
+"""Times as short, or as long, as a round was to be, from which on the next has other calls."""
+
+SEVERAL = 8
+"""Calls by which one that seems to be long is tried again."""
+
 LONG_ENOUGH = 0.25
 """Share of a round from which a trial is long enough to tell how many calls a round takes."""
 
@@ -263,8 +269,11 @@ class _Measurement:
         calls = 1
         while True:
             seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
-            if calls == 1 and self._round <= seconds < SURELY_LONG:  # if it was not disturbed
-                seconds = min(seconds, max(self._lanes.seconds(engine, what, calls), 1e-9))
+            if calls == 1 and self._round <= seconds < SURELY_LONG:
+                # If it was not disturbed, or did something once: several calls in a row tell.
+                several = SEVERAL if seconds < SURELY_LONG / SEVERAL else 1
+                again = max(self._lanes.seconds(engine, what, several), 1e-9)
+                seconds = min(seconds, again / several)
             if calls == 1 and seconds >= self._round:
                 return seconds
             if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:
@@ -304,6 +313,18 @@ class _Measurement:
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
             held.timings[what].rounds[-1].append(seconds / calls)
+            held.timings[what].calls = self._calls_next(calls, seconds)
+
+    def _calls_next(self, calls: int, seconds: float) -> int:
+        """Calls of the next round: as many, unless this one was far shorter or longer than it was to be.
+
+        So it is where what a call takes was found on a machine that did something else, or changes.
+        """
+        if calls < MOST_CALLS and seconds < self._round / FAR_OFF:
+            return min(ceil(calls * self._round / max(seconds, 1e-9)), 10 * calls, MOST_CALLS)
+        if calls > 1 and seconds > FAR_OFF * self._round:
+            return max(1, ceil(calls * self._round / seconds))
+        return calls
 
     def _weigh(self) -> None:
         for held in self._ready:

@@ -95,6 +95,8 @@ def _path(name: str) -> Path:
 
 def _missing(name: str) -> InvalidInput:
     names = saved_names()
+    if is_there(f"{name}{SUFFIX}", Path.is_file):
+        return InvalidInput(f"nothing is saved as {name!r}; a file is named with its ending, {name}{SUFFIX}")
     if names:
         return unknown(f"benchmark in {HOME}", name, names)
     return InvalidInput(f"no results {name!r}: {HOME} holds none; crossgrad bench --save {name} makes them")

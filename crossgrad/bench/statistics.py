@@ -27,6 +27,9 @@ DRIFT = 0.02
 OVER = 0.10
 """By which an engine may be faster than the machine's limit without a warning."""
 
+IMPOSSIBLE = 2.0
+"""Times as fast as the limit, from which an engine computes less than it should."""
+
 FEW_SAMPLES = 8
 """Batch size up to which a step on the CPU mostly reads, and may find matrices still in the caches that bare
 products, one after the other, do not."""
@@ -167,7 +170,8 @@ def _spread(row: Row) -> Found | None:
     spread = iqr(_levelled(row))
     if spread <= SPREAD:
         return None
-    return spread, f"its rounds spread by {_percent(spread)} (IQR over median): the machine was busy"
+    told = f"its rounds spread by {_percent(spread)} (IQR over median)"
+    return spread, f"{told}: the machine was busy, or its calls differ"
 
 
 def _apart(row: Row) -> Found | None:
@@ -180,10 +184,13 @@ def _apart(row: Row) -> Found | None:
 
 
 def _drift(row: Row) -> Found | None:
-    """Halves whose medians' intervals do not meet; the middle one of an odd number is in neither."""
-    rounds = _levelled(row)
-    half = len(rounds) // 2
-    one, other = rounds[:half], rounds[-half:]
+    """Halves whose medians' intervals do not meet; the middle one of an odd number is in neither.
+
+    Halves of each process: processes that differ are told of by `_apart`.
+    """
+    parts = parts_of(_levelled(row), row.processes)
+    one = [sample for part in parts for sample in part[: len(part) // 2]]
+    other = [sample for part in parts for sample in part[len(part) - len(part) // 2 :]]
     (low, high), (other_low, other_high) = median_interval(one), median_interval(other)
     before = median(one)
     if before == 0 or not (high < other_low or other_high < low):
@@ -192,8 +199,8 @@ def _drift(row: Row) -> Found | None:
     if abs(change) <= DRIFT:
         return None
     return abs(change), (
-        f"its second half took {_percent(abs(change))} {'more' if change > 0 else 'less'} than its first: "
-        "the machine changed meanwhile"
+        f"its second half took {_percent(abs(change))} {'more' if change > 0 else 'less'} than its first"
+        f"{', in each process' if row.processes > 1 else ''}: the machine changed meanwhile, or the engine"
     )
 
 
@@ -215,10 +222,18 @@ def _over_limit(row: Row) -> Found | None:
     share = row.limit_share or 0.0
     if share <= 1 + OVER:
         return None
-    told = f"it took {_percent(1 / share)} of the least time that this machine was found to need"
+    least = _percent(1 / share) if share < 100 else f"1/{share:,.0f}"
+    told = f"it took {least} of the least time that this machine was found to need"
+    if beyond_belief(row):
+        return share, f"{told}: not all of it is computed, and nothing is held against it as the fastest"
     reads = row.batch_size <= FEW_SAMPLES and row.device == "cpu"
     cached = "the step found matrices still in the caches, " if reads else ""
     return share, f"{told}: the machine was busier as that was measured, {cached}or not all of it is computed"
+
+
+def beyond_belief(row: Row) -> bool:
+    """Whether a row is so far over the limit that no noise explains it."""
+    return (row.limit_share or 0.0) >= IMPOSSIBLE
 
 
 def _percent(share: float) -> str:

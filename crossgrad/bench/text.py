@@ -9,10 +9,10 @@ from ..tables import render_table
 from .amount import PROCESSES
 from .baseline import not_held
 from .paired import fastest, paired
-from .phases import REPEATED
+from .phases import REPEATED, Phase
 from .results import Limit, Problem, Ratio, Results, Row, framework_of, place_of, subjects
-from .rules import SAME, Rule, parse_rule
-from .statistics import median, middles_of
+from .rules import SAME, Rule, Verdict, parse_rule
+from .statistics import beyond_belief, median, middles_of
 
 Rows = dict[str, Row]
 """An engine's rows by phase."""
@@ -110,7 +110,7 @@ def _seconds_of(phase: str) -> Cell:
 def _over_fastest(rows: Rows, everyone: list[Rows]) -> str:
     """The step's time over that of the fastest engine in the same rounds, with the 95 % interval."""
     steps = [one["step"] for one in everyone if "step" in one and "step" in rows]
-    best = fastest(row for row in steps if row.device == rows["step"].device)
+    best = fastest(row for row in steps if row.device == rows["step"].device and not beyond_belief(row))
     found = None if best is None or len(steps) < 2 else paired(rows["step"], best)
     if found is None:
         return "-"
@@ -205,7 +205,7 @@ def _ratios_of(results: Results, key: Key) -> list[Ratio]:
 def _ratio_text(row: Ratio, rule: Rule | None) -> str:
     if row.ratio is None or row.low is None or row.high is None:
         return "rounds are missing"
-    return f"{ratio_text(row.ratio, row.low, row.high)} {_word(row, rule)}"
+    return f"{ratio_text(row.ratio, row.low, row.high)} {word(row.verdict, row.phase, rule)}"
 
 
 def ratio_text(ratio: float, low: float, high: float) -> str:
@@ -223,11 +223,11 @@ def ratio_digits(ratio: float) -> str:
     return _digits(ratio) if ratio < 999.5 else f"{ratio:,.0f}"
 
 
-def _word(row: Ratio, rule: Rule | None) -> str:
+def word(verdict: Verdict, phase: Phase, rule: Rule | None) -> str:
     """The verdict; under a rule the same is what the rule allows, which may be much."""
-    if row.verdict == "same" and rule is not None and rule.covers(row.phase) and rule.beyond > SAME:
+    if verdict == "same" and rule is not None and rule.covers(phase) and rule.beyond > SAME:
         return f"within {100 * rule.beyond:.7g}%"
-    return row.verdict
+    return verdict
 
 
 def _rule_line(results: Results, key: Key) -> str | None:
@@ -298,9 +298,16 @@ def _limit_line(limit: Limit, results: Results) -> str:
         if place_of(other) == place_of(limit) and other.engine != limit.products
     ]
     slower = f" ({', '.join(others)})" if others else ""
+    forward = {
+        framework_of(one.engine): median(middles_of(one.forward, one.processes))
+        for one in results.yardsticks
+        if place_of(one) == place_of(limit)
+    }
+    first = min(forward, key=forward.__getitem__, default=framework_of(limit.products))
+    by = "" if first == framework_of(limit.products) else f" by {first}"
     return (
         f"limit on {limit.device}: the products of a step take {seconds_text(limit.step)} by "
-        f"{framework_of(limit.products)}{slower}, of its forward pass {seconds_text(limit.forward)}; "
+        f"{framework_of(limit.products)}{slower}, of its forward pass {seconds_text(limit.forward)}{by}; "
         f"a copy of their size {limit.bandwidth / 1e9:.3g} GB/s"
     )
 

@@ -16,6 +16,7 @@ from .output import deliver, error, note, say, write
 if TYPE_CHECKING:
     from ..bench.results import Results
     from ..engines import EngineId
+    from ..networks.errors import InvalidInput
 
     Holder = Callable[[Iterable[EngineId], Mapping[str, str]], Callable[[Results], Results]]
     """What holds results to a baseline and a rule, once it knows the engines and their defaults."""
@@ -60,22 +61,21 @@ def finish(
     outcome: Outcome, form: Form, output: Path | None, save: str | None, plot: Path | None, quiet: bool
 ) -> int:
     """Write what was found wherever it is wanted, whatever ended it; return the exit code."""
-    from ..bench.plot import plot_results
-
     found, fault = outcome.results, outcome.fault
     if found is None:
         error("interrupted")
         return exits.INTERRUPTED
     code, anything = exits.OK, bool(found.rows or found.problems) or fault is None
+    # The output comes after what is kept: its reader may have gone, as `jq` after a mistake.
+    unsaved = _unsaved(found, save) if anything and save is not None else None
+    undrawn = _undrawn(found, plot) if plot is not None else None
     if anything and (form is not Form.text or output is not None):
         code = deliver(_formatted(found, form), output)
     _tell_outcome(found, form, output, quiet)
-    if anything and save is not None:
-        code = _save(found, save, form) or code
-    if plot is not None and found.rows:
-        plot_results(found, plot)
-    elif plot is not None:
-        note(f"note: {plot} is not drawn, as nothing was timed")
+    if unsaved is not None:
+        code = _written_instead(found, unsaved, form)
+    if undrawn is not None:
+        raise undrawn
     if outcome.ended is not None:
         error(outcome.ended)
     return exits.INTERRUPTED if fault is not None else code or _code_of(found)
@@ -93,20 +93,41 @@ def keep_so_far(found: "Results", form: Form, output: Path) -> None:
                 file.write_text(_formatted(found, form), encoding="utf-8", errors="backslashreplace")
 
 
-def _save(found: "Results", name: str, form: Form) -> int:
-    """Keep the results under a name; if that fails, write them as JSON, unless that was done."""
+def _unsaved(found: "Results", name: str) -> "InvalidInput | None":
+    """Keep the results under a name; what came of it if that failed."""
     from ..bench.saved import save_results
     from ..networks.errors import InvalidInput
 
     try:
         note(f"saved: {save_results(found, name)}")
     except InvalidInput as problem:
-        if form is Form.json:
-            raise
+        return problem
+    return None
+
+
+def _undrawn(found: "Results", plot: Path) -> "InvalidInput | None":
+    """Draw the results; what came of it if that failed."""
+    from ..bench.plot import plot_results
+    from ..networks.errors import InvalidInput
+
+    if not found.rows:
+        note(f"note: {plot} is not drawn, as nothing was timed")
+        return None
+    try:
+        plot_results(found, plot)
+    except InvalidInput as problem:
+        return problem
+    return None
+
+
+def _written_instead(found: "Results", problem: "InvalidInput", form: Form) -> int:
+    """Write what could not be saved as JSON, unless that was done."""
+    if form is Form.json:
+        error(str(problem))
+    else:
         write(_formatted(found, Form.json))
         error(f"{problem}; the results are above instead, as JSON")
-        return exits.BAD_INPUT
-    return exits.OK
+    return exits.BAD_INPUT
 
 
 def _tell_outcome(found: "Results", form: Form, output: Path | None, quiet: bool) -> None:
@@ -142,6 +163,8 @@ def _code_of_rule(found: "Results") -> int:
     held = [row for row in found.baseline.rows if rule.covers(row.phase)]
     if any(row.regression for row in held):
         return exits.SLOWER
+    if all(row.verdict == "unsure" for row in held):
+        return exits.ENGINE_FAILED
     wanted = subjects([*found.rows, *found.problems])
     everywhere = set(wanted) <= {row.subject for row in held}
     missed = any(not_held(found, rule, subject) for subject in wanted)
@@ -178,7 +201,8 @@ def compare_saved(
         raise InvalidInput(f"--format {form}: a comparison is written as text or json")
     rule = None if fail_if is None else parse_rule(fail_if)
     found = compare(load_results(one), load_results(other), rule)
-    unheld = exits.ENGINE_FAILED if found.vanished or not found.rows else exits.OK
+    undecided = found.vanished or not found.rows or found.decides_nothing
+    unheld = exits.ENGINE_FAILED if undecided else exits.OK
     code = exits.SLOWER if found.regressions else unheld
     if quiet and form is Form.text and output is None:
         say(closing_line(found) + "\n")
