@@ -122,6 +122,19 @@ def test_what_disturbs_one_trial_does_not_decide_how_long_a_call_is(
     assert measurement._call_seconds(Mock(), "step") == pytest.approx(found)
 
 
+@pytest.mark.parametrize(
+    ("calls", "seconds", "following"),
+    [(3, 0.005, 3), (3, 0.02, 3), (3, 0.0005, 30), (1, 1e-9, 10), (40, 0.1, 4), (1, 5.0, 1), (2, 50.0, 1)],
+)
+def test_calls_of_a_round_are_counted_anew_where_they_were_far_off(
+    calls: int, seconds: float, following: int
+) -> None:
+    """A round is to take 10 ms here."""
+    measurement = runner._Measurement(Mock(), Mock(), Settings(min_time=0.6, rounds=60, processes=5), Mock())
+    assert measurement._round == pytest.approx(0.01)
+    assert measurement._calls_next(calls, seconds) == following
+
+
 def test_a_slow_engine_that_died_as_its_calls_were_counted_costs_the_others_no_rounds(
     paced: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from crossgrad.bench import runner, session
 from crossgrad.bench.compare import compare
@@ -217,6 +218,22 @@ def test_what_is_written_in_place_is_written_once(
 
 
 @pytest.mark.parametrize(
+    ("command", "file", "form"),
+    [
+        ("bench 3-2", "found.csv", "csv"),
+        ("bench 3-2 --format csv", "found.md", "markdown"),
+        ("check 3-2", "found.xml", "junit"),
+    ],
+)
+def test_a_file_named_as_of_one_form_has_no_other_in_it(
+    command: str, file: str, form: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*command.split(), "-o", file]) == 2
+    assert f"add --format {form}, or name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "command",
     [["bench", "3-2"], ["check", "3-2"], ["trace", "3-2"], ["selftest"]],
     ids=lambda words: words[0],
@@ -312,6 +329,30 @@ def test_json_on_the_screen_is_json_beside_a_saved_name(
     shown = capsys.readouterr()
     assert json.loads(shown.out)["rows"]
     assert shown.err.endswith("saved: crossgrad-benchmarks/one.json\n")
+
+
+@pytest.mark.parametrize("kept", [["--save", "one"], ["--plot", "one.svg"]], ids=["save", "plot"])
+def test_what_is_kept_is_kept_before_a_reader_that_has_gone(
+    kept: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+
+    def gone(*_: Any) -> None:
+        raise typer.Exit(141)
+
+    monkeypatch.setattr("crossgrad.cli.bench_results.deliver", gone)
+    assert run(["bench", "3-2", "-b", "numpy", *FAST, *kept, "--format", "json"]) == 141
+    assert (HOME / "one.json").exists() or Path("one.svg").exists()
+
+
+def test_a_name_of_a_file_is_told_its_ending(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here.json").write_bytes(Path(SAVED).read_bytes())
+    assert run(["bench", "--load", "here"]) == 2
+    assert "nothing is saved as 'here'; a file is named with its ending, here.json" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("paced")

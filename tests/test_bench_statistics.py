@@ -133,6 +133,17 @@ def test_a_drift_is_told_with_its_direction() -> None:
     assert "its second half took 5 % less than its first" in faster
 
 
+def test_a_drift_within_each_process_is_told() -> None:
+    """As of an engine that becomes slow after some thousand steps, in each process anew."""
+    tiring = [1.0, 1.001, 0.999, 1.002, 1.0, 1.001, 2.0, 2.001, 1.999, 2.002, 2.0, 2.001] * 5
+    told = [note for note in noise_notes([row(tiring, processes=5)]) if "second half" in note]
+    assert len(told) == 1
+    assert (
+        "took 100 % more than its first, in each process: the machine changed meanwhile, or the eng"
+        in told[0]
+    )
+
+
 def test_a_small_drift_is_no_news_however_sure() -> None:
     assert noise_notes([row(QUIET[:10] + [1.01 * sample for sample in QUIET[10:]])]) == []
 

@@ -75,7 +75,11 @@ def test_the_limit_names_the_products_of_the_other_frameworks() -> None:
     here = {"network": "784-100-10", "batch_size": 32, "dtype": "float32", "device": "cpu"}
     limit = Limit(**here, products="numpy", forward=0.2, step=0.5, bandwidth=1e9)
     shown = results_text(results(row(), yardsticks=[yardstick(), *others], limits=(limit,)))
-    assert "the products of a step take 500 ms by numpy (torch 1.00 s), of its forward pass" in shown
+    assert "the products of a step take 500 ms by numpy (torch 1.00 s), of its forward pass 200 ms; " in shown
+    faster = others[0].model_copy(update={"forward": (0.1,) * 9})
+    limit = limit.model_copy(update={"forward": 0.1})
+    shown = results_text(results(row(), yardsticks=[yardstick(), faster], limits=(limit,)))
+    assert "500 ms by numpy (torch 1.00 s), of its forward pass 100 ms by torch; " in shown
 
 
 def test_yardsticks_that_disagree_widen_the_interval() -> None:
