@@ -66,7 +66,9 @@ class Row(OfEngine):
     high: Seconds | None = None
     rounds: Count = 1
     processes: Annotated[Count, Field(description="In which the rounds were, in order, as many in each.")] = 1
-    calls: Annotated[Count, Field(description="Calls a round: a round's time is their mean.")] = 1
+    calls: Annotated[
+        Count, Field(description="Calls of a round, of the last one: its time is their mean.")
+    ] = 1
     gflops: Annotated[Rate | None, Field(description="1e9 floating-point operations a second.")] = None
     gbps: Annotated[Rate | None, Field(description="1e9 bytes a second, of those that must move.")] = None
     limit_share: Annotated[

@@ -53,10 +53,7 @@ def batch_from(path: Path | None) -> Batch | None:
 
 
 def files_read(
-    networks: Sequence[str],
-    candidates: Sequence[str] = (),
-    params: Path | None = None,
-    batch: Path | None = None,
+    networks: Sequence[str], candidates: Sequence[str], params: Path | None, batch: Path | None = None
 ) -> list[Path]:
     """The files that a command's arguments name, of which its output must be none."""
     specifications = [Path(text.strip()) for text in networks if text.strip().endswith(".toml")]

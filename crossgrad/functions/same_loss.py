@@ -20,7 +20,6 @@ STEPS = (2.0**-4, 2.0**-2, 1.0)
 SHOWS = 16.0
 """Standard deviations of the noise of a loss, by which two have to part to be told apart."""
 
-
 CLOSE = 3.0
 """The same, that one loss may be off at other arguments, on average: less than is allowed at one place."""
 
