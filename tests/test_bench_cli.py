@@ -218,22 +218,6 @@ def test_what_is_written_in_place_is_written_once(
 
 
 @pytest.mark.parametrize(
-    ("command", "file", "form"),
-    [
-        ("bench 3-2", "found.csv", "csv"),
-        ("bench 3-2 --format csv", "found.md", "markdown"),
-        ("check 3-2", "found.xml", "junit"),
-    ],
-)
-def test_a_file_named_as_of_one_form_has_no_other_in_it(
-    command: str, file: str, form: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run([*command.split(), "-o", file]) == 2
-    assert f"add --format {form}, or name another file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
     "command",
     [["bench", "3-2"], ["check", "3-2"], ["trace", "3-2"], ["selftest"]],
     ids=lambda words: words[0],

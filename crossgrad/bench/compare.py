@@ -294,7 +294,8 @@ def _outcome(found: Comparison) -> Iterator[str]:
     elif undecided:
         more = "more --rounds and --processes, --threads 1 for short calls, and a quieter machine decide more"
         advice = "" if all(row.no_yardstick for row in found.undecided) else f": {more}"
-        yield f"no regression is certain, and none is excluded for {_some(undecided)}{advice}"
+        nothing = "nothing is decided: " if found.decides_nothing else ""
+        yield f"{nothing}no regression is certain, and none is excluded for {_some(undecided)}{advice}"
 
 
 def _some(names: Sequence[str]) -> str:

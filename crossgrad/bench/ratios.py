@@ -80,7 +80,7 @@ class Machine:
         )
         shared = [(*key, yardstick) for key, yardstick in before.items() if key in after]
         names = dict.fromkeys(framework for _, framework, _ in shared)
-        unlike = [name for name in names if _library(name, a, b) != _library(name, b, a)]
+        unlike = [name for name in names if _is_another_library(name, a, b)]
         found: dict[Place, list[Pair]] = {}
         for place, framework, yardstick in shared:
             if framework not in unlike:
@@ -179,13 +179,22 @@ class _Run:
         return variance if self.processes == 1 else variance / self.processes
 
 
-def _library(framework: str, of: Results, other: Results) -> list[object]:
-    """What a framework's products are computed by; another machine's kernels are that machine's own."""
-    same_machine = of.environment.get("cpu") == other.environment.get("cpu")
-    known = of.environment.get("backends")
+def _is_another_library(framework: str, a: Results, b: Results) -> bool:
+    """Whether both runs say what computes a framework's products, and not the same.
+
+    What only one of them says is not known to differ; another machine's kernels are that machine's own.
+    """
+    cpus = a.environment.get("cpu"), b.environment.get("cpu")
+    names = LIBRARY + (KERNELS if cpus[0] == cpus[1] else ())
+    one, other = (_about(framework, results) for results in (a, b))
+    said = [(one.get(name), other.get(name)) for name in names]
+    return any(left != right for left, right in said if None not in (left, right))
+
+
+def _about(framework: str, results: Results) -> Mapping[str, object]:
+    known = results.environment.get("backends")
     about = known.get(framework) if isinstance(known, Mapping) else None
-    names = LIBRARY + (KERNELS if same_machine else ())
-    return [about.get(name) for name in names] if isinstance(about, Mapping) else []
+    return about if isinstance(about, Mapping) else {}
 
 
 def student(freedom: int) -> float:

@@ -66,11 +66,14 @@ def finish(
         error("interrupted")
         return exits.INTERRUPTED
     code, anything = exits.OK, bool(found.rows or found.problems) or fault is None
-    # The output comes after what is kept: its reader may have gone, as `jq` after a mistake.
+    # What is kept comes before the output, or in spite of it: its reader may have gone, as a wrong `jq`.
     unsaved = _unsaved(found, save) if anything and save is not None else None
-    undrawn = _undrawn(found, plot) if plot is not None else None
-    if anything and (form is not Form.text or output is not None):
-        code = deliver(_formatted(found, form), output)
+    undrawn = None
+    try:
+        if anything and (form is not Form.text or output is not None):
+            code = deliver(_formatted(found, form), output)
+    finally:
+        undrawn = _undrawn(found, plot) if plot is not None else None
     _tell_outcome(found, form, output, quiet)
     if unsaved is not None:
         code = _written_instead(found, unsaved, form)

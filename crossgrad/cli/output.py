@@ -83,10 +83,6 @@ def stdout_problem() -> str | None:
     return None
 
 
-FORM_OF = {".json": "json", ".csv": "csv", ".md": "markdown", ".xml": "junit"}
-"""Endings of files that have another form than text; where a command has none, `--format` says so."""
-
-
 def require_output(output: Path | None, read: Iterable[Path] = (), form: str = "json") -> None:
     """Raise `InvalidInput` before the work if its result could not be written there, or over what is read.
 
@@ -97,10 +93,9 @@ def require_output(output: Path | None, read: Iterable[Path] = (), form: str = "
     require_writable(output)
     if is_there(output) and any(is_there(file) and output.samefile(file) for file in read):
         raise InvalidInput(f"{output} is what is read: name another one")
-    named = FORM_OF.get(output.suffix.lower(), form)
-    if named != form:
+    if output.suffix.lower() == ".json" and form != "json":
         raise InvalidInput(
-            f"-o {output}: the result would be {form}; add --format {named}, or name another file"
+            f"-o {output}: the result would be {form}; add --format json, or name another file"
         )
 
 

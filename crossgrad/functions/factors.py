@@ -95,6 +95,6 @@ def _let_pass(key: Key, array: Array) -> Iterator[tuple[int, str]]:
         return
     place, low, high = place_of(key), array.min(), array.max()
     if (low, high) == (0, 1):
-        yield int(array.sum()), f"the number of ones in {place}"
+        yield int(np.count_nonzero(array)), f"the number of ones in {place}"
     if low < 0:
-        yield int((array >= 0).sum()), f"the number of labels in {place} that are not negative"
+        yield int(np.count_nonzero(array >= 0)), f"the number of labels in {place} that are not negative"

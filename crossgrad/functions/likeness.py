@@ -45,6 +45,6 @@ def _off_from_left_to_right(terms: Array, dtype: DType) -> float:
     added_in = np.float64 if dtype.name == "float64" else DTYPES["float32"].storage
     right = float(terms.sum(dtype=np.longdouble))
     found = float(np.add.accumulate(terms.astype(added_in))[-1])
-    size = float(np.hypot(right, np.linalg.norm(terms)))
+    size = float(np.hypot(right, np.linalg.norm(terms.astype(np.longdouble))))
     off = abs(found - right) / size if size else 0.0
     return off if np.isfinite(off) and off < 1 else 0.0

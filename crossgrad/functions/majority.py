@@ -12,8 +12,8 @@ from .judging import FLOAT64
 from .misread import misread
 from .stairs import grains_of, is_stepped_alike
 
-DIGITS = (6, 9, 12, 17)
-"""Of losses: the last tell any two numbers apart."""
+DIGITS = (6, 9, 12)
+"""Of losses; further ones are the order of a sum's."""
 
 STAIRS = (
     "nobody is called wrong: the losses are equal and move in steps, as where something is rounded; "

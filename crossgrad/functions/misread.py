@@ -28,8 +28,8 @@ ROUNDINGS = 2.0**14
 NOISE = 4.0
 """Standard deviations of its noise, where one of them is known in its dtype alone."""
 
-CLEAR = 0.01
-"""Of what losses differ by, below which these have to be: no hundredth try meets that by chance."""
+CLEAR = 1e-4
+"""Of what losses differ by, below which these have to be: of a hundred tries one in a hundred meets that."""
 
 MOST_TRIED, MOST_NUMBERS = 100, 10**8
 """Losses that are computed; fewer where so many numbers of arguments would be read for it."""

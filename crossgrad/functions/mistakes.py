@@ -58,7 +58,12 @@ def _swapped(both: Both) -> Found:
     """h of one leaf is g of another."""
     for name, part in both.wrong.items():
         for other, theirs in both.everything.items():
-            if other != name and theirs.shape == part.shape and _is(part, theirs, part - both.right[name]):
+            if (
+                other != name
+                and theirs.shape == part.shape
+                and theirs.any()
+                and _is(part, theirs, part - both.right[name])
+            ):
                 return "swapped", f"has at {name} the gradient of {other}"
     return None
 
@@ -66,9 +71,12 @@ def _swapped(both: Both) -> Found:
 def _decayed(both: Both) -> Found:
     """h = g + c p, or c times the signs of p: the derivative of a penalty on one side alone."""
     p, off = both.joined(both.parameters), both.joined(both.wrong) - both.joined(both.right)
-    if np.ptp(np.abs(p)) <= CLOSE * np.abs(p).max():
-        return None
-    penalties = ((p, "the parameters: weight decay"), (np.sign(p), "the parameters' signs: an L1 penalty"))
+    right = both.joined(both.right)
+    if np.ptp(np.abs(p)) <= CLOSE * np.abs(p).max() or _is(off, factor_between(off, right) * right, off):
+        return None  # a multiple of either
+    penalties = [(p, "the parameters: weight decay")]
+    if p.min() < 0 < p.max():
+        penalties.append((np.sign(p), "the parameters' signs: an L1 penalty"))
     for along, what in penalties:
         factor = factor_between(off, along)
         if _is(off, factor * along, off):
@@ -90,7 +98,8 @@ def _one_size(both: Both) -> Found:
     """h = c sign(g)."""
     wrong, right = both.joined(both.wrong), both.joined(both.right)
     size = float(np.abs(wrong).max())
-    if not size or not _is(wrong, size * np.sign(right), wrong - right):
+    both_signs = right.min(initial=0.0) < 0 < right.max(initial=0.0)  # else it may be a mean of all
+    if not size or not both_signs or not _is(wrong, size * np.sign(right), wrong - right):
         return None
     return "signs", f"has the other's signs, and {size:.6g} everywhere: as signs alone, or Adam's first step"
 

@@ -27,7 +27,8 @@ def grains_of(dispute: Dispute) -> dict[str, float]:
         for other in dispute.functions
         for leaf in dispute.apart(name, other)
     }
-    return {name: _grain(m, leaves - {LOSS_NAME}, dispute.arguments) for name, m in dispute.functions.items()}
+    names = leaves - {LOSS_NAME} or set(dispute.arguments.by_name)
+    return {name: _grain(m, names, dispute.arguments) for name, m in dispute.functions.items()}
 
 
 def is_stepped_alike(dispute: Dispute, grains: Mapping[str, float]) -> bool:

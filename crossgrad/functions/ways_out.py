@@ -10,7 +10,7 @@ KEPT = (
     "buffers, dict(module.named_buffers()), as another argument"
 )
 
-TORCH_DTYPES = re.compile("double|bfloat16|float|half|long|int")
+TORCH_DTYPES = re.compile(r"\b(?:double|bfloat16|float|half|long|int)\b")
 """As they stand in PyTorch's messages."""
 
 LABELS = "; PyTorch takes labels in int64: call y.long() in the function, or give them so"

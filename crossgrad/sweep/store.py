@@ -84,6 +84,10 @@ class RunWriter:
             descriptor = _locked(path)
             try:
                 require_new(path)
+            except BaseException:  # another process was faster: it is its own
+                os.close(descriptor)
+                raise
+            try:
                 write_info(path, info)
                 return cls(path, info, descriptor, lambda sentence: None)
             except BaseException:
