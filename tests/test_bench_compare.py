@@ -122,6 +122,14 @@ def test_a_library_that_became_slower_is_no_slower_machine(changes: dict[str, st
     assert "took" not in text.partition("not held")[2]
 
 
+def test_what_only_one_of_two_runs_says_is_no_other_library() -> None:
+    """As of a file that is older than the key, or where the package that tells it is missing."""
+    a, b = upgraded({})
+    less = {"version": "2.4", "blas": "openblas"}
+    older = a.model_copy(update={"environment": {"cpu": "one", "backends": {"numpy": less}}})
+    assert compare(older, b).other_library == ()
+
+
 def test_kernels_of_another_machine_are_that_machines_own() -> None:
     found = compare(*upgraded({"kernels": "Haswell"}, cpu="another"))
     assert found.other_library == ()

@@ -110,7 +110,13 @@ def test_a_classic_mistake_is_named(spoil: Any, said: str, dtype: str) -> None:
     assert said in named(compared(spoil, dtype))
 
 
+def mean_of_all(g: dict[str, Any], p: Any) -> dict[str, Any]:
+    return {name: np.full_like(part, np.abs(part).mean()) for name, part in g.items()}
+
+
 OTHERS = {
+    "mean-of-all": mean_of_all,
+    "zero-and-wrong": lambda g, p: g | {"b": 0 * g["b"], "W": np.abs(g["W"])},
     "noise": each(lambda g, p: g * (1 + 1e-3 * np.random.default_rng(1).normal(size=g.shape))),
     "decay-of-another": lambda g, p: g | {"b": g["b"] + 0.01 * p["c"]},
     "nearly-clipped": each(lambda g, p: 0.2 * np.tanh(g / 0.2)),
@@ -179,3 +185,22 @@ def test_a_mean_of_what_is_not_ignored_is_a_convention(labels: Any, place: str) 
     report = shares(1 / 8, labels)
     assert report.verdict == "convention"
     assert f"({place}): a loss that is averaged otherwise" in str(report)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, bool])
+def test_large_masks_are_counted_in_any_dtype(dtype: type) -> None:
+    mask = np.ones(70_001, dtype)
+    mask[0] = 0
+    assert "70000 is the number of ones in args[2]" in str(shares(1 / 70_000, mask))
+
+
+def test_a_gradient_along_the_parameters_that_is_a_little_long_is_no_decay() -> None:
+    def gradient(factor: float) -> Any:
+        return crossgrad.gradient(
+            lambda w: ((w * w).sum(), w * w.dtype.type(2 * factor)), "numpy", f"{factor}"
+        )
+
+    w = np.random.default_rng(0).normal(size=9).astype(np.float32)
+    report = crossgrad.compare_gradients(gradient(1), gradient(1 + 4e-6), args=(w,))
+    assert report.verdict == "disagree"
+    assert "decay" not in str(report)

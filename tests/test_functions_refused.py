@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import crossgrad
+from crossgrad.functions.arguments import read_arguments
+from crossgrad.functions.ways_out import way_out
 
 from .test_functions import arguments, right
 
@@ -274,3 +276,16 @@ def test_what_helps_against_an_error_of_torch_is_told(loss: Any, data: Any, labe
     with pytest.raises(crossgrad.FunctionFailed) as caught:
         crossgrad.compare_gradients(*ours, args=(w, given, np.zeros(5, labels)))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        "[torch.FloatTensor [3]] is at version 1. Hint: enable anomaly detection",
+        "only Tensors of floating point dtype can require gradients",
+    ],
+)
+def test_errors_that_name_a_dtype_in_passing_get_no_hint(message: str) -> None:
+    read = read_arguments((np.ones(3, np.float32), np.arange(3)), 0)
+    assert way_out(RuntimeError(message), "torch", read) == ""
