@@ -144,6 +144,11 @@ def test_a_drift_within_each_process_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(("rounds", "processes"), [(6, 6), (12, 6), (6, 1)])
+def test_any_number_of_rounds_a_process_is_looked_at(rounds: int, processes: int) -> None:
+    assert noise_notes([row([1.0] * rounds, processes=processes)]) == []
+
+
 def test_a_small_drift_is_no_news_however_sure() -> None:
     assert noise_notes([row(QUIET[:10] + [1.01 * sample for sample in QUIET[10:]])]) == []
 

@@ -186,9 +186,11 @@ def _apart(row: Row) -> Found | None:
 def _drift(row: Row) -> Found | None:
     """Halves whose medians' intervals do not meet; the middle one of an odd number is in neither.
 
-    Halves of each process: processes that differ are told of by `_apart`.
+    Halves of each process, where it has several rounds: processes that differ are told of by `_apart`.
     """
-    parts = parts_of(_levelled(row), row.processes)
+    parts = [part for part in parts_of(_levelled(row), row.processes) if len(part) > 1]
+    if not parts:
+        return None
     one = [sample for part in parts for sample in part[: len(part) // 2]]
     other = [sample for part in parts for sample in part[len(part) - len(part) // 2 :]]
     (low, high), (other_low, other_high) = median_interval(one), median_interval(other)
