@@ -5,7 +5,6 @@ from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -101,38 +100,6 @@ def test_one_slow_engine_does_not_cost_the_others_their_processes(
     found = bench("numpy", "paced:right", settings=Settings(min_time=0.02))
     repeated = [row for row in found.rows if row.phase in REPEATED]
     assert {(row.rounds, row.processes) for row in repeated} == {(9, processes)}
-
-
-@pytest.mark.parametrize(
-    ("trials", "found"),
-    [
-        ({1: [0.02], 8: [4e-5], 10: [5e-5] * 2, 100: [5e-4] * 2, 1000: [5e-3] * 2}, 5e-6),
-        ({1: [0.02], 8: [0.168]}, 0.02),
-        ({1: [0.4, 0.41]}, 0.4),
-        ({1: [7.0]}, 7.0),
-        ({1: [5e-6], 10: [5e-5], 100: [5e-4], 1000: [0.1, 5e-3]}, 5e-6),
-    ],
-    ids=["first-disturbed", "long", "longer", "surely-long", "last-disturbed"],
-)
-def test_what_disturbs_one_trial_does_not_decide_how_long_a_call_is(
-    trials: dict[int, list[float]], found: float
-) -> None:
-    lanes = Mock(seconds=lambda engine, what, calls: trials[calls].pop(0))
-    measurement = runner._Measurement(Mock(), lanes, Settings(min_time=0.6, rounds=60, processes=5), Mock())
-    assert measurement._call_seconds(Mock(), "step") == pytest.approx(found)
-
-
-@pytest.mark.parametrize(
-    ("calls", "seconds", "following"),
-    [(3, 0.005, 3), (3, 0.02, 3), (3, 0.0005, 30), (1, 1e-9, 10), (40, 0.1, 4), (1, 5.0, 1), (2, 50.0, 1)],
-)
-def test_calls_of_a_round_are_counted_anew_where_they_were_far_off(
-    calls: int, seconds: float, following: int
-) -> None:
-    """A round is to take 10 ms here."""
-    measurement = runner._Measurement(Mock(), Mock(), Settings(min_time=0.6, rounds=60, processes=5), Mock())
-    assert measurement._round == pytest.approx(0.01)
-    assert measurement._calls_next(calls, seconds) == following
 
 
 def test_a_slow_engine_that_died_as_its_calls_were_counted_costs_the_others_no_rounds(

@@ -99,49 +99,6 @@ def test_a_machine_that_became_slower_makes_no_regression() -> None:
     assert "took 1.30 times as long in B" in comparison_text(compare(a, b))
 
 
-def upgraded(changes: dict[str, str], cpu: str = "one") -> tuple[Results, Results]:
-    """NumPy's step and products take thrice as long in B, as its library says; PyTorch's products do not."""
-    known = {"version": "2.4", "blas": "openblas", "kernels": "SkylakeX"}
-    others = {"version": "2.13", "blas": "mkl"}
-    made = []
-    for scale, numpy, name in ((1.0, known, "one"), (3.0, known | changes, cpu)):
-        environment = {"cpu": name, "backends": {"numpy": numpy, "torch": others}}
-        yardsticks = [yardstick(scale), yardstick(engine="torch:eager@cpu")]
-        made.append(results(row(about(scale)), yardsticks=yardsticks, environment=environment))
-    return made[0], made[1]
-
-
-@pytest.mark.parametrize("changes", [{"version": "2.5"}, {"blas": "blis"}, {"kernels": "Katmai"}], ids=str)
-def test_a_library_that_became_slower_is_no_slower_machine(changes: dict[str, str]) -> None:
-    found = compare(*upgraded(changes), parse_rule("step:median>5%"))
-    assert found.other_library == ("numpy",)
-    assert [(one.verdict, one.regression) for one in found.rows] == [("slower", True)]
-    assert found.rows[0].ratio == pytest.approx(3, rel=0.01)
-    text = comparison_text(found)
-    assert "not held against the bare products of numpy: their library, or its kernels, changed" in text
-    assert "took" not in text.partition("not held")[2]
-
-
-def test_what_only_one_of_two_runs_says_is_no_other_library() -> None:
-    """As of a file that is older than the key, or where the package that tells it is missing."""
-    a, b = upgraded({})
-    less = {"version": "2.4", "blas": "openblas"}
-    older = a.model_copy(update={"environment": {"cpu": "one", "backends": {"numpy": less}}})
-    assert compare(older, b).other_library == ()
-
-
-def test_kernels_of_another_machine_are_that_machines_own() -> None:
-    found = compare(*upgraded({"kernels": "Haswell"}, cpu="another"))
-    assert found.other_library == ()
-    assert found.rows[0].verdict == "unsure"
-
-
-def test_without_any_other_library_nothing_tells_of_the_machine() -> None:
-    a, b = (one.model_copy(update={"yardsticks": one.yardsticks[:1]}) for one in upgraded({"version": "2.5"}))
-    (found,) = compare(a, b).rows
-    assert (found.verdict, found.no_yardstick) == ("unsure", True)
-
-
 def test_what_a_rule_allows_is_not_called_the_same() -> None:
     found = compare(results(row(about(1))), results(row(about(1.4))), parse_rule("median>50%"))
     assert found.rows[0].verdict == "same"

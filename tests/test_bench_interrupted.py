@@ -53,7 +53,7 @@ def bench(*backends: str, plan: int = 1, settings: Settings = TWO) -> tuple[Sess
 def calls_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that calibration asks for no times: those asked for are of rounds."""
     monkeypatch.setattr(runner._Measurement, "_call_seconds", lambda self, engine, what: 1e-9)
-    monkeypatch.setattr(runner, "MOST_CALLS", 1)
+    monkeypatch.setattr("crossgrad.bench.calibration.MOST_CALLS", 1)
 
 
 A_ROUND = 2 * len(REPEATED) + len(PRODUCTS)

@@ -17,6 +17,7 @@ from ..run import OK, OUT_OF_MEMORY, PROTOCOL_ERROR, Run
 from ..workers.held import PRODUCTS
 from ..workers.tasks import Ended
 from .amount import FEW, MANY, processes_for
+from .calibration import call_seconds, calls_next, calls_of
 from .gate import hold_before, oracle_for
 from .lanes import Contender, Lanes
 from .phases import REPEATED, Phase
@@ -36,19 +37,7 @@ from .rows import (
 )
 from .turns import turn_order
 
-FAR_OFF = 8.0
-"""Times as short, or as long, as a round was to be, from which on the next has other calls."""
-
-SEVERAL = 8
-"""Calls by which one that seems to be long is tried again."""
-
-LONG_ENOUGH = 0.25
-"""Share of a round from which a trial is long enough to tell how many calls a round takes."""
-
-SURELY_LONG = 1.0
-"""Seconds of a call from which it is long by itself: what disturbs a shorter one may take longer than it."""
-
-MOST_CALLS, MOST_ROUNDS = 10**7, 10_000
+MOST_ROUNDS = 10_000
 
 PAUSE = 0.05
 """Seconds between turns: the waiting threads of a matrix library keep a core busy for a while."""
@@ -241,7 +230,7 @@ class _Measurement:
             self._rounds = self._settings.rounds or FEW
             self._processes = self._settings.processes or (1 if every else processes_for(self._rounds))
         for timing in timings:
-            timing.calls = min(max(1, ceil(self._round / timing.call_seconds)), MOST_CALLS)
+            timing.calls = calls_of(timing.call_seconds, self._round)
 
     def _is_long(self, timing: Timing) -> bool:
         """Whether one call takes longer than a round."""
@@ -266,20 +255,7 @@ class _Measurement:
         return self._settings.min_time / self._rounds
 
     def _call_seconds(self, engine: Contender, what: str) -> float:
-        calls = 1
-        while True:
-            seconds = max(self._lanes.seconds(engine, what, calls), 1e-9)
-            if calls == 1 and self._round <= seconds < SURELY_LONG:
-                # If it was not disturbed, or did something once: several calls in a row tell.
-                several = SEVERAL if seconds < SURELY_LONG / SEVERAL else 1
-                again = max(self._lanes.seconds(engine, what, several), 1e-9)
-                seconds = min(seconds, again / several)
-            if calls == 1 and seconds >= self._round:
-                return seconds
-            if seconds >= LONG_ENOUGH * self._round or calls >= MOST_CALLS:
-                again = self._lanes.seconds(engine, what, calls)  # disturbed, a round would have fewer calls
-                return max(min(seconds, again), 1e-9) / calls
-            calls = min(ceil(calls * self._round / seconds), 10 * calls, MOST_CALLS)
+        return call_seconds(partial(self._lanes.seconds, engine, what), self._round)
 
     def _time_all(self, case: Case, oracle: Oracle) -> None:
         """Every round of every process, the gradients checked again at the end of each."""
@@ -313,18 +289,7 @@ class _Measurement:
         seconds = self._tried(held, what, partial(self._lanes.seconds, held.engine, what, calls))
         if seconds is not None:
             held.timings[what].rounds[-1].append(seconds / calls)
-            held.timings[what].calls = self._calls_next(calls, seconds)
-
-    def _calls_next(self, calls: int, seconds: float) -> int:
-        """Calls of the next round: as many, unless this one was far shorter or longer than it was to be.
-
-        So it is where what a call takes was found on a machine that did something else, or changes.
-        """
-        if calls < MOST_CALLS and seconds < self._round / FAR_OFF:
-            return min(ceil(calls * self._round / max(seconds, 1e-9)), 10 * calls, MOST_CALLS)
-        if calls > 1 and seconds > FAR_OFF * self._round:
-            return max(1, ceil(calls * self._round / seconds))
-        return calls
+            held.timings[what].calls = calls_next(calls, seconds, self._round)
 
     def _weigh(self) -> None:
         for held in self._ready:

@@ -106,7 +106,7 @@ def _may_share_a_loss(one: Measured, other: Measured, dispute: Dispute) -> bool:
     if one.got.loss is None:
         return not is_convention(dispute.looks_like(one.name, other.name))
     apart = LOSS_NAME in dispute.apart(one.name, other.name)
-    return not apart and bool(is_of_the_same_loss(one, other, dispute.arguments))
+    return not apart and is_of_the_same_loss(one, other, dispute.arguments)
 
 
 def _is_about_a_kink(dispute: Dispute) -> bool:

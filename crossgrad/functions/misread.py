@@ -1,12 +1,14 @@
 """Whether functions of different losses read a leaf differently: transposed, flipped, in other blocks.
 
 That is what ports get wrong first: a square kernel that was not transposed, a convolution that is a
-correlation, gates in another order. It is tried out: the one's loss, of leaves so changed, is the other's.
+correlation, gates in another order. It is tried out: the one's loss, of leaves so changed, is the other's,
+and so it is at other numbers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, islice, permutations
+from itertools import chain, combinations, islice, permutations
 
 import numpy as np
 
@@ -14,10 +16,11 @@ from ..networks.dtypes import Array
 from ..networks.errors import InvalidInput
 from ..words import listed
 from .arbiter import EPS, loss_at
-from .arguments import LOSS_NAME, Arguments, Key
+from .arguments import LOSS_NAME, Arguments, Key, Values
 from .factors import axes_told
 from .measuring import Measured
 from .runs import FunctionFailed
+from .same_loss import loss_in_its_dtype
 
 SHARE = 1e-6
 """Of what two losses differ by: so near they are one."""
@@ -28,8 +31,8 @@ ROUNDINGS = 2.0**14
 NOISE = 4.0
 """Standard deviations of its noise, where one of them is known in its dtype alone."""
 
-CLEAR = 1e-4
-"""Of what losses differ by, below which these have to be: of a hundred tries one in a hundred meets that."""
+CLEAR = 0.01
+"""Of what losses differ by, below which these have to be."""
 
 MOST_TRIED, MOST_NUMBERS = 100, 10**8
 """Losses that are computed; fewer where so many numbers of arguments would be read for it."""
@@ -37,8 +40,19 @@ MOST_TRIED, MOST_NUMBERS = 100, 10**8
 BLOCKS = (2, 3, 4)
 """Parts of one length: of a gated unit, of a GRU, of an LSTM."""
 
-Change = tuple[str, Mapping[Key, Array]]
-"""In words, and the leaves that are changed."""
+Leaves = Mapping[Key, Array]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to some leaves, in words and as a function of each."""
+
+    what: str
+    keys: tuple[Key, ...]
+    function: Callable[[Array], Array]
+
+    def of(self, values: Values) -> Values:
+        return {**values, **{key: self.function(values[key]) for key in self.keys}}
 
 
 def misread(one: Measured, other: Measured, arguments: Arguments) -> str:
@@ -47,72 +61,85 @@ def misread(one: Measured, other: Measured, arguments: Arguments) -> str:
         return ""
     if not one.is_followed:
         one, other = other, one
-    expected, start = float(other.best[LOSS_NAME]), arguments.in_float64
-    apart = abs(float(one.best[LOSS_NAME]) - expected)
-    near = min(SHARE * apart, ROUNDINGS * EPS * abs(expected))
-    if not other.is_followed:
-        near = NOISE * float(other.sigma[LOSS_NAME])
-    if not one.is_followed or not near < CLEAR * apart:
+    if not one.is_followed:
         return ""
-    most = min(MOST_TRIED, MOST_NUMBERS // sum(value.size for value in start.values()))
-    for what, leaves in islice(_changes(arguments), most):
-        try:
-            loss = loss_at(one, {**start, **leaves})
-        except (FunctionFailed, InvalidInput):
-            continue
-        if abs(loss - expected) <= near:
-            return f"with {what}, the loss of {one.name} is that of {other.name}"
+    here = arguments.in_float64
+    most = min(MOST_TRIED, MOST_NUMBERS // sum(value.size for value in here.values()))
+    try:
+        makes_one_here = _told_at(here, one, other, arguments)
+        for change in islice(_changes({key: here[key] for key in arguments.differentiated}), most):
+            if makes_one_here(change) and _told_at(_elsewhere(arguments), one, other, arguments)(change):
+                names = listed([arguments.name(key) for key in change.keys])
+                return f"with {names} {change.what}, the loss of {one.name} is that of {other.name}"
+    except (FunctionFailed, InvalidInput):
+        pass
     return ""
 
 
-def _changes(arguments: Arguments) -> Iterator[Change]:
-    names = {key: arguments.name(key) for key in arguments.differentiated}
-    leaves = {key: arguments.in_float64[key] for key in names}
-    for what, changed in (*_transposed(leaves), *_flipped(leaves), *_in_blocks(leaves)):
-        yield f"{listed([names[key] for key in changed])} {what}", changed
+def _told_at(at: Values, one: Measured, other: Measured, arguments: Arguments) -> Callable[[Change], bool]:
+    """Whether the one's loss, of leaves so changed, is the other's there; never where it is without that."""
+    expected = loss_at(other, at) if other.is_followed else loss_in_its_dtype(other, at, arguments)
+    apart = abs(loss_at(one, at) - expected)
+    near = min(SHARE * apart, ROUNDINGS * EPS * abs(expected))
+    if not other.is_followed:
+        near = NOISE * float(other.sigma[LOSS_NAME])
+    if not near < CLEAR * apart:
+        return lambda change: False
+    return lambda change: abs(loss_at(one, change.of(at)) - expected) <= near
 
 
-def _each_and_all(
-    leaves: Mapping[Key, Array], what: str, change: Callable[[Array], Array]
-) -> Iterator[Change]:
-    changed = {key: change(array) for key, array in leaves.items()}
-    for key, array in changed.items():
-        yield what, {key: array}
-    if len(changed) > 1:
-        yield what, changed
+def _elsewhere(arguments: Arguments) -> Values:
+    """The arguments with other numbers, of about their size, in what is differentiated by."""
+    draw = np.random.default_rng(0)
+    moved = {
+        key: value * draw.uniform(0.5, 1.5, value.shape)
+        for key, value in arguments.in_float64.items()
+        if key in arguments.differentiated
+    }
+    return {**arguments.in_float64, **moved}
 
 
-def _transposed(leaves: Mapping[Key, Array]) -> Iterator[Change]:
+def _changes(leaves: Leaves) -> Iterator[Change]:
+    return chain(_transposed(leaves), _flipped(leaves), _in_blocks(leaves))
+
+
+def _each_and_all(keys: list[Key], what: str, function: Callable[[Array], Array]) -> Iterator[Change]:
+    for key in keys:
+        yield Change(what, (key,), function)
+    if len(keys) > 1:
+        yield Change(what, tuple(keys), function)
+
+
+def _transposed(leaves: Leaves) -> Iterator[Change]:
     """Square matrices, and kernels of convolutions of which two axes are of one length."""
-    for axes in combinations(range(max((array.ndim for array in leaves.values()), default=0)), 2):
-        square = {key: a for key, a in leaves.items() if _is_square(a, axes)}
-        for number in {array.ndim: None for array in square.values()}:
-            alike = {key: array for key, array in square.items() if array.ndim == number}
+    for number in dict.fromkeys(array.ndim for array in leaves.values()):
+        for axes in combinations(range(number), 2):
+            square = [key for key, a in leaves.items() if a.ndim == number and _is_square(a, axes)]
             what = "transposed" if number == 2 else f"transposed in {axes_told(axes)}"
-            yield from _each_and_all(alike, what, partial(np.swapaxes, axis1=axes[0], axis2=axes[1]))
+            yield from _each_and_all(square, what, partial(np.swapaxes, axis1=axes[0], axis2=axes[1]))
 
 
 def _is_square(array: Array, axes: tuple[int, ...]) -> bool:
-    return array.ndim > max(axes) and array.shape[axes[0]] == array.shape[axes[1]] > 1
+    return bool(array.shape[axes[0]] == array.shape[axes[1]] > 1)
 
 
-def _flipped(leaves: Mapping[Key, Array]) -> Iterator[Change]:
+def _flipped(leaves: Leaves) -> Iterator[Change]:
     """Kernels of convolutions, along the axes that PyTorch has last, and JAX first."""
     for number in (1, 2, 3):
-        kernels = {key: a for key, a in leaves.items() if a.ndim == number + 2}
+        kernels = [key for key, array in leaves.items() if array.ndim == number + 2]
         for axes in (tuple(range(2, number + 2)), tuple(range(number))):
             yield from _each_and_all(kernels, f"flipped along {axes_told(axes)}", partial(np.flip, axis=axes))
 
 
-def _in_blocks(leaves: Mapping[Key, Array]) -> Iterator[Change]:
+def _in_blocks(leaves: Leaves) -> Iterator[Change]:
     """All leaves that have an axis of one length, of which the blocks change places in each."""
     lengths = sorted({length for array in leaves.values() for length in array.shape}, reverse=True)
     for blocks in BLOCKS:
         for length in (length for length in lengths if length % blocks == 0 and length > blocks):
-            gated = {key: array for key, array in leaves.items() if length in array.shape}
+            gated = tuple(key for key, array in leaves.items() if length in array.shape)
             for order in list(permutations(range(blocks)))[1:]:
-                moved = {key: _moved(array, length, blocks, order) for key, array in gated.items()}
-                yield f"in the order {order} of {blocks} blocks", moved
+                what = f"in the order {order} of {blocks} blocks"
+                yield Change(what, gated, partial(_moved, length=length, blocks=blocks, order=order))
 
 
 def _moved(array: Array, length: int, blocks: int, order: tuple[int, ...]) -> Array:

@@ -24,33 +24,42 @@ CLOSE = 3.0
 """The same, that one loss may be off at other arguments, on average: less than is allowed at one place."""
 
 
-def is_of_the_same_loss(one: Measured, other: Measured, arguments: Arguments) -> bool | None:
+def is_of_the_same_loss(one: Measured, other: Measured, arguments: Arguments) -> bool:
     """Whether a function's loss, in its dtype, stays another's where gradients would have them part.
 
-    None if noise hides that at every step, or a loss cannot be followed so far.
+    False too if noise hides that at every step, or a loss cannot be followed so far.
     """
     towards = between(one, other)
     length = norm(towards)
     if one.got.loss is None or not np.isfinite(length) or length == 0.0:
-        return None
+        return False
     direction = {name: part / length for name, part in towards.items()}
     start, keys = arguments.in_float64, arguments.by_name
     size = size_along({name: start[keys[name]] for name in direction}, direction)
     sigma = float(one.sigma[LOSS_NAME])
+    shown = [step * size for step in STEPS if 2 * step * size * length > SHOWS * sigma]
+    if not shown:
+        return False
+    sides = [moved(start, keys, side * shown[0], direction) for side in (1, -1)]
     try:
-        for step in (step * size for step in STEPS):
-            if 2 * step * length > SHOWS * sigma:
-                sides = [moved(start, keys, side * step, direction) for side in (1, -1)]
-                above, below = [_apart(one, other, arguments, values) for values in sides]
-                return abs(above - below) < step * length and abs(above + below) / 2 < CLOSE * sigma
+        above, below = [
+            loss_in_its_dtype(one, at, arguments) - loss_at(other, _as_rounded(at, arguments)) for at in sides
+        ]
     except (FunctionFailed, InvalidInput):
-        return None
-    return None
+        return False
+    return abs(above - below) < shown[0] * length and abs(above + below) / 2 < CLOSE * sigma
 
 
-def _apart(one: Measured, other: Measured, arguments: Arguments, values: Values) -> float:
-    """One loss less the other at the same numbers, which the dtype holds."""
+def loss_in_its_dtype(one: Measured, values: Values, arguments: Arguments) -> float:
+    """A function's loss in the arguments' own dtypes; NaN where it gives none."""
     given = {key: value.astype(arguments.values[key].dtype) for key, value in values.items()}
-    mine = one.runner.run(Point(given)).loss
-    wide = {key: value.astype(np.float64) if is_float(value) else value for key, value in given.items()}
-    return float("nan") if mine is None else float(mine) - loss_at(other, wide)
+    found = one.runner.run(Point(given)).loss
+    return float("nan") if found is None else float(found)
+
+
+def _as_rounded(values: Values, arguments: Arguments) -> Values:
+    """The numbers that the arguments' dtypes hold, in float64."""
+    return {
+        key: value.astype(arguments.values[key].dtype).astype(np.float64) if is_float(value) else value
+        for key, value in values.items()
+    }
