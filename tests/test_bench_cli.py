@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer
@@ -305,6 +306,19 @@ def test_results_that_cannot_be_saved_in_the_end_are_written(
     assert shown.err.endswith("; the results are above instead, as JSON\n")
 
 
+def test_what_cannot_be_saved_is_told_where_nobody_reads_the_output(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    HOME.mkdir()
+    (HOME / "night.json").write_text("another's")
+    monkeypatch.setattr("crossgrad.cli.bench_results.deliver", Mock(side_effect=typer.Exit(141)))
+    found = read_results(Path(SAVED).read_bytes(), SAVED)
+    with pytest.raises(typer.Exit):
+        finish(Outcome(found), form=Form.json, output=None, save="night", plot=None, quiet=True)
+    assert "night.json is there already" in capsys.readouterr().err
+
+
 def test_json_on_the_screen_is_json_beside_a_saved_name(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -322,10 +336,7 @@ def test_what_is_kept_is_kept_before_a_reader_that_has_gone(
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
 
-    def gone(*_: Any) -> None:
-        raise typer.Exit(141)
-
-    monkeypatch.setattr("crossgrad.cli.bench_results.deliver", gone)
+    monkeypatch.setattr("crossgrad.cli.bench_results.deliver", Mock(side_effect=typer.Exit(141)))
     assert run(["bench", "3-2", "-b", "numpy", *FAST, *kept, "--format", "json"]) == 141
     assert (HOME / "one.json").exists() or Path("one.svg").exists()
 

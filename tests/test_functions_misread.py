@@ -82,3 +82,20 @@ def test_nothing_is_said_of_other_losses(change: Any) -> None:
     report = crossgrad.compare_gradients(*ours, args=drawn())
     assert report.verdict == "disagree"
     assert not any(" the loss of " in remark for remark in report.remarks)
+
+
+def test_losses_that_meet_at_these_numbers_alone_are_not_one() -> None:
+    """By chance, or because one was made for it: at other numbers they part."""
+    w, x = np.random.default_rng(0).normal(size=(2, 4, 4))
+    met = float((w.T * x).sum() / (w**2).sum())
+
+    def one(w: Any, x: Any) -> Any:
+        return (w * x).sum(), x
+
+    def other(w: Any, x: Any) -> Any:
+        return met * (w**2).sum(), 2 * met * w
+
+    ours = crossgrad.gradient(one, "numpy", "one"), crossgrad.gradient(other, "numpy", "other")
+    report = crossgrad.compare_gradients(*ours, args=(w, x))
+    assert report.verdict == "disagree"
+    assert not any(" the loss of " in remark for remark in report.remarks)

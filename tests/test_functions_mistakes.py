@@ -204,3 +204,18 @@ def test_a_gradient_along_the_parameters_that_is_a_little_long_is_no_decay() -> 
     report = crossgrad.compare_gradients(gradient(1), gradient(1 + 4e-6), args=(w,))
     assert report.verdict == "disagree"
     assert "decay" not in str(report)
+
+
+def test_leaves_without_a_gradient_do_not_keep_a_factor_from_being_everywhere() -> None:
+    """One that is zero in both functions, and one of no elements."""
+
+    def gradient(factor: float) -> Any:
+        def gradients(p: Any) -> Any:
+            return factor * (p["w"] ** 2).sum(), {**p, "w": 2 * factor * p["w"], "dead": 0 * p["dead"]}
+
+        return crossgrad.gradient(gradients, "numpy", f"times {factor}")
+
+    params = {"w": np.arange(1.0, 8.0), "dead": np.ones(3), "none": np.zeros((0, 3))}
+    report = crossgrad.compare_gradients(gradient(1), gradient(7), args=(params,))
+    assert report.verdict == "convention"
+    assert "is 1/7 times the other everywhere (7 is the length of args[0]/w)" in str(report)

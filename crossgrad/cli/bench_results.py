@@ -68,10 +68,13 @@ def finish(
     code, anything = exits.OK, bool(found.rows or found.problems) or fault is None
     # What is kept comes before the output, or in spite of it: its reader may have gone, as a wrong `jq`.
     unsaved = _unsaved(found, save) if anything and save is not None else None
-    undrawn = None
     try:
         if anything and (form is not Form.text or output is not None):
             code = deliver(_formatted(found, form), output)
+    except typer.Exit:
+        if unsaved is not None:
+            error(str(unsaved))
+        raise
     finally:
         undrawn = _undrawn(found, plot) if plot is not None else None
     _tell_outcome(found, form, output, quiet)

@@ -31,7 +31,7 @@ class Both:
     wrong, right, parameters
         By name, in float64.
     everything
-        The other's gradient at all leaves that both have.
+        The other's gradient at all leaves that both have, but for those that agree as they are zero.
     """
 
     wrong: Leaves

@@ -45,16 +45,20 @@ def resemblance(
     mine, theirs = wrong.best, right.best
     names = [name for name in quantities if name != LOSS_NAME and name in theirs]
     pairs = {name: (mine[name], theirs[name]) for name in names}
+    # What agrees because it is zero, or has no elements, speaks against nothing.
+    telling = [
+        name for name in wrong.got.gradients if name in theirs and (name in names or theirs[name].any())
+    ]
     everything = [name for name in wrong.got.gradients if name in theirs]
     for arrays, text in ((mine, "has NaN or infinity"), (theirs, "is finite where the other is not,")):
         if found := [name for name in names if not np.isfinite(arrays[name]).all()]:
             return Resemblance("nonfinite", f"{text} in {listed(found)}")
     if not names:
         return Resemblance("loss", "differs in the loss alone") if quantities else None
-    both = _both(pairs, theirs, everything, arguments)
+    both = _both(pairs, theirs, telling, arguments)
     return (
         _named(normalised(both))
-        or _factor(pairs, everything, _loss_factor(mine, theirs, quantities), arguments)
+        or _factor(pairs, telling, _loss_factor(mine, theirs, quantities), arguments)
         or _named(mistake(both))
         or next((r for name in names if (r := _of_leaf(name, *pairs[name]))), None)
         or _narrower(pairs, wrong, arguments)
@@ -64,7 +68,7 @@ def resemblance(
 
 def _factor(
     pairs: dict[str, tuple[Array, Array]],
-    everything: Sequence[str],
+    telling: Sequence[str],
     loss_factor: float | None,
     arguments: Arguments,
 ) -> Resemblance | None:
@@ -81,7 +85,7 @@ def _factor(
         _is_close(got, factor * e, apart * float(np.linalg.norm(e)), NEAR) for got, e in pairs.values()
     ):
         return None
-    where = "everywhere" if len(pairs) == len(everything) else f"in {listed(list(pairs))}"
+    where = "everywhere" if len(pairs) == len(telling) else f"in {listed(list(pairs))}"
     if factor == 0.0:
         return Resemblance("zero", f"is zero {where}: nothing flows back to it")
     if abs(factor + 1) <= CLOSE:
@@ -91,7 +95,7 @@ def _factor(
     text = f"is {number} times the other {where}{origin_of(factor, arguments)}"
     if (
         loss_factor is not None
-        and len(pairs) == len(everything)
+        and len(pairs) == len(telling)
         and not abs(loss_factor - factor) > NEAR * apart
         and is_of_counts(factor, arguments)
     ):
@@ -113,7 +117,7 @@ def _multiple(got: Array, expected: Array) -> float | None:
 def _both(
     pairs: dict[str, tuple[Array, Array]],
     theirs: Mapping[str, Array],
-    everything: Sequence[str],
+    telling: Sequence[str],
     arguments: Arguments,
 ) -> Both:
     keys = arguments.by_name
@@ -121,7 +125,7 @@ def _both(
         wrong={name: got for name, (got, _) in pairs.items()},
         right={name: expected for name, (_, expected) in pairs.items()},
         parameters={name: arguments.in_float64[keys[name]] for name in pairs},
-        everything={name: theirs[name] for name in everything},
+        everything={name: theirs[name] for name in telling},
     )
 
 
