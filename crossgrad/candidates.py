@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from inspect import isfunction
 from pathlib import Path
@@ -91,14 +92,15 @@ class CandidateFile:
             sys.path.insert(0, folder)  # for what it imports, now or when it is called
         try:
             spec.loader.exec_module(module)
+            found = getattr(module, self.function, None)
+            if not callable(found):
+                raise ImportError(f"{self.file} has no function {self.function}: {self._others(module)}")
         except BaseException:
-            del sys.modules[spec.name]
+            sys.modules.pop(spec.name, None)
             if is_new:
-                sys.path.remove(folder)
+                with suppress(ValueError):  # the file may have taken it out itself
+                    sys.path.remove(folder)
             raise
-        found = getattr(module, self.function, None)
-        if not callable(found):
-            raise ImportError(f"{self.file} has no function {self.function}: {self._others(module)}")
         return found  # type: ignore[no-any-return]
 
     def _others(self, module: ModuleType) -> str:

@@ -1,6 +1,7 @@
 """A batch in a safetensors file: the tensors ``x`` (B, I) and ``y`` (B, O)."""
 
 from pathlib import Path
+from typing import Any
 
 from .batches import Batch, as_batch
 from .memory import available_bytes
@@ -11,7 +12,7 @@ SHARE_OF_MEMORY = 4
 """A file may have one in so many bytes of what is available: it is held as it is, and in float64 too."""
 
 
-def save_batch(path: str | Path, batch: Batch) -> None:
+def save_batch(path: str | Path, batch: Batch | tuple[Any, Any]) -> None:
     """Write a batch, or a pair ``(x, y)``, to a safetensors file, bit for bit.
 
     Raises

@@ -216,10 +216,21 @@ def test_what_is_on_cuda_comes_back(dtype: str) -> None:
     check("torch", on_cuda, dtype).raise_if_disagree()
 
 
-def test_a_file_that_cannot_be_loaded_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text("raise RuntimeError('not today')")
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("raise RuntimeError('not today')", RuntimeError),
+        ("import sys\nsys.path.pop(0)\nsys.modules.pop(__name__)\n1 / 0", ZeroDivisionError),
+        ("another = print", ImportError),
+    ],
+    ids=["raises", "cleans-up-itself", "no-such-function"],
+)
+def test_a_file_that_cannot_be_loaded_leaves_nothing_behind(
+    content: str, error: type[Exception], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(content)
     before, modules = list(sys.path), set(sys.modules)
-    with pytest.raises(RuntimeError, match="not today"):
+    with pytest.raises(error):
         CandidateFile("broken", tmp_path / "broken.py").load()
     assert sys.path == before
     assert set(sys.modules) == modules
